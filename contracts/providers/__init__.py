@@ -1,0 +1,70 @@
+"""The providers: one module each, found by looking into this package.
+
+A further provider is one further file here. It defines `NAME`, `Parameters`, `Account`, `Credentials` and
+`ALSO_SENT`; nothing else is edited.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType, ModuleType
+from typing import Protocol, cast
+
+from contracts.model import AlsoSent, ClosedModel, OpenModel
+from contracts.text import is_provider_name
+
+
+class ProviderContract(Protocol):
+    """What a module of this package offers."""
+
+    NAME: str
+    """The provider's name on the wire."""
+    Parameters: type[ClosedModel]
+    """What is asked; the config's `json_schema_extra` holds an example."""
+    Account: type[OpenModel]
+    """The facts given back, none of them secret; the first one is the account id. With an example, too."""
+    Credentials: type[OpenModel]
+    """The secrets that are handed over sealed: every field a `SecretStr`, null when it is lost."""
+    ALSO_SENT: tuple[AlsoSent, ...]
+    """What reaches the vendor besides the parameters."""
+
+
+def discover() -> Mapping[str, ProviderContract]:
+    """Import every public module of this package and give them by provider name, in the names' order.
+
+    Raises:
+        TypeError: a module lacks a piece or has it of a wrong kind.
+        ValueError: two modules bear the same name, or a name cannot stand in a routing key.
+    """
+    names = sorted(
+        module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")
+    )
+    return collect(importlib.import_module(f"{__name__}.{name}") for name in names)
+
+
+def collect(modules: Iterable[ModuleType]) -> Mapping[str, ProviderContract]:
+    """Check each module and give them by provider name; raises as `discover` does."""
+    found: dict[str, ModuleType] = {}
+    for module in modules:
+        name = _checked(module).NAME
+        if name in found:
+            raise ValueError(f"{module.__name__} and {found[name].__name__} are both named {name!r}")
+        found[name] = module
+    return MappingProxyType({name: cast("ProviderContract", found[name]) for name in sorted(found)})
+
+
+def _checked(module: ModuleType) -> ProviderContract:
+    for piece, base in (("Parameters", ClosedModel), ("Account", OpenModel), ("Credentials", OpenModel)):
+        value = getattr(module, piece, None)
+        if not (isinstance(value, type) and issubclass(value, base)):
+            raise TypeError(f"{module.__name__} must define {piece}, a subclass of {base.__name__}")
+    if not isinstance(getattr(module, "ALSO_SENT", None), tuple):
+        raise TypeError(f"{module.__name__} must define ALSO_SENT, a tuple of AlsoSent")
+    name = getattr(module, "NAME", None)
+    if not isinstance(name, str):
+        raise TypeError(f"{module.__name__} must define NAME, a text")
+    if not is_provider_name(name):
+        raise ValueError(
+            f"{module.__name__}: the name {name!r} must be lower-case letters, digits and underscores"
+        )
+    return cast("ProviderContract", module)

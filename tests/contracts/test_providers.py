@@ -1,0 +1,83 @@
+"""Finding the providers: one file each, and clear words when one is wrong."""
+
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from contracts.model import AlsoSent, ClosedModel, OpenModel
+from contracts.providers import collect, discover
+
+
+class Parameters(ClosedModel):
+    """What a made-up provider asks for."""
+
+
+class Account(OpenModel):
+    """What a made-up provider tells."""
+
+
+GOOD: dict[str, Any] = {
+    "NAME": "fifth",
+    "Parameters": Parameters,
+    "Account": Account,
+    "Credentials": Account,
+    "ALSO_SENT": (AlsoSent("header Authorization", "settings", "a key"),),
+}
+
+
+def module(name: str, **pieces: object) -> ModuleType:
+    """Give a module that holds the given pieces."""
+    made = ModuleType(f"contracts.providers.{name}")
+    vars(made).update(pieces)
+    return made
+
+
+def test_the_four_providers_are_found_in_the_order_of_their_names() -> None:
+    """Each public module of the package is a provider, by its own name."""
+    assert list(discover()) == ["canary_speech", "gateway360", "phone_com", "postcode_eu"]
+    assert [provider.NAME for provider in discover().values()] == list(discover())
+
+
+def test_a_fifth_provider_needs_nothing_but_its_module() -> None:
+    """A module with all its pieces is taken as it is."""
+    fifth = module("fifth", **GOOD)
+    assert collect([fifth])["fifth"].Parameters is Parameters
+
+
+def test_two_modules_with_one_name_are_refused_by_both_names() -> None:
+    """A copied file whose NAME was forgotten is told, with the two files."""
+    with pytest.raises(ValueError, match=r"providers\.second and contracts\.providers\.first .*'fifth'"):
+        collect([module("first", **GOOD), module("second", **GOOD)])
+
+
+@pytest.mark.parametrize("piece", GOOD)
+def test_a_missing_piece_is_named_with_its_module(piece: str) -> None:
+    """Whoever writes a provider is told what is missing and where."""
+    pieces = {name: value for name, value in GOOD.items() if name != piece}
+    with pytest.raises(TypeError, match=rf"contracts\.providers\.half must define {piece}"):
+        collect([module("half", **pieces)])
+
+
+@pytest.mark.parametrize(
+    ("piece", "value", "reason"),
+    [
+        ("Parameters", Account, "an open model would let mistyped fields pass"),
+        ("Parameters", Parameters(), "an instance is no class"),
+        ("Account", Parameters, "a closed model would break readers"),
+        ("Credentials", dict, "no model at all"),
+        ("ALSO_SENT", [], "a list could be changed"),
+        ("NAME", 5, "no text"),
+    ],
+)
+def test_a_piece_of_the_wrong_kind_is_refused(piece: str, value: object, reason: str) -> None:
+    """Each piece must be what the rest of the code relies on."""
+    with pytest.raises(TypeError, match=f"must define {piece}"):
+        collect([module("odd", **(GOOD | {piece: value}))])
+
+
+@pytest.mark.parametrize("name", ["Fifth", "fifth.one", "", "5th", "f" * 51])
+def test_a_name_that_cannot_stand_in_a_routing_key_is_refused(name: str) -> None:
+    """The name is one word of the routing key, of a queue's name and of a metric's label."""
+    with pytest.raises(ValueError, match="lower-case letters"):
+        collect([module("odd", **(GOOD | {"NAME": name}))])

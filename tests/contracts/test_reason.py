@@ -1,0 +1,58 @@
+"""The catalogue of reason codes."""
+
+import re
+from typing import get_args
+
+import pytest
+
+from contracts.reason import CATALOGUE, ReasonCode
+from contracts.reason_texts import TEXTS, Retried
+
+WIRE = """
+not_utf8 not_json too_large too_deep duplicate_json_key not_finite_number invalid_envelope invalid_data
+unknown_provider provider_not_configured invalid_parameters idempotency_conflict unroutable
+delivery_limit_reached no_consumer_key deadline_passed dry_run_passed provider_validation name_taken
+verification_required credentials_refused permission_refused endpoint_missing redirected rate_limited
+unreachable token_refused token_unavailable provider_busy no_answer connection_lost garbled_answer
+unreadable_answer answer_too_large server_error unexpected_status conflict_at_provider worker_died
+found_by_look_up confirmed_absent look_up_ambiguous look_up_unsupported look_up_exhausted
+account_claimed_elsewhere credentials_lost attempts_exhausted created created_late resolved_by_operator
+declared_not_created abandoned_by_operator replayed_by_operator internal_error
+"""
+
+
+def test_the_published_codes_are_all_there_and_in_order() -> None:
+    """A code, once published, is never renamed or taken away."""
+    assert [code.value for code in ReasonCode] == WIRE.split()
+
+
+def test_every_code_has_words_and_no_words_lack_a_code() -> None:
+    """Codes and texts stand one to one, in the same order."""
+    assert list(TEXTS) == [code.value for code in ReasonCode]
+    assert list(CATALOGUE) == list(ReasonCode)
+
+
+@pytest.mark.parametrize("code", ReasonCode)
+def test_each_entry_says_what_happened_and_what_to_do(code: ReasonCode) -> None:
+    """Meaning and advice are whole sentences, and a person who must act is told to."""
+    reason = CATALOGUE[code]
+    assert reason.code is code
+    assert reason.retried in get_args(Retried)
+    assert reason.meaning.endswith(".")
+    assert reason.what_to_do.endswith(".")
+    if reason.retried == "after_a_person":
+        assert reason.what_to_do.startswith("Operator: ")
+
+
+@pytest.mark.parametrize("code", ReasonCode)
+def test_advice_that_refers_to_another_code_refers_to_one_that_exists(code: ReasonCode) -> None:
+    """A reader who is sent to another entry finds it."""
+    for other in re.findall(r"As for (\w+)", CATALOGUE[code].what_to_do):
+        assert other in set(ReasonCode)
+
+
+def test_nothing_in_doubt_is_sent_again_by_itself() -> None:
+    """Where the account may exist, only proof of absence or a person's word leads to another create."""
+    doubtful = [reason for reason in CATALOGUE.values() if "may exist" in reason.meaning]
+    assert len(doubtful) >= 8
+    assert all(reason.retried != "yes" for reason in doubtful)
