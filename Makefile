@@ -1,0 +1,60 @@
+# `make` alone lists the verbs. Everything below that has no `##` is a helper.
+PYTHON ?= python3
+ARGS ?=
+# Test files side by side; they share one RabbitMQ and one PostgreSQL. `make test PARALLEL=` runs them one by one.
+PARALLEL ?= -n 2 --dist loadfile
+
+BIN := .venv/bin
+SHELL := /bin/sh
+.SHELLFLAGS := -euc
+MAKEFLAGS += --no-print-directory
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := verbs
+.PHONY: verbs venv demo test run lint bench clean
+
+verbs:
+	@sed -nE 's/^([a-z]+):.*## (.*)$$/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: venv ## show the whole thing: requests in, results out, faults on the way
+	@$(BIN)/provisioner demo $(ARGS)
+
+test: venv ## run every test (ARGS="-k name" for some), with a RabbitMQ and a PostgreSQL of its own
+	@$(BIN)/python -m worker.local.install rabbitmq postgresql promtool
+	@$(BIN)/pytest $(PARALLEL) $(ARGS)
+
+run: venv ## run the worker with a RabbitMQ of its own and pretended providers, until Ctrl-C
+	@$(BIN)/provisioner dev $(ARGS)
+
+lint: venv ## check style, types, imports between packages, dependencies and YAML
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo >.venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
+	@$(BIN)/deptry --no-ansi . 2>.venv/deptry.log || { cat .venv/deptry.log; exit 1; }
+	@$(BIN)/yamllint --strict -c deploy/.yamllint deploy
+	@echo "lint: nothing to complain about"
+
+bench: venv ## measure requests per second and processor time per request
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+clean: ## remove .venv, .local, caches and what was built
+	@rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Two stamps: a changed lock builds .venv anew, a changed pyproject.toml only installs the project again.
+venv: .venv/installed
+
+.venv/installed: .venv/locked pyproject.toml
+	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/locked: tests/requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "this needs Python 3.11 or newer, and \`$(PYTHON)\` is not; name one: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m worker.local.install venv
+	@echo "installing dependencies into .venv (about a minute the first time) ..."
+	@rm -rf .venv
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --require-hashes --requirement tests/requirements.lock
+	@touch $@
