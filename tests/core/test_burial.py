@@ -1,0 +1,266 @@
+"""The dead-letter queue: every message becomes a row with its reason, and its sender is answered where one is known."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.reason import ReasonCode
+from contracts.result import AccountRejected
+from tests.builders import make_message, make_request
+from tests.core.world import World
+from tests.fakes import FakeDelivery
+from worker.core.broker import Message
+from worker.core.burial import packed, unpacked
+from worker.core.decode import Decoded, Limits, decode
+from worker.core.ledger import DeadLetter
+from worker.core.observer import Buried, Surprised
+from worker.core.states import State
+
+ENVELOPE = {**make_request(), "data": None}
+
+HOSTILE: list[tuple[Message, ReasonCode, bool, str]] = [
+    (make_message(b"\xff\xfe"), ReasonCode.NOT_UTF8, False, "no text"),
+    (make_message(b"account please"), ReasonCode.NOT_JSON, False, "no JSON"),
+    (make_message(b'{"a": 1, "a": 2}'), ReasonCode.DUPLICATE_JSON_KEY, False, "a key twice"),
+    (make_message(b"[" * 200 + b"]" * 200), ReasonCode.TOO_DEEP, False, "nested too deeply"),
+    (make_message(b" " * 2_000_000), ReasonCode.TOO_LARGE, False, "too large"),
+    (make_message(b'{"a": NaN}'), ReasonCode.NOT_FINITE_NUMBER, False, "no number"),
+    (make_message(b"[]"), ReasonCode.INVALID_DATA, False, "no object"),
+    (make_message(ENVELOPE), ReasonCode.INVALID_DATA, True, "no data"),
+    (
+        make_message({**make_request(), "specversion": "9"}),
+        ReasonCode.INVALID_ENVELOPE,
+        True,
+        "another version",
+    ),
+    (make_message(make_request(provider="nobody")), ReasonCode.UNKNOWN_PROVIDER, True, "an unknown provider"),
+    (make_message(make_request(provider="elsewhere")), ReasonCode.PROVIDER_NOT_CONFIGURED, True, "not here"),
+    (make_message(make_request(provider="a.b")), ReasonCode.INVALID_DATA, True, "a forged routing key"),
+    (
+        make_message(make_request(parameters={"x": 1})),
+        ReasonCode.INVALID_PARAMETERS,
+        True,
+        "wrong parameters",
+    ),
+    (
+        make_message(b"nonsense", headers={"ce-id": "e", "x-death": [{"count": 3}], "odd": {"a": b"\xff"}}),
+        ReasonCode.NOT_JSON,
+        False,
+        "strange headers",
+    ),
+    (
+        make_message(b"nonsense", routing_key="a\x00b\n", message_id="\x07"),
+        ReasonCode.NOT_JSON,
+        False,
+        "bells",
+    ),
+]
+
+
+async def letters(world: World) -> list[DeadLetter]:
+    """All dead letters."""
+    return list(await world.ledger.real.dead_letters(None, None, 100))
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "answered", "reason"), HOSTILE, ids=[reason for *_, reason in HOSTILE]
+)
+async def test_a_hostile_message_becomes_one_row_with_its_reason(
+    world: World,
+    message: Message,
+    code: ReasonCode,
+    answered: bool,
+    reason: str,
+) -> None:
+    """The row says what is wrong, the delivery is acknowledged, and the sender is answered if anything named them."""
+    delivery = await world.bury(message)
+    (letter,) = await letters(world)
+    assert delivery.verbs == ["ack"]
+    assert (letter.reason, letter.state, letter.size) == (code, "open", len(message.body)), reason
+    assert letter.problems
+    assert len(world.place.results) == int(answered)
+    for event in world.place.results:
+        assert isinstance(event, AccountRejected)
+        assert event.data.reason.code == code
+        assert event.data.request_id == letter.dead_letter_id
+        assert event.causationid == "event-of-order-1"
+    assert [fact.reason for fact in world.place.watch.all(Buried)] == [code]
+
+
+async def test_the_acknowledgement_comes_after_the_row(world: World) -> None:
+    """A dead letter leaves the broker when it lies in the ledger, not before."""
+    world.ledger.hold("bury")
+    delivery = FakeDelivery(make_message(b"nonsense"))
+    burying = world.desk.tasks.start(world.burial.bury(delivery), "bury")
+    await world.calm()
+    assert (delivery.verbs, burying.done()) == ([], False)
+    world.ledger.hold("bury").set()
+    await burying
+    assert delivery.verbs == ["ack"]
+
+
+async def test_a_failing_ledger_sends_the_dead_letter_back(world: World) -> None:
+    """It stays in its queue until it can be kept, and intake stops."""
+    world.ledger.failing.add("bury")
+    delivery = await world.bury(make_message(b"nonsense"))
+    assert delivery.verbs == ["requeue"]
+    assert not world.gate.well
+
+
+async def test_the_same_dead_letter_twice_is_one_row_and_the_very_same_event(world: World) -> None:
+    """A redelivery adds nothing; the sender is answered with the stored event, bytes and all."""
+    message = make_message(make_request(parameters={}))
+    await world.bury(message)
+    await world.pass_time(60)
+    delivery = await world.bury(message)
+    assert delivery.verbs == ["ack"]
+    assert len(await letters(world)) == 1
+    first, second = world.place.publisher.confirmed
+    assert first == second
+
+
+async def test_two_bad_requests_are_two_rows(world: World) -> None:
+    """What differs in id or content is another message."""
+    await world.bury(make_message(b"nonsense", message_id="1"))
+    await world.bury(make_message(b"nonsense", message_id="2"))
+    await world.bury(make_message(b"nonsense!", message_id="1"))
+    assert len(await letters(world)) == 3
+
+
+async def test_an_unconfirmed_rejection_is_published_later(world: World) -> None:
+    """The answer to a bad request is as certain as any other result."""
+    world.place.publisher.failure = "not confirmed"
+    await world.bury(make_message(make_request(parameters={})))
+    world.place.publisher.failure = None
+    await world.go_round(after=11)
+    assert len(world.place.results) == 1
+
+
+async def test_a_good_request_among_the_dead_letters_runs(world: World) -> None:
+    """What came here by a mistyped routing key or a crash loop is not lost: upkeep opens its one account."""
+    delivery = await world.bury(make_message(routing_key="request.typo"))
+    assert (delivery.verbs, await letters(world)) == (["ack"], [])
+    await world.go_round()
+    assert (await world.entry()).state is State.PROVISIONED
+    assert len(world.place.acme.sent) == 1
+
+
+async def test_a_known_request_among_the_dead_letters_is_answered_again(world: World) -> None:
+    """The same request is the same wherever it turns up."""
+    await world.take()
+    await world.bury(make_message())
+    assert len(world.place.acme.sent) == 1
+    first, second = world.place.publisher.confirmed
+    assert first == second
+
+
+async def test_a_conflict_becomes_a_row_and_an_answer(world: World) -> None:
+    """The sender of other content under a used key is told, and pointed at the request that has it."""
+    await world.take()
+    world.place.publisher.confirmed.clear()
+    conflicting = make_message(make_request(parameters={"company": "Another"}))
+    assert (await world.take(conflicting)).verbs == ["reject"]
+    await world.bury(conflicting)
+    (letter,) = await letters(world)
+    (event,) = world.place.results
+    assert letter.reason is ReasonCode.IDEMPOTENCY_CONFLICT
+    assert isinstance(event, AccountRejected)
+    assert event.data.reason.code == ReasonCode.IDEMPOTENCY_CONFLICT
+    assert (await world.entry()).request_id in event.data.problems[0].message
+    assert (event.data.idempotency_key, event.data.provider) == ("order-1", "acme")
+
+
+SURPRISES = [("complete", "the provider's module breaks"), ("same", "an old key is gone")]
+
+
+@pytest.mark.parametrize(("what", "reason"), SURPRISES, ids=[reason for _, reason in SURPRISES])
+async def test_a_message_that_breaks_our_own_code_becomes_a_row(
+    world: World, monkeypatch: pytest.MonkeyPatch, what: str, reason: str
+) -> None:
+    """Whatever it does to us, it neither spins nor gets lost: a person finds it with its reason."""
+    await world.take()
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(world.place.acme if what == "complete" else world.place.keyring, what, broken)
+    delivery = await world.take()
+    assert delivery.verbs == ["reject"]
+    delivery = await world.bury(make_message())
+    (letter,) = await letters(world)
+    assert (delivery.verbs, letter.reason) == (["ack"], ReasonCode.INTERNAL_ERROR), reason
+    assert world.place.watch.all(Surprised, where="bury")
+    assert len(world.place.acme.sent) == 1
+
+
+async def test_a_dead_letter_remembers_the_queue_it_died_in(world: World) -> None:
+    """The broker's own word on where it came from is kept for the operator."""
+    died = {"x-first-death-queue": "provisioning.requests.acme"}
+    await world.bury(make_message(b"nonsense", queue="dead-letters", headers=died))
+    assert (await letters(world))[0].queue == "provisioning.requests.acme"
+
+
+async def test_a_replayed_dead_letter_that_dies_again_is_open_again(world: World) -> None:
+    """An operator's replay that failed does not vanish into a closed row."""
+    message = make_message(make_request(parameters={}))
+    await world.bury(message)
+    (letter,) = await letters(world)
+    now = world.clock.now()
+    await world.ledger.real.change_dead_letter(letter.dead_letter_id, "replayed", "ada", "fixed", now)
+    await world.bury(message)
+    assert [one.state for one in await letters(world)] == ["open"]
+
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
+HEADERS = st.dictionaries(TEXT, st.one_of(TEXT, st.integers(-(2**60), 2**60), st.booleans()), max_size=4)
+MESSAGES = st.builds(
+    Message,
+    body=st.binary(max_size=60),
+    queue=st.just(""),
+    routing_key=TEXT,
+    headers=HEADERS.map(lambda headers: {k: v for k, v in headers.items() if not k.startswith("x-")}),
+    content_type=st.none() | TEXT,
+    message_id=st.none() | TEXT,
+    correlation_id=st.none() | TEXT,
+    app_id=st.none() | TEXT,
+    type=st.none() | TEXT,
+    timestamp=st.none() | st.datetimes(timezones=st.just(UTC)),
+)
+
+
+@given(MESSAGES)
+def test_a_packed_message_is_unpacked_unchanged(message: Message) -> None:
+    """What a replay publishes is what once came in."""
+    assert unpacked(packed(message)) == message
+
+
+def test_the_brokers_own_headers_are_left_out() -> None:
+    """A replay must not look to the broker like a cycle of dead letters."""
+    message = make_message(headers={"x-death": "1", "x-first-death-queue": "q", "tenant": "t"})
+    assert unpacked(packed(message)).headers == {"tenant": "t"}
+
+
+NATIVE: list[dict[str, Any]] = [
+    {"ce-id": b"e-1", "ce-source": b"urn:shop", "ce-specversion": b"1.0", "ce-type": b"account.requested.v1"},
+    {
+        "cloudEvents:id": "e-1",
+        "cloudEvents:source": "urn:shop",
+        "cloudEvents:specversion": "1.0",
+        "cloudEvents:type": "account.requested.v1",
+        "cloudEvents:time": datetime(2026, 11, 21, 12, 0, tzinfo=UTC),
+    },
+]
+
+
+@pytest.mark.parametrize("headers", NATIVE, ids=["bytes", "a native time"])
+def test_a_binary_request_reads_the_same_after_a_replay(headers: dict[str, Any]) -> None:
+    """AMQP gives header values as bytes or times, too; they are not lost on the way through a dead letter."""
+    body = json.dumps(make_request()["data"]).encode()
+    message = make_message(body, content_type="application/json", headers=headers)
+    before, after = decode(message, Limits()), decode(unpacked(packed(message)), Limits())
+    assert isinstance(before, Decoded)
+    assert after == before

@@ -1,0 +1,293 @@
+"""A create that is not answered in time: shown in doubt, listened for all the same, and never sent again meanwhile."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contracts.reason import ReasonCode
+from contracts.result import AccountProvisioned, Evidence
+from tests.builders import make_done, make_outcome
+from tests.core.operating import operate
+from tests.core.world import LEASE, World, make_place, open_world
+from tests.fakes import BlindProvider, ScriptedProvider
+from worker.core.errors import NotAllowed
+from worker.core.provider import Found
+from worker.core.states import State
+from worker.core.verdict import Created, Outcome, Verdict
+from worker.operations.verbs import Verb
+
+IN_TIME = 30.0  # seconds within which an answer is expected
+
+
+async def unanswered(world: World, **data: Any) -> asyncio.Future[Outcome]:
+    """Ask for one account and let the time for an answer pass; the answer that the test may still give."""
+    answer: asyncio.Future[Outcome] = world.place.acme.creates.held()
+    await world.ask(**data)
+    await world.pass_time(IN_TIME)
+    return answer
+
+
+async def test_doubt_is_shown_before_the_answer_comes(world: World) -> None:
+    """After the time for an answer the row says in doubt, no sooner; the create is still under way."""
+    answer = world.place.acme.creates.held()
+    await world.ask()
+    await world.pass_time(IN_TIME - 0.1)
+    assert (await world.entry()).state is State.SENDING
+    await world.pass_time(0.1)
+    entry = await world.entry()
+    assert (entry.state, entry.reason, entry.doubted) == (State.IN_DOUBT, ReasonCode.NO_ANSWER, True)
+    assert world.place.results == []
+    answer.set_result(make_done())
+
+
+LATE = [
+    (make_done(), State.PROVISIONED, ReasonCode.CREATED_LATE, "late_answer", "the account after all"),
+    (
+        make_done(missing=("key",)),
+        State.HELD,
+        ReasonCode.CREDENTIALS_LOST,
+        "late_hold",
+        "the account without its credentials",
+    ),
+    (
+        make_outcome(Verdict.NOT_DONE, reason=ReasonCode.NAME_TAKEN),
+        State.REJECTED,
+        ReasonCode.NAME_TAKEN,
+        "late_refusal",
+        "a final no",
+    ),
+    (
+        make_outcome(Verdict.NOT_DONE, reason=ReasonCode.PROVIDER_BUSY, retry=True),
+        State.WAITING,
+        ReasonCode.PROVIDER_BUSY,
+        "late_not_done",
+        "not now",
+    ),
+    (
+        make_outcome(Verdict.IN_DOUBT, reason=ReasonCode.CONNECTION_LOST),
+        State.IN_DOUBT,
+        ReasonCode.CONNECTION_LOST,
+        "look_again",
+        "no word again",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "code", "way", "reason"), LATE, ids=[reason for *_, reason in LATE]
+)
+async def test_a_late_answer_settles_the_doubt(
+    world: World, outcome: Outcome, state: State, code: ReasonCode, way: str, reason: str
+) -> None:
+    """What the provider says late counts as much as what it says in time."""
+    answer = await unanswered(world)
+    answer.set_result(outcome)
+    await world.calm()
+    entry = await world.entry()
+    assert (entry.state, entry.reason) == (state, code), reason
+    assert (await world.story())[1:] == ["send", "doubt", way]
+    assert len(world.place.acme.sent) == 1
+
+
+async def test_the_result_says_that_the_answer_was_late(world: World) -> None:
+    """The requester learns what the account's existence rests on."""
+    answer = await unanswered(world)
+    answer.set_result(make_done())
+    await world.calm()
+    (event,) = world.place.results
+    assert isinstance(event, AccountProvisioned)
+    assert event.data.evidence is Evidence.LATE_ANSWER
+
+
+async def test_nobody_looks_while_the_answer_is_listened_for(world: World) -> None:
+    """A look-up too early could find nothing although the create is still under way."""
+    answer = await unanswered(world)
+    for _ in range(8):
+        await world.go_round(after=10)
+    assert world.place.acme.asked == []
+    answer.set_result(make_done())
+    await world.calm()
+    assert (await world.entry()).state is State.PROVISIONED
+
+
+async def test_a_late_answer_at_a_provider_that_cannot_be_asked_is_waited_for(
+    empty: Path, tmp_path: Path
+) -> None:
+    """Where no look-up can help, listening comes before an operator."""
+    place = make_place(empty, tmp_path, BlindProvider())
+    async with open_world(place) as world:
+        answer = await unanswered(world)
+        await world.go_round(after=60)
+        assert (await world.entry()).state is State.IN_DOUBT
+        answer.set_result(make_done())
+        await world.calm()
+        assert (await world.entry()).state is State.PROVISIONED
+
+
+async def test_a_dry_run_that_is_answered_late_opens_nothing(world: World) -> None:
+    """The doubt of a dry run ends as not done."""
+    answer = await unanswered(world, dry_run=True)
+    answer.set_result(make_done())
+    await world.calm()
+    entry = await world.entry()
+    assert (entry.state, entry.reason) == (State.REJECTED, ReasonCode.DRY_RUN_PASSED)
+
+
+async def test_the_slot_stays_taken_while_the_answer_is_listened_for(world: World) -> None:
+    """A provider that answers late is not sent more at once than it was promised."""
+    answer = await unanswered(world)
+    assert world.lane.in_use == 1
+    answer.set_result(make_done())
+    await world.calm()
+    assert world.lane.in_use == 0
+
+
+async def test_ending_the_waiting_side_does_not_end_the_create(world: World) -> None:
+    """The create is a task of its own, before and after the time for an answer: nothing that waits for it cuts it."""
+    for wait, key in ((0.0, "order-1"), (IN_TIME, "order-2")):
+        answer = world.place.acme.creates.held()
+        entry = await world.ask(key)
+        await world.pass_time(wait)
+        _task(f"run {entry.request_id}").cancel()
+        await world.calm()
+        create = _task(f"create {entry.request_id}")
+        answer.set_result(make_done())
+        await world.calm()
+        assert create.done()
+        assert not create.cancelled()
+
+
+def _task(name: str) -> asyncio.Task[Any]:
+    (found,) = (task for task in asyncio.all_tasks() if task.get_name() == name)
+    return found
+
+
+VERBS = [
+    (Verb.RESOLVE_CREATED, "A-7", State.PROVISIONED),
+    (Verb.ABANDON, None, State.ABANDONED),
+    (Verb.RESOLVE_NOT_CREATED, None, State.ACCEPTED),
+]
+
+
+@pytest.mark.parametrize(("verb", "account_id", "state"), VERBS, ids=[verb.value for verb, *_ in VERBS])
+async def test_an_operators_word_stands_against_a_late_answer(
+    world: World, verb: Verb, account_id: str | None, state: State
+) -> None:
+    """What the provider says after an operator decided is kept, with its account id, and changes nothing."""
+    answer = await unanswered(world)
+    await operate(world, verb, account_id)
+    answer.set_result(make_done("A-1"))
+    await world.calm()
+    entry = await world.entry()
+    assert (entry.state, entry.account_id) == (state, account_id)
+    last = (await world.history())[-1]
+    assert (last.name, last.leaves, last.enters) == ("answer_after_all", None, None)
+    assert last.detail["account_id"] == "A-1"
+
+
+async def test_an_operator_cannot_take_a_request_whose_create_is_under_way(world: World) -> None:
+    """Before the time for an answer has passed, nobody decides."""
+    answer = world.place.acme.creates.held()
+    await world.ask()
+    for verb in (Verb.ABANDON, Verb.RESOLVE_CREATED, Verb.RESOLVE_NOT_CREATED, Verb.REPLAY):
+        with pytest.raises(NotAllowed, match=r"under way|it is sending"):
+            await operate(world, verb, "A-7")
+    answer.set_result(make_done())
+
+
+async def test_the_evidence_waits_for_the_ledger(world: World) -> None:
+    """An answer that contradicts an operator is not lost because the ledger is away for a moment."""
+    answer = await unanswered(world)
+    await operate(world, Verb.RESOLVE_NOT_CREATED)
+    world.ledger.failing.add("note")
+    answer.set_result(make_done())
+    await world.calm()
+    world.ledger.failing.clear()
+    await world.pass_time(1.0)
+    assert (await world.story())[-1] == "answer_after_all"
+
+
+async def test_a_second_run_by_an_operators_word_is_not_forgotten_when_the_first_one_ends(
+    empty: Path, tmp_path: Path
+) -> None:
+    """While a request runs again, the late end of its first create does not make its second one look abandoned."""
+    patient = ScriptedProvider(answer_within=3 * LEASE, listen_for=9 * LEASE)
+    async with open_world(make_place(empty, tmp_path, patient)) as world:
+        first = patient.creates.held()
+        await world.ask()
+        await world.pass_time(3 * LEASE)
+        await operate(world, Verb.RESOLVE_NOT_CREATED)
+        second = patient.creates.held()
+        await world.go_round()
+        first.set_result(make_outcome(Verdict.NOT_DONE))
+        for _ in range(4):
+            await world.go_round(after=LEASE / 2)
+        assert (await world.entry()).state is State.SENDING
+        second.set_result(make_done("A-2"))
+        await world.calm()
+        assert (await world.entry()).account_id == "A-2"
+
+
+async def test_a_look_up_that_is_quicker_than_the_late_answer_settles_it_once(world: World) -> None:
+    """Two proofs of one account give one result."""
+    world.place.acme.findings.then(Found(Created("A-1", {}), {}))
+    answer = await unanswered(world)
+    await operate(world, Verb.REPLAY)
+    await world.go_round()
+    answer.set_result(make_done("A-1"))
+    await world.calm()
+    assert (await world.entry()).state is State.PROVISIONED
+    assert len(world.place.results) == 1
+
+
+async def _look_up_begins(world: World) -> None:
+    world.place.acme.findings.held()
+    await operate(world, Verb.REPLAY)
+    await world.go_round()
+    assert len(world.place.acme.asked) == 1
+
+
+async def _taken_for_dead(world: World) -> None:
+    await world.ledger.real.retire("worker-1")
+    await world.ledger.real.rescue(world.clock.now(), "worker-2")
+
+
+LOOKERS = [
+    (lambda world: operate(world, Verb.REPLAY), "an operator asked to look at once"),
+    (_look_up_begins, "a look-up is under way"),
+    (_taken_for_dead, "the worker was taken for dead"),
+]
+
+
+@pytest.mark.parametrize(("meanwhile", "reason"), LOOKERS, ids=[reason for _, reason in LOOKERS])
+async def test_an_answer_settles_a_doubt_that_others_hold(world: World, meanwhile: Any, reason: str) -> None:
+    """As long as nobody decided, what the provider says of this very attempt counts, whoever claimed the row."""
+    answer = world.place.acme.creates.held()
+    await world.ask()
+    await world.pass_time(0.0 if "dead" in reason else IN_TIME)
+    await meanwhile(world)
+    assert (await world.entry()).state is State.IN_DOUBT
+    answer.set_result(make_done("A-1"))
+    await world.calm()
+    entry = await world.entry()
+    assert (entry.state, entry.account_id) == (State.PROVISIONED, "A-1"), reason
+    assert len(world.place.results) == 1
+
+
+async def test_an_answer_to_an_older_attempt_does_not_settle_a_newer_doubt(world: World) -> None:
+    """Two creates by an operator's word: each answer concerns its own."""
+    first = await unanswered(world)
+    await operate(world, Verb.RESOLVE_NOT_CREATED)
+    second = world.place.acme.creates.held()
+    await world.go_round()
+    await world.pass_time(IN_TIME)
+    assert (await world.entry()).state is State.IN_DOUBT
+    first.set_result(make_outcome(Verdict.NOT_DONE, reason=ReasonCode.NAME_TAKEN))
+    await world.calm()
+    assert (await world.entry()).state is State.IN_DOUBT
+    assert (await world.story())[-1] == "answer_after_all"
+    second.set_result(make_done("A-2"))
+    await world.calm()
+    assert (await world.entry()).account_id == "A-2"

@@ -1,0 +1,284 @@
+"""Execution of one request up to the provider's answer: what is durable when, and what is never sent."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contracts.reason import ReasonCode
+from contracts.result import AccountRejected, Evidence
+from tests.builders import make_done, make_outcome
+from tests.core.world import Place, World, make_place, open_world
+from tests.fakes import NOON, BlindProvider
+from worker.core.observer import Called, LaneState, Surprised
+from worker.core.provider import Order, Prepared
+from worker.core.retry import RetryPolicy
+from worker.core.states import State
+from worker.core.verdict import Effect, Verdict
+
+
+def reason_of(world: World) -> str:
+    """The reason in the one rejection that was published."""
+    (event,) = world.place.results
+    assert isinstance(event, AccountRejected)
+    return event.data.reason.code
+
+
+async def test_the_intent_is_durable_before_the_create_leaves(world: World) -> None:
+    """While the provider reads the create, the ledger says sending, with the attempt and what was seen before it."""
+    seen: list[tuple[State, object, int, object]] = []
+
+    async def look(order: Order) -> None:
+        entry = await world.ledger.real.find(order.request_id)
+        seen.append((entry.state, entry.reason, entry.attempts, entry.baseline))
+
+    world.place.acme.while_sending = look
+    await world.ask()
+    assert seen == [(State.SENDING, None, 1, {"accounts_before": 3})]
+
+
+async def test_nothing_is_sent_while_the_intent_cannot_be_written(world: World) -> None:
+    """A ledger that fails in front of the create stops it; later the request runs, once."""
+    world.ledger.failing.add("record send")
+    entry = await world.ask()
+    assert (entry.state, world.place.acme.sent) == (State.ACCEPTED, [])
+    assert not world.gate.well
+
+    world.ledger.failing.clear()
+    for _ in range(4):
+        await world.go_round(after=11)
+    assert (await world.entry()).state is State.PROVISIONED
+    assert len(world.place.acme.sent) == 1
+
+
+async def test_an_intent_of_unknown_fate_sends_nothing(world: World) -> None:
+    """Without the ledger's word the create stays here; a row that was stored ends in doubt, not in a second try."""
+    world.ledger.forgetting.add("record send")
+    await world.ask()
+    world.ledger.forgetting.clear()
+    assert (await world.entry()).state is State.SENDING
+    for _ in range(4):
+        await world.go_round(after=11)
+    assert world.place.acme.sent == []
+    assert (await world.entry()).state is State.IN_DOUBT
+
+
+@pytest.mark.parametrize("seconds", [-1, 0])
+async def test_a_request_after_its_deadline_is_rejected_unasked(world: World, seconds: float) -> None:
+    """From its deadline on nothing is sent, and the requester is told."""
+    deadline = NOON + timedelta(seconds=seconds)
+    entry = await world.ask(deadline=deadline.isoformat())
+    assert (entry.state, entry.reason) == (State.REJECTED, ReasonCode.DEADLINE_PASSED)
+    assert world.place.acme.prepared == []
+    assert reason_of(world) == ReasonCode.DEADLINE_PASSED
+
+
+async def test_a_deadline_that_passes_while_waiting_for_permission_counts(world: World) -> None:
+    """Nothing is sent after the deadline, however long the request had to wait with everything prepared."""
+    world.lane.learn(make_outcome(Verdict.NOT_DONE, effect=Effect.LIMIT, wait=9.0))
+    await world.ask(deadline=(NOON + timedelta(seconds=5)).isoformat())
+    assert world.place.acme.sent == []
+    await world.pass_time(9.0)
+    assert (await world.entry()).reason is ReasonCode.DEADLINE_PASSED
+    assert world.place.acme.sent == []
+
+
+PAUSES: list[tuple[Any, str]] = [
+    (lambda lane: lane.stop(), "the process ends"),
+    (lambda lane: lane.pause(LaneState.PAUSED_BY_OPERATOR, "by hand"), "an operator paused the provider"),
+]
+
+
+@pytest.mark.parametrize(("close", "reason"), PAUSES, ids=[reason for _, reason in PAUSES])
+async def test_no_create_starts_at_a_lane_that_closed_meanwhile(
+    world: World, close: Any, reason: str
+) -> None:
+    """Who waits for permission when the lane closes sends nothing and gives the row back."""
+    world.lane.learn(make_outcome(Verdict.NOT_DONE, effect=Effect.LIMIT, wait=9.0))
+    await world.ask()
+    close(world.lane)
+    await world.pass_time(9.0)
+    assert world.place.acme.sent == [], reason
+    assert world.lane.in_use == 0
+    (claim,) = await world.ledger.real.claim_due("acme", "another", world.clock.now(), 5)
+    assert claim.entry.state is State.ACCEPTED
+
+
+async def test_credentials_nobody_could_read_are_never_created(world: World) -> None:
+    """Without a consumer's key a request that ends with credentials is rejected before the provider is asked."""
+    world.place.acme.issues_credentials = True
+    entry = await world.ask()
+    assert (entry.state, entry.reason) == (State.REJECTED, ReasonCode.NO_CONSUMER_KEY)
+    assert world.place.acme.prepared == []
+
+
+async def test_a_generated_password_needs_a_consumer_key_too(world: World) -> None:
+    """A password made here is a credential like one that the provider issues."""
+    world.place.acme.generates = "generated-1"
+    assert (await world.ask()).reason is ReasonCode.NO_CONSUMER_KEY
+    assert world.place.acme.prepared == []
+
+
+async def test_a_dry_run_without_test_mode_is_checked_and_not_sent(empty: Path, tmp_path: Path) -> None:
+    """Where the provider has no test mode, a good dry run passes here."""
+    place = make_place(empty, tmp_path, BlindProvider())
+    async with open_world(place) as world:
+        entry = await world.ask(dry_run=True)
+        assert (entry.state, entry.reason) == (State.REJECTED, ReasonCode.DRY_RUN_PASSED)
+        assert place.acme.prepared == []
+
+
+async def test_a_dry_run_with_test_mode_asks_the_provider_and_opens_nothing(world: World) -> None:
+    """The provider's yes in its test mode is a rejection that says so; no account id is recorded."""
+    entry = await world.ask(dry_run=True)
+    assert [order.dry_run for order in world.place.acme.sent] == [True]
+    assert (entry.state, entry.reason, entry.account_id) == (State.REJECTED, ReasonCode.DRY_RUN_PASSED, None)
+
+
+async def test_a_dry_run_needs_no_consumer_key(world: World) -> None:
+    """It ends without credentials."""
+    world.place.acme.issues_credentials = True
+    assert (await world.ask(dry_run=True)).reason is ReasonCode.DRY_RUN_PASSED
+
+
+async def test_a_dry_run_is_never_in_doubt(world: World) -> None:
+    """In a test mode nothing can have been created, so what broke is tried again."""
+    world.place.acme.creates.then(make_outcome(Verdict.IN_DOUBT, reason=ReasonCode.NO_ANSWER))
+    assert (await world.ask(dry_run=True)).state is State.WAITING
+
+
+async def test_what_fails_before_the_create_waits(world: World) -> None:
+    """A token that cannot be had is not done, whatever the handler calls it, and is tried again."""
+    for verdict in Verdict:
+        world.place.acme.prepares.then(make_outcome(verdict, reason=ReasonCode.TOKEN_UNAVAILABLE, retry=True))
+        entry = await world.ask(f"order-{verdict}")
+        assert (entry.state, entry.reason) == (State.WAITING, ReasonCode.TOKEN_UNAVAILABLE)
+    assert world.place.acme.sent == []
+    assert len(world.place.watch.all(Called, operation="prepare")) == 3
+
+
+async def test_a_final_no_before_the_create_is_final(world: World) -> None:
+    """What preparation refuses for good is rejected."""
+    world.place.acme.prepares.then(make_outcome(Verdict.NOT_DONE, reason=ReasonCode.PROVIDER_VALIDATION))
+    assert (await world.ask()).state is State.REJECTED
+
+
+async def test_a_surprise_before_the_create_waits(world: World) -> None:
+    """An error of our own code in preparation sent nothing: it is told and tried again."""
+    world.place.acme.prepares.then(KeyError("token"), Prepared(None))
+    entry = await world.ask()
+    assert (entry.state, entry.reason) == (State.WAITING, ReasonCode.INTERNAL_ERROR)
+    assert world.place.watch.all(Surprised, where="prepare")
+    await world.go_round(after=5)
+    assert (await world.entry()).state is State.PROVISIONED
+
+
+async def test_a_surprise_during_the_create_is_in_doubt(world: World) -> None:
+    """An error of our own code after the intent may have sent the create: it is not repeated."""
+    world.place.acme.creates.then(ZeroDivisionError())
+    entry = await world.ask()
+    assert (entry.state, entry.reason) == (State.IN_DOUBT, ReasonCode.INTERNAL_ERROR)
+    await world.go_round(after=1)
+    assert len(world.place.acme.sent) == 1
+
+
+ANSWERS = [
+    (make_done(), State.PROVISIONED, ReasonCode.CREATED, "the account's id"),
+    (
+        make_done(missing=("api_key",)),
+        State.HELD,
+        ReasonCode.CREDENTIALS_LOST,
+        "an id without its credentials",
+    ),
+    (
+        make_outcome(Verdict.DONE, reason=ReasonCode.UNREADABLE_ANSWER),
+        State.IN_DOUBT,
+        ReasonCode.UNREADABLE_ANSWER,
+        "a yes without an id",
+    ),
+    (
+        make_outcome(Verdict.IN_DOUBT, reason=ReasonCode.SERVER_ERROR),
+        State.IN_DOUBT,
+        ReasonCode.SERVER_ERROR,
+        "no word on the account",
+    ),
+    (
+        make_outcome(Verdict.NOT_DONE, reason=ReasonCode.NAME_TAKEN),
+        State.REJECTED,
+        ReasonCode.NAME_TAKEN,
+        "a final no",
+    ),
+    (
+        make_outcome(Verdict.NOT_DONE, reason=ReasonCode.UNREACHABLE, retry=True),
+        State.WAITING,
+        ReasonCode.UNREACHABLE,
+        "not now",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "code", "reason"), ANSWERS, ids=[reason for *_, reason in ANSWERS]
+)
+async def test_each_answer_has_its_end(
+    world: World, answer: Any, state: State, code: ReasonCode, reason: str
+) -> None:
+    """What the provider says decides alone; every end that concerns the requester is told in one event."""
+    world.place.acme.creates.then(answer)
+    entry = await world.ask()
+    assert (entry.state, entry.reason) == (state, code), reason
+    told = state in (State.PROVISIONED, State.HELD, State.REJECTED)
+    assert len(world.place.results) == int(told)
+    assert len(world.place.acme.sent) == 1
+
+
+async def test_the_result_says_how_it_is_known(world: World) -> None:
+    """An answer in time is evidence of the plainest kind."""
+    await world.ask()
+    (event,) = world.place.results
+    assert event.data.evidence is Evidence.ANSWER  # type: ignore[union-attr]  # it is provisioned
+
+
+async def test_doubt_without_a_look_up_goes_to_a_person_at_once(empty: Path, tmp_path: Path) -> None:
+    """A provider that cannot be asked leaves the doubt to an operator, and the requester is told so."""
+    place = make_place(empty, tmp_path, BlindProvider())
+    async with open_world(place) as world:
+        place.acme.creates.then(make_outcome(Verdict.IN_DOUBT, reason=ReasonCode.NO_ANSWER))
+        entry = await world.ask()
+        assert (entry.state, entry.reason, entry.doubted) == (State.HELD, ReasonCode.NO_ANSWER, True)
+        assert len(place.results) == 1
+
+
+async def test_attempts_end_at_a_person(place: Place) -> None:
+    """When the attempts are used up nothing more is sent; a person is asked."""
+    place.acme.creates.then(make_outcome(Verdict.NOT_DONE, reason=ReasonCode.UNREACHABLE, retry=True))
+    async with open_world(place, policy=RetryPolicy(attempts=3)) as world:
+        await world.ask()
+        for _ in range(6):
+            await world.go_round(after=700)
+        entry = await world.entry()
+    assert (entry.state, entry.reason) == (State.HELD, ReasonCode.ATTEMPTS_EXHAUSTED)
+    assert len(place.acme.sent) == 3
+
+
+async def test_a_limit_uses_up_no_attempt(place: Place) -> None:
+    """Waiting because we were too fast is not the request's failure."""
+    place.acme.creates.then(
+        *[make_outcome(Verdict.NOT_DONE, retry=True, effect=Effect.LIMIT, wait=5.0)] * 5, make_done()
+    )
+    async with open_world(place, policy=RetryPolicy(attempts=2)) as world:
+        await world.ask()
+        for _ in range(6):
+            await world.go_round(after=11)
+        entry = await world.entry()
+    assert (entry.state, entry.attempts, entry.deferrals) == (State.PROVISIONED, 1, 5)
+
+
+async def test_an_account_of_another_request_is_held(world: World) -> None:
+    """One account is never given to two: the second request goes to a person, and the story names the account."""
+    await world.ask("order-1")
+    second = await world.ask("order-2")
+    assert (second.state, second.reason) == (State.HELD, ReasonCode.ACCOUNT_CLAIMED_ELSEWHERE)
+    assert second.account_id is None
+    assert "A-1" in str((await world.history("order-2"))[-1].detail)

@@ -1,0 +1,307 @@
+"""Upkeep: what is due runs, what is left behind is found, and no step keeps another from its turn."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from contracts.reason import ReasonCode
+from tests.builders import make_done, make_message, make_outcome, make_request
+from tests.core.world import LEASE, Place, World, open_world
+from worker.core.breaker import BreakerPolicy
+from worker.core.ledger import Pause
+from worker.core.observer import Counted, LaneState, Rescued, Surprised
+from worker.core.provider import Probe
+from worker.core.states import State
+from worker.core.verdict import Effect, Verdict
+
+NOT_NOW = make_outcome(Verdict.NOT_DONE, reason=ReasonCode.PROVIDER_BUSY, retry=True)
+REFUSED = make_outcome(
+    Verdict.NOT_DONE, reason=ReasonCode.CREDENTIALS_REFUSED, retry=True, effect=Effect.PAUSE, status=401
+)
+OUTAGE = make_outcome(Verdict.NOT_DONE, reason=ReasonCode.UNREACHABLE, retry=True, effect=Effect.OUTAGE)
+ILL = Probe(healthy=False, detail="answered 401")
+
+
+async def test_what_is_due_runs_again(world: World) -> None:
+    """A request that waits is taken up when its time has come, not before."""
+    world.place.acme.creates.then(NOT_NOW, make_done())
+    waiting = await world.ask()
+    assert waiting.due_at is not None
+    left = (waiting.due_at - world.clock.now()).total_seconds()
+    await world.go_round(after=left / 2)
+    assert len(world.place.acme.sent) == 1
+    await world.go_round(after=left)
+    assert (await world.entry()).state is State.PROVISIONED
+
+
+async def test_retries_and_new_requests_share_the_slots(place: Place) -> None:
+    """Due retries wait in line with fresh deliveries; neither goes first as a matter of course, and none is left."""
+    place.acme.creates.then(*[NOT_NOW] * 4, make_done())
+    async with open_world(place, concurrency=1) as world:
+        for number in range(4):
+            await world.ask(f"old-{number}")
+        world.clock.advance(700)
+        answers = [place.acme.creates.held()]
+        await world.take(make_message(make_request("new-0")))
+        await world.go_round()
+        for number in range(1, 4):
+            await world.take(make_message(make_request(f"new-{number}")))
+        before = len(place.acme.sent)
+        for number in range(8):
+            answers[-1].set_result(make_done(f"A-{number}"))
+            answers.append(place.acme.creates.held())
+            await world.go_round()
+        order = [place.acme.sent[at].request_id for at in range(before - 1, len(place.acme.sent))]
+        names = {entry.request_id: entry.idempotency_key for entry in await world.entries()}
+        kinds = [names[request_id].partition("-")[0] for request_id in order]
+        assert sorted(kinds) == ["new"] * 4 + ["old"] * 4
+        assert kinds[:3] == ["new", "old", "new"]
+
+
+async def test_no_more_is_claimed_than_slots_may_serve_soon(place: Place) -> None:
+    """What waits in line here is claimed from all other workers, so the line is short."""
+    place.acme.creates.then(NOT_NOW)
+    async with open_world(place, concurrency=2) as world:
+        for number in range(6):
+            await world.ask(f"order-{number}")
+        world.clock.advance(700)
+        place.acme.creates.held()
+        await world.upkeep.once()
+        await world.upkeep.once()
+        left = await world.ledger.real.claim_due("acme", "another", world.clock.now(), 10)
+        assert len(left) == 4
+
+
+async def test_rows_of_a_dead_worker_are_rescued(place: Place) -> None:
+    """What a neighbour left sending is in doubt after its lease, and its unsent rows run here; both are told."""
+    async with open_world(place, "dead") as dead, open_world(place, "alive", alone=False) as alive:
+        place.acme.creates.held()
+        await dead.ask("sent")
+        dead.ledger.hold("record doubt")
+        dead.ledger.hold("record send")
+        await dead.ask("unsent")
+        place.acme.creates.then(make_done())
+        await alive.go_round(after=LEASE - 1)
+        assert (await alive.entry("sent")).state is State.SENDING
+        await alive.go_round(after=2)
+        assert (await alive.entry("sent")).state is State.IN_DOUBT
+        assert (await alive.entry("unsent")).state is State.PROVISIONED
+        (rescued,) = place.watch.all(Rescued)
+        assert rescued.request_ids == ((await alive.entry("sent")).request_id,)
+
+
+async def test_a_living_workers_rows_are_left_alone(place: Place) -> None:
+    """As long as it gives signs of life, nobody takes what a neighbour waits for."""
+    async with open_world(place, "one") as one, open_world(place, "two", alone=False) as two:
+        answer = place.acme.creates.held()
+        await one.ask()
+        for _ in range(4):
+            await one.go_round(after=LEASE / 2 - 1)
+            await two.go_round()
+        assert (await one.entry()).doubted  # it has waited for longer than an answer may take
+        assert place.watch.all(Rescued) == []
+        answer.set_result(make_done())
+        await one.calm()
+        assert (await one.entry()).state is State.PROVISIONED
+
+
+async def test_a_row_that_nobody_works_on_is_let_go(world: World) -> None:
+    """What a living worker lost track of is found after a lease: in doubt if it was sent, run if it was not."""
+    world.place.acme.creates.held()
+    sent = await world.ask("sent")
+    for task in asyncio.all_tasks():
+        if task.get_name() in (f"run {sent.request_id}", f"create {sent.request_id}"):
+            task.cancel()
+    world.place.acme.creates.then(make_done())
+    world.ledger.failing.add("record send")
+    await world.ask("unsent")
+    world.ledger.failing.clear()
+    for _ in range(5):
+        await world.go_round(after=LEASE / 3)
+    assert (await world.entry("sent")).doubted
+    assert (await world.entry("sent")).reason is ReasonCode.WORKER_DIED
+    assert (await world.entry("unsent")).state is State.PROVISIONED
+
+
+async def test_an_operators_pause_is_followed_and_lifted(world: World) -> None:
+    """Within one round nothing new is sent; once resumed, what waited runs."""
+    ledger, now = world.ledger.real, world.clock.now()
+    await ledger.pause(Pause("acme", "operator", "ada", "price list changes", now))
+    await world.go_round()
+    assert world.lane.state is LaneState.PAUSED_BY_OPERATOR
+    delivery = await world.take()
+    assert delivery.verbs == ["requeue"]
+    await ledger.resume("acme", "ada", "done", now)
+    await world.go_round()
+    assert (await world.take()).verbs == ["ack"]
+
+
+async def test_refused_credentials_pause_the_provider_until_a_probe_is_taken(world: World) -> None:
+    """A 401 is nobody's fault but ours: requests wait without using up attempts, and run when a read succeeds again."""
+    acme = world.place.acme
+    acme.creates.then(REFUSED)
+    acme.probes.then(ILL)
+    entry = await world.ask()
+    assert (entry.state, entry.attempts) == (State.WAITING, 0)
+    await world.go_round()
+    paused = world.lane.state
+    acme.creates.then(make_done())
+    for _ in range(5):
+        await world.go_round(after=61)
+    assert (len(acme.sent), (await world.entry()).state) == (1, State.WAITING)
+
+    acme.probes.then(Probe(healthy=True, detail="answered 200"))
+    for _ in range(3):
+        await world.go_round(after=61)
+    assert (paused, world.lane.state) == (LaneState.PAUSED_BY_CREDENTIALS, LaneState.OPEN)
+    assert (await world.entry()).state is State.PROVISIONED
+
+
+@pytest.mark.parametrize("answer", [ILL, RuntimeError("broken")], ids=["unhealthy", "an exception"])
+async def test_refused_credentials_are_probed_once_a_minute(
+    world: World, answer: Probe | RuntimeError
+) -> None:
+    """A provider that refuses us, or a probe that breaks, is not hammered."""
+    world.place.acme.creates.then(REFUSED)
+    world.place.acme.probes.then(answer)
+    await world.ask()
+    await world.go_round()
+    for _ in range(180):
+        await world.go_round(after=1)
+    assert 2 <= world.place.acme.probed <= 3
+
+
+async def test_a_probe_does_not_lift_an_operators_pause(world: World) -> None:
+    """An operator who pauses while the probe is under way is obeyed."""
+    world.place.acme.creates.then(REFUSED)
+    await world.ask()
+    await world.go_round()
+    probe = world.place.acme.probes.held()
+    await world.go_round(after=61)
+    await world.ledger.real.pause(Pause("acme", "operator", "ada", "leave it", world.clock.now()))
+    probe.set_result(Probe(healthy=True, detail="answered 200"))
+    await world.calm()
+    await world.go_round()
+    assert world.lane.state is LaneState.PAUSED_BY_OPERATOR
+
+
+async def test_the_breaker_opens_probes_tries_and_closes(place: Place) -> None:
+    """After outages in a row nothing is sent; a healthy probe lets one create through, and its answer lets all."""
+    acme = place.acme
+    acme.creates.then(OUTAGE)
+    acme.probes.then(ILL)
+    async with open_world(place, breaker=BreakerPolicy(failures=3, cooldown=30)) as world:
+        for number in range(3):
+            await world.ask(f"order-{number}")
+        assert world.lane.state is LaneState.BROKEN
+        assert (await world.take(make_message(make_request("new")))).verbs == ["requeue"]
+        await world.go_round(after=31)
+        assert (acme.probed, world.lane.state) == (1, LaneState.BROKEN)
+
+        acme.probes.then(Probe(healthy=True, detail="answered 200"))
+        answer = acme.creates.held()
+        await world.go_round(after=31)
+        await world.go_round(after=1)
+        assert (world.lane.state, len(acme.sent)) == (LaneState.TRYING, 4)
+        answer.set_result(make_outcome(Verdict.NOT_DONE))
+        acme.creates.then(make_outcome(Verdict.NOT_DONE))
+        await world.calm()
+        await world.go_round(after=700)
+        assert (world.lane.state, len(acme.sent)) == (LaneState.OPEN, 6)
+
+
+async def test_an_outage_is_probed_once_per_cooldown_even_if_the_probe_breaks(place: Place) -> None:
+    """An error of our own in the probe counts as unhealthy."""
+    place.acme.creates.then(OUTAGE)
+    place.acme.probes.then(RuntimeError("broken"))
+    async with open_world(place, breaker=BreakerPolicy(failures=1, cooldown=30)) as world:
+        await world.ask()
+        for _ in range(93):
+            await world.go_round(after=1)
+        assert place.acme.probed == 3
+        assert place.watch.all(Surprised, where="probe")
+
+
+async def test_a_request_in_doubt_is_not_looked_up_while_our_credentials_are_refused(world: World) -> None:
+    """A look-up with refused credentials would prove nothing and count as a failure."""
+    world.place.acme.creates.then(make_outcome(Verdict.IN_DOUBT, effect=Effect.PAUSE))
+    world.place.acme.probes.then(ILL)
+    await world.ask()
+    for _ in range(3):
+        await world.go_round(after=50)
+    assert world.place.acme.asked == []
+
+
+STEPS = ["rescue", "pauses", "claim_due", "claim_look_ups", "unpublished", "forget", "prune", "standings"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_a_step_that_breaks_does_not_starve_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """A surprise in one step is told; what is due, unpublished or counted gets its turn all the same."""
+    world.place.publisher.failure = "no connection"
+    world.place.acme.creates.then(NOT_NOW, make_done("A-1"), make_done("A-2"))
+    await world.ask("due")
+    await world.ask("unpublished")
+    world.place.publisher.failure = None
+
+    async def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(world.ledger.real, step, broken)
+    world.place.watch.facts.clear()
+    await world.go_round(after=20)
+    assert [fact.where for fact in world.place.watch.all(Surprised)]
+    done = {
+        "claim_due": (await world.entry("due")).state is State.PROVISIONED,
+        "unpublished": bool(world.place.results),
+        "standings": bool(world.place.watch.all(Counted)),
+    }
+    assert {name for name, happened in done.items() if not happened} <= {step}
+
+
+async def test_a_round_ends_where_the_ledger_fails(world: World) -> None:
+    """With the ledger away there is nothing to do but to try again; the loop itself lives on."""
+    world.ledger.failing.add("heartbeat")
+    beat = world.upkeep.beat_at
+    await world.go_round(after=1)
+    assert not world.gate.well
+    assert world.ledger.calls[-1] == "heartbeat"
+    assert world.upkeep.beat_at > beat
+
+
+async def test_the_loop_goes_round_until_told_to_stop(world: World) -> None:
+    """Between two rounds lies the interval; a stop ends the wait."""
+    stopping = asyncio.Event()
+    loop = asyncio.create_task(world.upkeep.run(stopping))
+    await world.calm()
+    for _ in range(3):
+        await world.pass_time(1.0)
+    assert world.ledger.calls.count("rescue") == 4
+    stopping.set()
+    await loop
+    assert world.ledger.calls.count("rescue") == 4
+
+
+async def test_closed_requests_are_pruned_after_their_retention_and_open_ones_never(world: World) -> None:
+    """The content of what is closed goes after ninety days; key and account id stay, and open rows keep everything."""
+    await world.ask("closed")
+    world.place.acme.creates.then(make_done(missing=("key",), account_id="A-2"))
+    await world.ask("open")
+    await world.go_round(after=timedelta(days=91).total_seconds())
+    closed, left = await world.entry("closed"), await world.entry("open")
+    assert (closed.sealed_request, closed.account_id) == ("", "A-1")
+    assert left.sealed_request != ""
+    assert (await world.take(make_message(make_request("closed")))).verbs == ["ack"]
+    assert len(world.place.acme.sent) == 2
+
+
+async def test_every_round_counts_what_is_open(world: World) -> None:
+    """The gauges show what stands in the ledger."""
+    world.place.acme.creates.then(make_outcome(Verdict.IN_DOUBT))
+    await world.ask()
+    await world.go_round()
+    counted = world.place.watch.all(Counted)[-1]
+    assert [(one.kind, one.count) for one in counted.standings] == [("in_doubt", 1)]

@@ -1,0 +1,204 @@
+"""Finding requests, and resolving them with what an operator found out."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from pydantic import SecretStr
+
+from contracts.reason import ReasonCode
+from contracts.result import AccountAbandoned, AccountProvisioned, Evidence
+from tests.builders import make_done, make_message, make_outcome, make_request
+from tests.core.operating import ACTOR, REASON, operate, operations
+from tests.core.world import World, make_place, open_world
+from tests.fakes import NOON, FakeDelivery, ScriptedProvider
+from tests.operations import states
+from worker.core.errors import AccountClaimed, NotAllowed, UnknownRequest
+from worker.core.ledger import Filter
+from worker.core.states import State
+from worker.core.verdict import Verdict
+from worker.operations.requests import Account
+from worker.operations.verbs import Effect, Verb, plan
+
+
+class Gateway(ScriptedProvider):
+    """A pretended provider under the name of one whose contract issues a password and an API key."""
+
+    name: ClassVar[str] = "gateway360"
+
+
+async def resolved(empty: Path, tmp_path: Path, parameters: dict[str, Any], known: dict[str, str]) -> Any:
+    """The event of a request in doubt that an operator resolved, and what the consumer reads in it."""
+    gateway = Gateway()
+    gateway.creates.then(make_outcome(Verdict.IN_DOUBT))
+    gateway.generates = "generated-1"
+    place = make_place(empty, tmp_path, gateway)
+    place.give_consumer_key()
+    async with open_world(place) as world:
+        request = make_request(provider="gateway360", parameters={"company": "Example", **parameters})
+        await world.pipeline.take(FakeDelivery(make_message(request)), world.desk.lanes["gateway360"])
+        await world.calm()
+        await operate(world, Verb.RESOLVE_CREATED, "A-7", **known)
+        await world.go_round(after=11)
+    (event,) = place.results
+    assert isinstance(event, AccountProvisioned)
+    opened = place.opened(event.data.credentials)["credentials"] if event.data.credentials else None
+    return event.data, opened
+
+
+Case = tuple[dict[str, Any], dict[str, str], dict[str, str] | None, tuple[str, ...], str]
+CREDENTIALS: list[Case] = [
+    (
+        {},
+        {"api_key": "k"},
+        {"password": "generated-1", "api_key": "k"},
+        (),
+        "generated here and found by the operator",
+    ),
+    ({}, {}, {"password": "generated-1"}, ("api_key",), "what nobody has is named"),
+    ({"password": "chosen"}, {}, None, ("api_key",), "what the requester chose is not missing"),
+    ({"password": "chosen"}, {"api_key": "k"}, {"api_key": "k"}, (), "only what is news is handed over"),
+]
+
+
+@pytest.mark.parametrize("case", CREDENTIALS, ids=[reason for *_, reason in CREDENTIALS])
+async def test_a_resolved_request_hands_over_all_that_is_known(
+    empty: Path, tmp_path: Path, case: Case
+) -> None:
+    """The consumer gets what was generated and what the operator found, and is told what is lost."""
+    parameters, known, handed_over, missing, reason = case
+    data, opened = await resolved(empty, tmp_path, parameters, known)
+    assert opened == handed_over, reason
+    assert data.credentials_missing == missing
+    assert (data.account_id, data.evidence) == ("A-7", Evidence.OPERATOR)
+
+
+async def test_credentials_without_a_consumer_key_are_refused(world: World) -> None:
+    """What nobody could read is not accepted from an operator either; nothing changes."""
+    await states.in_doubt(world)
+    with pytest.raises(NotAllowed, match="no consumer key"):
+        await operate(world, Verb.RESOLVE_CREATED, "A-7", api_key="k")
+    assert (await world.entry()).state is State.IN_DOUBT
+
+
+async def test_an_account_of_another_request_is_refused(world: World) -> None:
+    """A slip of the pen does not give one account to two requesters."""
+    await world.ask("order-1")
+    world.place.acme.creates.then(make_outcome(Verdict.IN_DOUBT))
+    await world.ask("order-2")
+    with pytest.raises(AccountClaimed, match="A-1"):
+        await operate(world, Verb.RESOLVE_CREATED, "A-1", key="order-2")
+    assert (await world.entry("order-2")).state is State.IN_DOUBT
+
+
+async def test_resolving_as_created_needs_the_account(world: World) -> None:
+    """Without an id nothing is recorded."""
+    await states.in_doubt(world)
+    with pytest.raises(NotAllowed, match="--account-id"):
+        await operations(world).carry_out(plan(Verb.RESOLVE_CREATED, await world.entry()), REASON)
+    assert (await world.entry()).state is State.IN_DOUBT
+
+
+async def test_the_word_that_nothing_was_created_sends_again(world: World) -> None:
+    """By a named person's word, which stays in the story, a second create goes out."""
+    await states.in_doubt(world)
+    await operate(world, Verb.RESOLVE_NOT_CREATED)
+    world.place.acme.creates.then(make_done("A-2"))
+    await world.go_round()
+    entry = await world.entry()
+    assert (entry.state, entry.account_id, entry.generation) == (State.PROVISIONED, "A-2", 1)
+    assert world.place.acme.sent[1].after_doubt
+    line = next(line for line in await world.history() if line.name == "resolve_not_created")
+    assert (line.actor, line.note, line.reason) == (ACTOR, REASON, ReasonCode.DECLARED_NOT_CREATED)
+
+
+async def test_a_replay_gives_the_whole_patience_again(world: World) -> None:
+    """A request that is put back after days is tried as if it were new, not held for its age."""
+    await states.rejected(world)
+    world.clock.advance(timedelta(days=3).total_seconds())
+    world.place.acme.creates.then(make_outcome(Verdict.NOT_DONE, retry=True))
+    await operate(world, Verb.REPLAY)
+    await world.go_round()
+    entry = await world.entry()
+    assert (entry.state, entry.attempts) == (State.WAITING, 1)
+
+
+async def test_a_replay_forgets_a_deadline_that_has_passed(world: World) -> None:
+    """An operator who replays an expired request wants it to run."""
+    await world.ask(deadline=(NOON - timedelta(seconds=1)).isoformat())
+    assert (await world.entry()).reason is ReasonCode.DEADLINE_PASSED
+    await operate(world, Verb.REPLAY)
+    await world.go_round()
+    assert (await world.entry()).state is State.PROVISIONED
+
+
+async def test_abandoning_tells_the_requester_why(world: World) -> None:
+    """The operator's words reach the requester."""
+    await states.in_doubt(world)
+    await operate(world, Verb.ABANDON)
+    await world.go_round(after=11)
+    (event,) = world.place.results
+    assert isinstance(event, AccountAbandoned)
+    assert event.data.note == REASON
+
+
+async def test_a_request_is_found_by_its_id_or_its_key(world: World) -> None:
+    """Both references lead to the same row."""
+    entry = await world.ask()
+    hands = operations(world)
+    assert await hands.find(entry.request_id) == await hands.find("order-1") == entry
+
+
+async def test_a_key_of_two_sources_must_be_named_by_id(world: World) -> None:
+    """An operator is not given one of two at random; both ids are in the text."""
+    await world.take()
+    await world.take(make_message({**make_request(), "source": "urn:another"}))
+    ids = {entry.request_id for entry in await world.entries()}
+    with pytest.raises(UnknownRequest) as caught:
+        await operations(world).find("order-1")
+    assert all(request_id in str(caught.value) for request_id in ids)
+
+
+async def test_an_unknown_reference_says_where_to_look(world: World) -> None:
+    """Nobody is left with a bare 'not found'."""
+    with pytest.raises(UnknownRequest, match="requests list"):
+        await operations(world).find("nothing")
+
+
+async def test_a_plan_covers_named_and_filtered_requests_once(world: World) -> None:
+    """A row that is named and matches the filter, too, is planned once."""
+    world.place.acme.creates.then(make_outcome(Verdict.NOT_DONE))
+    for key in ("order-1", "order-2"):
+        await world.ask(key)
+    wanted = Filter(states=frozenset({State.REJECTED}))
+    plans = await operations(world).plan(Verb.REPLAY, ["order-1"], wanted)
+    assert sorted(one.entry.idempotency_key for one in plans) == ["order-1", "order-2"]
+    assert {one.effect for one in plans} == {Effect.WILL}
+
+
+async def test_a_snapshot_does_not_grow(world: World) -> None:
+    """What arrives between plan and deed is not swept along."""
+    world.place.acme.creates.then(make_outcome(Verdict.NOT_DONE))
+    await world.ask("order-1")
+    plans = await operations(world).plan(Verb.REPLAY, [], Filter(states=frozenset({State.REJECTED})))
+    await world.ask("order-2")
+    for one in plans:
+        await operations(world).carry_out(one, REASON)
+    assert (await world.entry("order-2")).state is State.REJECTED
+
+
+async def test_two_operators_do_not_both_decide(world: World) -> None:
+    """Of two contradicting decisions on the same sight of a row the first stands."""
+    await states.in_doubt(world)
+    one = plan(Verb.RESOLVE_CREATED, await world.entry())
+    other = plan(Verb.RESOLVE_NOT_CREATED, await world.entry())
+    await operations(world).carry_out(one, REASON, Account("A-7", {}))
+    with pytest.raises(NotAllowed):
+        await operations(world, "bob").carry_out(other, REASON)
+    assert (await world.entry()).account_id == "A-7"
+
+
+def test_credentials_of_an_account_are_not_shown() -> None:
+    """An operator's input does not leak by being printed."""
+    assert "canary" not in repr(Account("A-1", {"api_key": SecretStr("canary")}))

@@ -1,0 +1,66 @@
+"""The whole story of a request in one answer."""
+
+from typing import cast
+
+import pytest
+
+from contracts.reason import CATALOGUE
+from tests.core.operating import ACTOR, REASON, operate
+from tests.core.world import World
+from tests.operations import states
+from tests.operations.states import WAYS, Way
+from worker.core.ledger import Ledger
+from worker.core.states import State
+from worker.operations.story import Story, tell
+from worker.operations.verbs import Verb
+
+
+async def story(world: World) -> Story:
+    """The story of the one request."""
+    return await tell(cast("Ledger", world.ledger), await world.entry())
+
+
+@pytest.mark.parametrize("way", list(WAYS), ids=[way.__name__ for way in WAYS])
+async def test_every_state_is_explained(world: World, way: Way) -> None:
+    """Where it stands and what comes next is said in every state, and the history leads there."""
+    await way(world)
+    told = await story(world)
+    assert told.verdict.startswith(WAYS[way].value)
+    assert told.next_step
+    assert told.history[-1].enters == WAYS[way]
+
+
+async def test_a_request_under_way_is_not_said_to_be_created(world: World) -> None:
+    """While nobody knows, the verdict does not sound as if somebody did."""
+    await states.sending(world)
+    assert (await story(world)).verdict == State.SENDING.value
+
+
+async def test_nothing_of_a_winding_way_is_missing(world: World) -> None:
+    """Doubt, an operator's word and the result stand in the order in which they happened."""
+    await states.in_doubt(world)
+    await operate(world, Verb.RESOLVE_CREATED, "A-7")
+    told = await story(world)
+    assert [line.name for line in told.history] == ["accept", "send", "doubt", "resolve_created"]
+    assert (told.history[-1].actor, told.history[-1].note) == (ACTOR, REASON)
+    assert [line.event.event_type for line in told.events] == ["account.provisioned.v1"]
+    assert "A-7" in told.verdict
+    assert "not confirmed yet" in told.next_step
+    await world.go_round(after=11)
+    assert (await story(world)).next_step == "nothing is open"
+
+
+async def test_a_held_request_says_what_to_do(world: World) -> None:
+    """The next step of a person is that of the catalogue for the reason."""
+    await states.held_with_account(world)
+    told = await story(world)
+    assert told.entry.reason is not None
+    assert told.next_step == CATALOGUE[told.entry.reason].what_to_do
+
+
+async def test_a_waiting_request_says_when(world: World) -> None:
+    """The time of the next attempt is part of the answer."""
+    await states.waiting(world)
+    told = await story(world)
+    assert told.entry.due_at is not None
+    assert f"{told.entry.due_at:%H:%M:%S}" in told.next_step

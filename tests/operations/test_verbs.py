@@ -1,0 +1,166 @@
+"""Every verb in every state: what the plan says is what is done, and what is blocked changes nothing."""
+
+import pytest
+
+from tests.core.operating import ACTOR, REASON, operations
+from tests.core.world import World
+from tests.operations import states
+from tests.operations.states import WAYS, Way
+from worker.core.errors import NotAllowed
+from worker.core.ledger import HistoryLine
+from worker.core.states import State
+from worker.operations.requests import Account
+from worker.operations.verbs import Effect, Plan, Verb, plan
+
+A, W, D = State.ACCEPTED, State.WAITING, State.IN_DOUBT
+P, X = State.PROVISIONED, State.ABANDONED
+NOTHING, BLOCKED = Effect.NOTHING, Effect.BLOCKED
+
+# What each verb leads to: a state, nothing to do, or blocked; columns in the order of `Verb`.
+TABLE: dict[Way, tuple[State | Effect, State | Effect, State | Effect, State | Effect]] = {
+    # way                          replay  created  not created  abandon
+    states.accepted: (W, BLOCKED, NOTHING, X),
+    states.waiting: (W, BLOCKED, NOTHING, X),
+    states.sending: (BLOCKED, BLOCKED, BLOCKED, BLOCKED),
+    states.in_doubt: (D, P, A, X),
+    states.held_in_doubt: (BLOCKED, P, A, X),
+    states.held_with_account: (BLOCKED, P, BLOCKED, X),
+    states.held_exhausted: (A, P, A, X),
+    states.provisioned: (NOTHING, NOTHING, BLOCKED, BLOCKED),
+    states.rejected: (A, BLOCKED, BLOCKED, BLOCKED),
+    states.abandoned_unsent: (A, BLOCKED, A, NOTHING),
+    states.abandoned_in_doubt: (BLOCKED, BLOCKED, A, NOTHING),
+    states.abandoned_with_account: (BLOCKED, BLOCKED, BLOCKED, NOTHING),
+}
+CASES = [
+    (way, verb, expected)
+    for way, row in TABLE.items()
+    for verb, expected in zip(
+        (Verb.REPLAY, Verb.RESOLVE_CREATED, Verb.RESOLVE_NOT_CREATED, Verb.ABANDON), row, strict=True
+    )
+]
+IDS = [f"{verb.value} on {way.__name__}" for way, verb, _ in CASES]
+
+
+def account_for(verb: Verb) -> Account | None:
+    """What resolving needs."""
+    return Account("A-1", {}) if verb is Verb.RESOLVE_CREATED else None
+
+
+async def story(world: World) -> list[HistoryLine]:
+    """The history of the one request."""
+    return list(await world.history())
+
+
+def test_the_table_is_complete() -> None:
+    """Every way to every state is in it."""
+    assert set(TABLE) == set(WAYS)
+    assert set(WAYS.values()) == set(State)
+
+
+@pytest.mark.parametrize(("way", "verb", "expected"), CASES, ids=IDS)
+async def test_plan_and_deed_agree(world: World, way: Way, verb: Verb, expected: State | Effect) -> None:
+    """What was announced is done, once, with name and reason; what was blocked or needless leaves no trace."""
+    await way(world)
+    before, lines = await world.entry(), await story(world)
+    assert before.state is WAYS[way]
+    planned = plan(verb, before)
+    assert planned.words
+
+    if expected is BLOCKED:
+        assert planned.effect is BLOCKED
+        with pytest.raises(NotAllowed):
+            await operations(world).carry_out(planned, REASON, account_for(verb))
+    else:
+        words = await operations(world).carry_out(planned, REASON, account_for(verb))
+        assert words
+    after, more = await world.entry(), (await story(world))[len(lines) :]
+    if isinstance(expected, Effect):
+        assert planned.effect is expected
+        assert (after, more) == (before, [])
+    else:
+        assert (planned.effect, after.state) == (Effect.WILL, expected)
+        (line,) = more
+        assert (line.actor, line.note, line.leaves, line.enters) == (ACTOR, REASON, before.state, expected)
+
+
+@pytest.mark.parametrize(("way", "verb", "expected"), CASES, ids=IDS)
+async def test_every_verb_is_safe_to_repeat(
+    world: World, way: Way, verb: Verb, expected: State | Effect
+) -> None:
+    """Doing it twice, by a nervous operator or a script, opens no second account and does no harm."""
+    await way(world)
+    for _ in range(2):
+        planned = plan(verb, await world.entry())
+        if planned.effect is not BLOCKED:
+            await operations(world).carry_out(planned, REASON, account_for(verb))
+    entry = await world.entry()
+    assert entry.state is (WAYS[way] if isinstance(expected, Effect) else expected) or entry.state is W
+    events = await world.ledger.real.events(entry.request_id)
+    assert len({line.event.event_id for line in events}) == len(events)
+
+
+@pytest.mark.parametrize("way", list(WAYS), ids=[way.__name__ for way in WAYS])
+async def test_republish_sends_the_newest_event_again_where_there_is_one(world: World, way: Way) -> None:
+    """A consumer that lost a result gets the very same one; without a result the verb says so."""
+    await way(world)
+    await world.go_round(after=11)
+    entry = await world.entry()
+    world.place.publisher.confirmed.clear()
+    planned = plan(Verb.REPUBLISH, entry)
+    assert (planned.effect is Effect.WILL) == (entry.event_id is not None)
+    if planned.effect is Effect.WILL:
+        await operations(world).carry_out(planned, REASON)
+        await world.go_round(after=11)
+        assert [one.event_id for one in world.place.publisher.confirmed] == [entry.event_id]
+        line = (await story(world))[-1]
+        assert (line.name, line.actor, line.note) == ("publish_again", ACTOR, REASON)
+    else:
+        with pytest.raises(NotAllowed):
+            await operations(world).carry_out(planned, REASON)
+
+
+STALE: list[tuple[Way, Verb]] = [
+    (states.waiting, Verb.REPLAY),
+    (states.waiting, Verb.ABANDON),
+    (states.in_doubt, Verb.RESOLVE_NOT_CREATED),
+    (states.in_doubt, Verb.RESOLVE_CREATED),
+    (states.in_doubt, Verb.ABANDON),
+]
+
+
+@pytest.mark.parametrize(
+    ("way", "verb"), STALE, ids=[f"{verb.value} on {way.__name__}" for way, verb in STALE]
+)
+async def test_a_plan_on_a_row_that_changed_since_is_refused(world: World, way: Way, verb: Verb) -> None:
+    """An operator decides about what they saw; what moved on meanwhile is not touched."""
+    await way(world)
+    planned = plan(verb, await world.entry())
+    world.place.acme.findings.held()
+    world.place.acme.creates.held()
+    await world.go_round(after=20)
+    before = await world.entry()
+    with pytest.raises(NotAllowed, match="changed since you looked"):
+        await operations(world).carry_out(planned, REASON, account_for(verb))
+    assert await world.entry() == before
+
+
+@pytest.mark.parametrize("way", list(WAYS), ids=[way.__name__ for way in WAYS])
+async def test_no_single_verb_sends_a_second_create_without_proof_or_word(world: World, way: Way) -> None:
+    """Replaying never opens another account, whatever became of the request; only the word that none exists may."""
+    await way(world)
+    planned: Plan = plan(Verb.REPLAY, await world.entry())
+    sent = len(world.place.acme.sent)
+    if planned.effect is Effect.WILL:
+        await operations(world).carry_out(planned, REASON)
+    world.lane.pause(None, "")
+    await world.go_round()
+    await world.go_round()
+    certainly_nothing = way in (
+        states.accepted,
+        states.waiting,
+        states.held_exhausted,
+        states.rejected,
+        states.abandoned_unsent,
+    )
+    assert len(world.place.acme.sent) - sent == int(certainly_nothing)

@@ -1,0 +1,159 @@
+"""The dead-letter queue into rows: what could not become a request is kept with its reason, and its sender answered."""
+
+import base64
+import json
+from datetime import datetime
+from uuid import UUID, uuid5
+
+from contracts.reason import ReasonCode
+from contracts.result import Problem
+from worker.core.broker import Delivery, Message
+from worker.core.decode import Readable, Refusal, as_attribute
+from worker.core.desk import Desk
+from worker.core.entrance import read
+from worker.core.errors import LedgerUnavailable
+from worker.core.events import subject_of_refusal
+from worker.core.ledger import Accepted, Arrival, Conflict, DeadLetter, Event, Same
+from worker.core.observer import Buried, Surprised
+from worker.core.pipeline import Pipeline
+from worker.core.sealing import Sealer
+
+_NAMESPACE = UUID("5d2c9c1b-9d55-5d0f-8a39-0f4a1b5b7f11")
+
+
+class Burial:
+    """Drains the dead-letter queue. The acknowledgement comes after the commit."""
+
+    def __init__(self, desk: Desk, pipeline: Pipeline) -> None:
+        self._desk = desk
+        self._pipeline = pipeline
+
+    async def bury(self, delivery: Delivery) -> None:
+        """Take one dead letter: a row with its reason, or, when it is a good request after all, a request."""
+        try:
+            await self._bury(delivery)
+        except LedgerUnavailable as error:
+            self._desk.gate.sick(error)
+            await delivery.requeue()
+            return
+        await delivery.ack()
+
+    async def _bury(self, delivery: Delivery) -> None:
+        try:
+            arrival = read(self._desk, delivery.message)
+            refusal = arrival if isinstance(arrival, Refusal) else await self._accept(arrival)
+        except LedgerUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a message does to our code, it becomes a row
+            self._desk.observer.tell(Surprised("bury", error))
+            problem = Problem(pointer="", message=f"reading it failed with {type(error).__name__}")
+            refusal = Refusal(ReasonCode.INTERNAL_ERROR, (problem,))
+        if refusal is not None:
+            await self._keep(delivery.message, refusal)
+
+    async def _accept(self, arrival: Arrival) -> Refusal | None:
+        """A good request that came here by a mistyped routing key or a crash loop is not lost; it is run."""
+        match await self._pipeline.accept(arrival):
+            case Accepted(claim=claim):
+                await self._desk.ledger.release(claim)
+                return None
+            case Same(entry=entry):
+                await self._pipeline.answer_again(entry)
+                return None
+            case Conflict(entry=entry):
+                words = f"this key was used before with other content (request {entry.request_id})"
+                problem = Problem(pointer="/data/idempotency_key", message=words)
+                return Refusal(ReasonCode.IDEMPOTENCY_CONFLICT, (problem,), _readable(arrival))
+
+    async def _keep(self, message: Message, refusal: Refusal) -> None:
+        now = self._desk.clock.now()
+        letter = dead_letter(message, refusal, self._desk.orders.sealer, now)
+        event = self._rejection(letter.dead_letter_id, refusal, now)
+        if await self._desk.ledger.bury(letter, event):
+            self._desk.observer.tell(Buried(letter.dead_letter_id, letter.provider, refusal.reason))
+        if event is not None:  # the one that was stored first, if this message was buried before
+            await self._pipeline.publish_stored(letter.dead_letter_id, event.event_id)
+
+    def _rejection(self, dead_letter_id: str, refusal: Refusal, now: datetime) -> Event | None:
+        """The sender is answered where an id could be read."""
+        readable = refusal.readable
+        if readable.event_id is None and readable.idempotency_key is None:
+            return None
+        subject = subject_of_refusal(dead_letter_id, readable)
+        return self._desk.events.rejected(subject, now, refusal.reason, problems=refusal.problems)
+
+
+def dead_letter(message: Message, refusal: Refusal, sealer: Sealer, now: datetime) -> DeadLetter:
+    """The row of one message. Its id comes from what was published: one message is one row, however often it comes."""
+    identity = f"{message.message_id}:{refusal.readable.event_id}:".encode() + message.body
+    dead_letter_id = str(uuid5(_NAMESPACE, sealer.fingerprint(identity)))
+    return DeadLetter(
+        dead_letter_id=dead_letter_id,
+        queue=_origin(message),
+        routing_key=_clean(message.routing_key),
+        reason=refusal.reason,
+        problems=tuple(problem.model_dump(mode="json") for problem in refusal.problems),
+        sealed_message=sealer.seal(packed(message), f"dead_letter:{dead_letter_id}"),
+        size=len(message.body),
+        message_id=_clean(message.message_id) if message.message_id else None,
+        source=refusal.readable.source,
+        idempotency_key=refusal.readable.idempotency_key,
+        provider=refusal.readable.provider,
+        received_at=now,
+    )
+
+
+def packed(message: Message) -> bytes:
+    """A message as bytes, with the headers that matter to read it again; the broker's own are left out."""
+    headers = {
+        name: as_attribute(value)
+        for name, value in message.headers.items()
+        if isinstance(value, str | int | float | bool | bytes | datetime) and not name.startswith("x-")
+    }
+    return json.dumps(
+        {
+            "body": base64.b64encode(message.body).decode(),
+            "routing_key": message.routing_key,
+            "headers": headers,
+            "content_type": message.content_type,
+            "message_id": message.message_id,
+            "correlation_id": message.correlation_id,
+            "app_id": message.app_id,
+            "type": message.type,
+            "timestamp": message.timestamp.isoformat() if message.timestamp else None,
+        }
+    ).encode()
+
+
+def unpacked(packed_message: bytes) -> Message:
+    """The message that `packed` packed."""
+    fields = json.loads(packed_message)
+    timestamp = fields.pop("timestamp")
+    return Message(
+        **{**fields, "body": base64.b64decode(fields["body"])},
+        queue="",
+        timestamp=datetime.fromisoformat(timestamp) if timestamp else None,
+    )
+
+
+def _readable(arrival: Arrival) -> Readable:
+    context = {name: value for name, value in arrival.context.items() if isinstance(value, str)}
+    return Readable(
+        event_id=context.get("id"),
+        source=arrival.source,
+        idempotency_key=arrival.idempotency_key,
+        provider=arrival.provider,
+        subject=context.get("subject"),
+        correlationid=context.get("correlationid"),
+        dry_run=arrival.dry_run,
+    )
+
+
+def _origin(message: Message) -> str:
+    """The queue it died in, by the broker's own word."""
+    queue = message.headers.get("x-first-death-queue")
+    return _clean(queue) if isinstance(queue, str) else message.queue
+
+
+def _clean(text: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in text)[:300]

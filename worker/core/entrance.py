@@ -1,0 +1,54 @@
+"""What is let in, and what ends before a provider is asked: by the contracts, the settings and the clock alone."""
+
+from contracts.reason import ReasonCode
+from worker.core.broker import Message
+from worker.core.decode import Decoded, Refusal, decode, read_parameters, refuse
+from worker.core.desk import Desk
+from worker.core.ledger import Arrival, Entry
+from worker.core.provider import Order, Provider
+from worker.core.retry import Decision, Hold, Refuse
+
+
+def read(desk: Desk, message: Message) -> Arrival | Refusal:
+    """Decode and validate by the contracts; what is wrong comes back in words."""
+    request = decode(message, desk.limits)
+    if isinstance(request, Refusal):
+        return request
+    provider = desk.providers.get(request.data.provider)
+    if provider is None:
+        return _no_provider(desk, request)
+    parameters = read_parameters(request, provider.Parameters)
+    if isinstance(parameters, Refusal):
+        return parameters
+    return desk.orders.arrival(request, parameters, desk.clock.now())
+
+
+def _no_provider(desk: Desk, request: Decoded) -> Refusal:
+    if request.data.provider in desk.orders.known:
+        words = "this provider is known, but not configured in this deployment"
+        return refuse(request, ReasonCode.PROVIDER_NOT_CONFIGURED, "/provider", words)
+    known = ", ".join(sorted(desk.orders.known))
+    return refuse(request, ReasonCode.UNKNOWN_PROVIDER, "/provider", f"no such provider; there are {known}")
+
+
+def ends_unsent(desk: Desk, entry: Entry, order: Order, provider: Provider) -> Decision | None:
+    """What ends a request before the provider is asked; None when nothing does."""
+    if is_late(desk, entry):
+        return Refuse(ReasonCode.DEADLINE_PASSED)
+    if entry.attempts >= desk.policy.attempts:
+        return Hold(ReasonCode.ATTEMPTS_EXHAUSTED)
+    if entry.dry_run and not provider.HAS_TEST_MODE:
+        return Refuse(ReasonCode.DRY_RUN_PASSED)
+    if _hands_over(provider, order) and not desk.box.can_encrypt_for(entry.source):
+        return Refuse(ReasonCode.NO_CONSUMER_KEY)
+    return None
+
+
+def is_late(desk: Desk, entry: Entry) -> bool:
+    """Whether the request's deadline has passed."""
+    return entry.deadline is not None and desk.clock.now() >= entry.deadline
+
+
+def _hands_over(provider: Provider, order: Order) -> bool:
+    """Whether this order ends with credentials that somebody must be able to read."""
+    return not order.dry_run and (bool(order.generated) or provider.hands_over_credentials(order.parameters))

@@ -1,0 +1,101 @@
+"""Intake: which queues are read at this moment. A queue that is not read fills on the broker, where it is visible."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Protocol
+
+from worker.core.broker import Delivery
+from worker.core.burial import Burial
+from worker.core.desk import Desk
+from worker.core.errors import BrokerUnavailable
+from worker.core.lanes import Lane
+from worker.core.pipeline import Pipeline
+from worker.core.tasks import first_of
+
+Handler = Callable[[Delivery], Awaitable[None]]
+
+_LOOK_AGAIN_AFTER = 1.0  # seconds; a lane may become free by mere passing of time
+
+
+class Doors(Protocol):
+    """The queues, as far as they can be opened and closed. What is open stays open over a reconnect."""
+
+    async def open(self, queue: str, handler: Handler, *, prefetch: int) -> None:
+        """Consume from now on."""
+        ...
+
+    async def close(self, queue: str) -> None:
+        """Consume no more; what was delivered and is not settled goes back."""
+        ...
+
+
+class Intake:
+    """The first loop: opens and closes the queues as lanes and ledger allow."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        doors: Doors,
+        pipeline: Pipeline,
+        burial: Burial,
+        changed: asyncio.Event,
+        *,
+        lanes: Mapping[str, Lane],
+        dead_letters: str,
+        prefetch: int | None = None,
+    ) -> None:
+        """`lanes` by queue name; `dead_letters` is the queue that is drained into rows.
+
+        `prefetch` is how many deliveries a queue hands out ahead; None: as many as its lane has slots.
+        """
+        self._doors = doors
+        self._pipeline = pipeline
+        self._burial = burial
+        self._gate = desk.gate
+        self._clock = desk.clock
+        self._changed = changed
+        self._lanes = lanes
+        self._dead_letters = dead_letters
+        self._prefetch = prefetch
+        self._reading: set[str] = set()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Follow lanes and ledger until told to stop; then close every queue."""
+        while not stopping.is_set():
+            self._changed.clear()
+            await self.adjust()
+            await self._next_look(stopping)
+        for queue in tuple(self._reading):
+            with contextlib.suppress(BrokerUnavailable):
+                await self._doors.close(queue)
+
+    @property
+    def reading(self) -> frozenset[str]:
+        """The queues that are read at this moment."""
+        return frozenset(self._reading)
+
+    async def adjust(self) -> None:
+        """Open what may be read, close what may not."""
+        for queue, lane in self._lanes.items():
+            take = partial(self._take, lane)
+            ahead = self._prefetch or lane.concurrency
+            await self._set(queue, take, ahead, wanted=self._gate.well and lane.takes_work)
+        await self._set(self._dead_letters, self._burial.bury, 10, wanted=self._gate.well)
+
+    async def _take(self, lane: Lane, delivery: Delivery) -> None:
+        await self._pipeline.take(delivery, lane)
+
+    async def _set(self, queue: str, handler: Handler, prefetch: int, *, wanted: bool) -> None:
+        # What fails is tried again at the next look; the connection tells its own story.
+        with contextlib.suppress(BrokerUnavailable):
+            if wanted and queue not in self._reading:
+                await self._doors.open(queue, handler, prefetch=prefetch)
+                self._reading.add(queue)
+            elif not wanted and queue in self._reading:
+                await self._doors.close(queue)
+                self._reading.remove(queue)
+
+    async def _next_look(self, stopping: asyncio.Event) -> None:
+        await first_of(self._changed.wait(), stopping.wait(), self._clock.sleep(_LOOK_AGAIN_AFTER))

@@ -1,0 +1,205 @@
+"""One lane per provider: its slots, its rate, its breaker and its pauses. A slow provider blocks only its own lane."""
+
+import asyncio
+from collections import deque
+from datetime import datetime, timedelta
+from typing import Protocol, assert_never
+
+from worker.core.breaker import Breaker, BreakerPolicy, BreakerState
+from worker.core.clock import Clock
+from worker.core.observer import LaneChanged, LaneState, Observer
+from worker.core.verdict import Effect, Outcome
+
+_PATIENCE = 10.0  # seconds a lane may be asked to wait before its queue is left alone meanwhile
+
+
+class Limiter(Protocol):
+    """A rate limit."""
+
+    async def acquire(self) -> None:
+        """Wait until one more create may start."""
+        ...
+
+
+class LaneClosed(Exception):
+    """The lane stopped taking work while somebody waited for a slot."""
+
+
+class Slot:
+    """The right to have one create under way. Freed once, however often asked."""
+
+    def __init__(self, lane: "Lane") -> None:
+        self._lane: Lane | None = lane
+
+    def free(self) -> None:
+        """Give it back."""
+        lane, self._lane = self._lane, None
+        if lane is not None:
+            lane.give_back()
+
+
+class Lane:
+    """Whether and how fast one provider is asked."""
+
+    def __init__(
+        self,
+        provider: str,
+        *,
+        concurrency: int,
+        limiter: Limiter,
+        policy: BreakerPolicy,
+        clock: Clock,
+        observer: Observer,
+        changed: asyncio.Event,
+    ) -> None:
+        """`changed` is set whenever this lane may take work that it could not take before, or no longer."""
+        self.provider = provider
+        self.concurrency = concurrency
+        self._limiter = limiter
+        self._policy = policy
+        self._clock = clock
+        self._observer = observer
+        self._in_use = 0
+        self._breaker = Breaker()
+        self._pause: LaneState | None = None
+        self._hold_until: datetime | None = None
+        self._stopped = False
+        self._told = LaneState.OPEN
+        self._waiters: deque[asyncio.Future[Slot]] = deque()
+        self._changed = changed
+
+    @property
+    def state(self) -> LaneState:
+        """A person's pause counts before the breaker."""
+        if self._pause is not None:
+            return self._pause
+        match self._breaker.state:
+            case BreakerState.CLOSED:
+                return LaneState.OPEN
+            case BreakerState.OPEN:
+                return LaneState.BROKEN
+            case BreakerState.TRYING:
+                return LaneState.TRYING
+            case _:
+                assert_never(self._breaker.state)
+
+    @property
+    def takes_work(self) -> bool:
+        """Whether its queue should be read: open (or trying), not stopped, and not told to wait for long."""
+        return self._is_open and self._held_for() <= _PATIENCE
+
+    @property
+    def in_use(self) -> int:
+        """Slots taken."""
+        return self._in_use
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the process ends."""
+        return self._stopped
+
+    async def slot(self) -> Slot:
+        """Wait for a slot, in the order of asking.
+
+        Raises:
+            LaneClosed: the lane takes no work, or stopped taking it while we waited.
+        """
+        waiter: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        self._serve()
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                waiter.result().free()  # given in the very moment in which nobody wanted it any more
+            raise
+
+    def give_back(self) -> None:
+        """A slot was freed."""
+        self._in_use -= 1
+        self._serve()
+
+    async def permission(self) -> None:
+        """Wait for the rate limit, and for a wait that the provider asked for.
+
+        Raises:
+            LaneClosed: the lane closed meanwhile: nothing may be sent.
+        """
+        while (wait := self._held_for()) > 0:
+            await self._clock.sleep(wait)
+        await self._limiter.acquire()
+        if not self._is_open:
+            raise LaneClosed
+
+    def learn(self, outcome: Outcome) -> None:
+        """What an attempt says about the provider itself."""
+        now = self._clock.now()
+        match outcome.effect:
+            case Effect.OUTAGE:
+                self._breaker = self._breaker.after_outage(now, self._policy)
+            case Effect.LIMIT:
+                self._breaker = self._breaker.after_answer()
+                until = now + timedelta(seconds=outcome.wait or 1.0)
+                self._hold_until = max(until, self._hold_until or until)
+            case Effect.PAUSE | Effect.NONE:
+                self._breaker = self._breaker.after_answer()
+            case _:
+                assert_never(outcome.effect)
+        self._tell(outcome.reason)
+
+    def wants_probe(self) -> bool:
+        """Whether the breaker's cooldown is over."""
+        return self._breaker.wants_probe(self._clock.now())
+
+    def probed(self, *, healthy: bool, detail: str) -> None:
+        """The harmless read came back."""
+        self._breaker = self._breaker.after_probe(healthy=healthy, now=self._clock.now(), policy=self._policy)
+        self._tell(detail)
+
+    def pause(self, state: LaneState | None, detail: str) -> None:
+        """Set or, with None, lift the pause that the ledger remembers."""
+        if state is not self._pause:
+            self._pause = state
+            self._tell(detail)
+
+    def stop(self) -> None:
+        """Take no more work, for good: the process ends."""
+        self._stopped = True
+        self._notify()
+
+    @property
+    def _is_open(self) -> bool:
+        return not self._stopped and self.state in (LaneState.OPEN, LaneState.TRYING)
+
+    def _allowed(self) -> int:
+        return 1 if self.state is LaneState.TRYING else self.concurrency
+
+    def _held_for(self) -> float:
+        if self._hold_until is None:
+            return 0.0
+        left = (self._hold_until - self._clock.now()).total_seconds()
+        if left <= 0:
+            self._hold_until = None
+        return max(0.0, left)
+
+    def _tell(self, detail: str) -> None:
+        if self.state is not self._told:
+            self._told = self.state
+            self._observer.tell(LaneChanged(self.provider, self.state, detail))
+        self._notify()
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._serve()
+
+    def _serve(self) -> None:
+        """Hand free slots to those who wait, or turn them away."""
+        while self._waiters and (not self.takes_work or self._in_use < self._allowed()):
+            waiter = self._waiters.popleft()
+            if waiter.done():
+                continue  # cancelled
+            if self.takes_work:
+                self._in_use += 1
+                waiter.set_result(Slot(self))
+            else:
+                waiter.set_exception(LaneClosed())

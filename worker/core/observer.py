@@ -1,0 +1,181 @@
+"""Port: whoever watches. The core tells facts; metrics and logs listen. No fact ever holds a secret."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from contracts.reason import ReasonCode
+from contracts.result import Outcome as ResultOutcome
+from worker.core.ledger import Standing
+from worker.core.states import State, Transition
+from worker.core.verdict import Outcome
+
+
+class LaneState(StrEnum):
+    """Whether a provider is asked."""
+
+    OPEN = "open"  # creates run
+    BROKEN = "broken"  # the breaker is open after an outage
+    TRYING = "trying"  # the probe succeeded; one create is let through
+    PAUSED_BY_OPERATOR = "paused_by_operator"
+    PAUSED_BY_CREDENTIALS = "paused_by_credentials"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A valid request was taken from a queue; `novelty` is new, same or conflict."""
+
+    provider: str
+    content_mode: str
+    novelty: str
+    request_id: str
+    idempotency_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Buried:
+    """A message became a dead letter."""
+
+    dead_letter_id: str
+    provider: str | None
+    reason: ReasonCode
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """A slot of a provider began to work on a request."""
+
+    provider: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """That slot is free again."""
+
+    provider: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """One call of a provider ended; `operation` is prepare, create, look_up or probe; `result` a closed word."""
+
+    provider: str
+    operation: str
+    result: str
+    seconds: float
+    request_id: str | None = None
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A request took a transition, durably."""
+
+    provider: str
+    request_id: str
+    idempotency_key: str
+    transition: Transition
+    enters: State
+    reason: ReasonCode | None
+    attempt: int
+    due_in: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A result was recorded; `seconds` since the request was received."""
+
+    provider: str
+    request_id: str
+    outcome: ResultOutcome
+    reason: ReasonCode
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A result event was confirmed, or not."""
+
+    event_id: str
+    event_type: str
+    confirmed: bool
+    seconds: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneChanged:
+    """A provider is asked, or not, from now on."""
+
+    provider: str
+    state: LaneState
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerChanged:
+    """A connection to RabbitMQ came up or went down; `connection` is consume or publish."""
+
+    connection: str
+    up: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerChanged:
+    """The ledger works, or does not: then intake stops."""
+
+    well: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rescued:
+    """Rows left sending by a dead worker are in doubt now."""
+
+    request_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What stands in the ledger at this moment."""
+
+    standings: Sequence[Standing]
+
+
+@dataclass(frozen=True, slots=True)
+class Surprised:
+    """Something that should not happen did and was survived; `where` names the loop or the step."""
+
+    where: str
+    error: BaseException
+    request_id: str | None = None
+
+
+Fact = (
+    Received | Buried | Began | Ended | Called | Moved | Finished | Published
+    | LaneChanged | BrokerChanged | LedgerChanged | Rescued | Counted | Surprised
+)  # fmt: skip
+
+
+class Observer(Protocol):
+    """Listens. Must neither block nor raise."""
+
+    def tell(self, fact: Fact) -> None:
+        """Take note of one fact."""
+        ...
+
+
+class Observers:
+    """Several listeners as one."""
+
+    def __init__(self, *listeners: Observer) -> None:
+        self._listeners = listeners
+
+    def tell(self, fact: Fact) -> None:
+        """Tell every listener, in order."""
+        for listener in self._listeners:
+            listener.tell(fact)

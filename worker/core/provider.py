@@ -1,0 +1,184 @@
+"""Port: one account provider. A module in ``worker/providers/`` implements it; nothing else knows the vendor."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from worker.core.rules import Rule
+from worker.core.verdict import Created, Outcome
+
+
+class ProviderSettings(BaseModel):
+    """What every provider is configured with; a provider's module adds its own fields.
+
+    Durations are seconds.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    base_url: str = Field(description="Root of the provider's API, without a path.")
+    concurrency: int = Field(
+        default=8, ge=1, le=1000, description="Creates under way at once in this worker."
+    )
+    rate: float = Field(
+        default=20.0,
+        gt=0,
+        description="Creates started per second, at most, in this worker; divide by workers.",
+    )
+    connect_timeout: float = Field(default=5.0, gt=0, description="Seconds to connect, TLS included.")
+    answer_within: float = Field(
+        default=30.0, gt=0, description="Seconds after which an unanswered create is shown as in doubt."
+    )
+    listen_for: float = Field(
+        default=120.0,
+        gt=0,
+        description="Seconds a late answer is still listened for; then the connection is closed.",
+    )
+    look_up_schedule: tuple[float, ...] = Field(
+        default=(15.0, 60.0, 180.0, 600.0, 1800.0, 3600.0),
+        description="Seconds between look-ups of a request in doubt; the last one repeats.",
+    )
+    settle: float = Field(
+        default=300.0,
+        ge=0,
+        description="Seconds after the attempt before a look-up that finds nothing is believed.",
+    )
+    agreeing_look_ups: int = Field(
+        default=2, ge=1, description="Look-ups after the settle time that must find nothing, all of them."
+    )
+    give_up_look_ups_after: float = Field(
+        default=86400.0, gt=0, description="Seconds in doubt after which a person is asked instead."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a provider is asked to open.
+
+    Attributes:
+        request_id: Ledger row id, stable over every attempt.
+        parameters: The provider's own, validated; generated passwords are filled in.
+        generated: Names of the secrets that `complete` generated, so that they are handed over.
+        dry_run: Use the provider's test mode.
+        after_doubt: Whether an earlier attempt of this request was in doubt.
+    """
+
+    request_id: str
+    parameters: BaseModel
+    generated: frozenset[str] = frozenset()
+    dry_run: bool = False
+    after_doubt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that can be done before the intent is durable.
+
+    Attributes:
+        payload: What `create` needs (body, headers); may hold secrets, so it is never shown or stored.
+        baseline: What was seen before the attempt and helps a later look-up; stored with the attempt, no secrets.
+    """
+
+    payload: Any = field(repr=False)
+    baseline: Mapping[str, JsonValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What a look-up may lean on.
+
+    Attributes:
+        sent_at: When the attempt in doubt was begun.
+        baseline: What `prepare` saw before that attempt.
+    """
+
+    sent_at: datetime
+    baseline: Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The look-up found exactly one account that is ours."""
+
+    created: Created
+    evidence: Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """The look-up answered and no account of ours is there (yet)."""
+
+    evidence: Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """More than one account could be ours: only a person can tell."""
+
+    account_ids: tuple[str, ...]
+    evidence: Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Unclear:
+    """The look-up itself failed; it proves nothing."""
+
+    evidence: Mapping[str, JsonValue]
+
+
+Finding = Found | Absent | Several | Unclear
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a harmless read said about the provider: `healthy`, and if not, why in words without secrets."""
+
+    healthy: bool
+    detail: str
+
+
+class Provider(Protocol):
+    """One vendor's API.
+
+    Demanded of every implementer: `prepare`, `look_up` and `probe` change nothing at the provider and may be
+    repeated; `create` sends the create at most once, never raises for anything seen on the wire, and is never
+    cancelled by its caller once it has begun; every call ends within its own limits.
+    """
+
+    name: ClassVar[str]
+    Parameters: ClassVar[type[BaseModel]]
+    Settings: ClassVar[type[ProviderSettings]]
+    RULES: ClassVar[Sequence[Rule]]
+    CAN_LOOK_UP: ClassVar[bool]
+    HAS_TEST_MODE: ClassVar[bool]
+    settings: ProviderSettings
+
+    def complete(self, parameters: BaseModel) -> tuple[BaseModel, frozenset[str]]:
+        """The same parameters with every missing password generated, and the names of what was generated.
+
+        Called once, before anything is stored.
+        """
+        ...
+
+    def hands_over_credentials(self, parameters: BaseModel) -> bool:
+        """Whether a create with these parameters as they were asked for ends with credentials for the requester."""
+        ...
+
+    async def prepare(self, order: Order) -> Prepared | Outcome:
+        """Token, body and baseline; or a *not done* outcome when one of them cannot be had."""
+        ...
+
+    async def create(self, order: Order, prepared: Prepared) -> Outcome:
+        """Send the create, once, and judge what was seen."""
+        ...
+
+    async def look_up(self, order: Order, doubt: Doubt) -> Finding:
+        """Ask the provider whether the account of this order exists."""
+        ...
+
+    async def probe(self) -> Probe:
+        """One harmless read that shows whether the provider answers and takes our credentials."""
+        ...

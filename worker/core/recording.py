@@ -1,0 +1,213 @@
+"""From a decision to the ledger: which transition, which event, credentials encrypted before the first write."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import assert_never
+
+from pydantic import SecretStr
+
+from contracts.reason import ReasonCode
+from contracts.result import Evidence
+from contracts.result import Outcome as ResultOutcome
+from worker.core import states
+from worker.core.clock import Clock
+from worker.core.errors import AccountClaimed, ConfigurationError
+from worker.core.events import EventWriter, event_id, subject_of
+from worker.core.ledger import Change, Claim, Entry, Event, Ledger, Seen
+from worker.core.observer import Finished, Moved, Observer
+from worker.core.retry import Decision, Hold, LookUp, Provision, Refuse, Retry
+from worker.core.sealing import CredentialBox
+from worker.core.states import State, Transition
+from worker.core.verdict import Created, Outcome
+
+
+class Stage(Enum):
+    """Where a request stood when it was decided about; gives the transition and the evidence."""
+
+    UNSENT = None
+    SENT = Evidence.ANSWER
+    LATE = Evidence.LATE_ANSWER
+    LOOKED_UP = Evidence.LOOK_UP
+
+
+_WAYS: Mapping[tuple[Stage, type[Decision]], Transition] = {
+    (Stage.UNSENT, Refuse): states.REJECT,
+    (Stage.UNSENT, Retry): states.WAIT,
+    (Stage.UNSENT, Hold): states.HOLD_UNSENT,
+    (Stage.SENT, Provision): states.PROVISION,
+    (Stage.SENT, Refuse): states.REFUSE,
+    (Stage.SENT, Retry): states.NOT_DONE,
+    (Stage.SENT, LookUp): states.DOUBT,
+    (Stage.SENT, Hold): states.HOLD,
+    (Stage.LATE, Provision): states.LATE_ANSWER,
+    (Stage.LATE, Refuse): states.LATE_REFUSAL,
+    (Stage.LATE, Retry): states.LATE_NOT_DONE,
+    (Stage.LATE, LookUp): states.LOOK_AGAIN,
+    (Stage.LATE, Hold): states.LATE_HOLD,
+    (Stage.LOOKED_UP, Provision): states.FOUND,
+    (Stage.LOOKED_UP, Refuse): states.ABSENT_TOO_LATE,
+    (Stage.LOOKED_UP, Retry): states.CONFIRM_ABSENT,
+    (Stage.LOOKED_UP, LookUp): states.LOOK_AGAIN,
+    (Stage.LOOKED_UP, Hold): states.HOLD_IN_DOUBT,
+}
+
+_SUCCESS: Mapping[Stage, ReasonCode] = {
+    Stage.SENT: ReasonCode.CREATED,
+    Stage.LATE: ReasonCode.CREATED_LATE,
+    Stage.LOOKED_UP: ReasonCode.FOUND_BY_LOOK_UP,
+}
+
+_ANNOUNCED: Mapping[State, ResultOutcome] = {
+    State.PROVISIONED: ResultOutcome.PROVISIONED,
+    State.REJECTED: ResultOutcome.REJECTED,
+    State.HELD: ResultOutcome.HELD,
+    State.ABANDONED: ResultOutcome.ABANDONED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What was written: the claim on the row as it is now, and the event that is to be published."""
+
+    claim: Claim
+    event: Event | None
+
+
+class Recorder:
+    """Writes decisions."""
+
+    def __init__(
+        self, ledger: Ledger, events: EventWriter, box: CredentialBox, clock: Clock, observer: Observer
+    ) -> None:
+        self._ledger = ledger
+        self.events = events
+        self._box = box
+        self._clock = clock
+        self._observer = observer
+
+    async def decided(
+        self,
+        claim: Claim,
+        decision: Decision,
+        stage: Stage,
+        seen: Seen | None,
+        outcome: Outcome | None = None,
+    ) -> Recorded:
+        """Write one decision, with the event it calls for, in one transaction.
+
+        Raises:
+            StaleClaim: the row moved on; nothing was written.
+            LedgerUnavailable: the ledger cannot be written.
+        """
+        try:
+            return await self._write(claim, self._change(claim, decision, stage, seen, outcome))
+        except AccountClaimed:
+            hold = Hold(ReasonCode.ACCOUNT_CLAIMED_ELSEWHERE)
+        except ConfigurationError:
+            # The consumer's key vanished after the create was sent: the account is real, its secrets are lost.
+            hold = Hold(
+                ReasonCode.CREDENTIALS_LOST, decision.created if isinstance(decision, Provision) else None
+            )
+        except ValueError:
+            if not isinstance(decision, Provision):
+                raise
+            # The account's facts fit into no event of ours: a person must read what was seen.
+            hold = Hold(ReasonCode.INTERNAL_ERROR)
+        return await self.decided(claim, hold, stage, seen, outcome)
+
+    async def sending(self, claim: Claim, baseline: Mapping[str, object]) -> Claim:
+        """Make the intent durable; only after this returns may the create leave.
+
+        Raises:
+            StaleClaim, LedgerUnavailable: then nothing may be sent.
+        """
+        change = Change(
+            states.SEND,
+            self._clock.now(),
+            None,
+            claim.worker,
+            counts=True,
+            baseline=dict(baseline),  # type: ignore[arg-type]  # JSON by the port's promise
+        )
+        return (await self._write(claim, change)).claim
+
+    async def _write(self, claim: Claim, change: Change) -> Recorded:
+        after = await self._ledger.record(claim, change)
+        self.tell(after.entry, change)
+        return Recorded(after, change.event)
+
+    def tell(self, entry: Entry, change: Change) -> None:
+        """Tell the observers what was just written."""
+        due_in = (change.due_at - change.at).total_seconds() if change.due_at else None
+        self._observer.tell(
+            Moved(
+                provider=entry.provider,
+                request_id=entry.request_id,
+                idempotency_key=entry.idempotency_key,
+                transition=change.transition,
+                enters=change.transition.enters,
+                reason=change.reason,
+                attempt=entry.attempts,
+                due_in=due_in,
+            )
+        )
+        outcome = _ANNOUNCED.get(change.transition.enters)
+        if outcome is not None and change.reason is not None:
+            seconds = (change.at - entry.received_at).total_seconds()
+            self._observer.tell(Finished(entry.provider, entry.request_id, outcome, change.reason, seconds))
+
+    def _change(
+        self, claim: Claim, decision: Decision, stage: Stage, seen: Seen | None, outcome: Outcome | None
+    ) -> Change:
+        way = _WAYS[stage, type(decision)]
+        now = self._clock.now()
+        entry = claim.entry
+        match decision:
+            case Provision(created=created):
+                event = self.provisioned(entry, now, created, stage.value or Evidence.ANSWER)
+                return Change(
+                    way, now, _SUCCESS[stage], claim.worker, seen, account_id=created.account_id, event=event
+                )
+            case Refuse(reason=reason):
+                event = self.events.rejected(subject_of(entry), now, reason, outcome=outcome)
+                return Change(way, now, reason, claim.worker, seen, event=event)
+            case Hold(reason=reason, created=created):
+                account_id = created.account_id if created else None
+                event = self.events.held(subject_of(entry), now, reason, account_id)
+                return Change(way, now, reason, claim.worker, seen, account_id=account_id, event=event)
+            case Retry(reason=reason, due_at=due_at, counts=counts):
+                return Change(way, now, reason, claim.worker, seen, due_at=due_at, counts=counts)
+            case LookUp(reason=reason, due_at=due_at, absent=absent):
+                return Change(way, now, reason, claim.worker, seen, due_at=due_at, absent=absent)
+            case _:
+                assert_never(decision)
+
+    def provisioned(self, entry: Entry, at: datetime, created: Created, evidence: Evidence) -> Event:
+        """The event of an account that exists; what is secret in it is encrypted to the consumer here."""
+        return self.events.provisioned(
+            subject_of(entry),
+            at,
+            account_id=created.account_id,
+            account=created.account,
+            credentials=self._encrypted(entry, created),
+            missing=created.missing,
+            evidence=evidence,
+        )
+
+    def _encrypted(self, entry: Entry, created: Created) -> str | None:
+        if not created.secrets:
+            return None
+        payload = {
+            "event_id": event_id(entry.request_id, ResultOutcome.PROVISIONED, entry.generation),
+            "request_id": entry.request_id,
+            "provider": entry.provider,
+            "account_id": created.account_id,
+            "credentials": {name: _clear(value) for name, value in created.secrets.items()},
+        }
+        return self._box.encrypt(entry.source, payload)
+
+
+def _clear(value: SecretStr) -> str:
+    return value.get_secret_value()

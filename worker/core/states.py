@@ -1,0 +1,170 @@
+"""The states of a request and every way from one to another. Nothing else writes a state."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where a request stands."""
+
+    ACCEPTED = "accepted"
+    """In the ledger, nothing sent. Entered by intake or an operator's replay; left by execution, expiry, operator."""
+    WAITING = "waiting"
+    """Nothing was created; due again at a time, with a reason. Left by execution, expiry, operator."""
+    SENDING = "sending"
+    """The intent is durable, the create may be under way. Left by a verdict, or by the worker's death to in doubt."""
+    IN_DOUBT = "in_doubt"
+    """The account may exist. Left by a late answer, look-up evidence or an operator's word; never to sending."""
+    HELD = "held"
+    """A person must look. Left by an operator only."""
+    PROVISIONED = "provisioned"
+    """The account id is recorded. Final."""
+    REJECTED = "rejected"
+    """Refused for good with nothing created. Final; an operator may replay."""
+    ABANDONED = "abandoned"
+    """Closed by an operator with a reason. Final; an operator may replay."""
+
+
+FINAL = frozenset({State.PROVISIONED, State.REJECTED, State.ABANDONED})
+OPEN = frozenset(State) - FINAL
+
+
+class Actor(StrEnum):
+    """Who may take a way."""
+
+    INTAKE = "intake"
+    EXECUTION = "execution"
+    UPKEEP = "upkeep"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One named way: the states it leaves, the one it enters, and who may take it."""
+
+    name: str
+    leaves: frozenset[State]
+    enters: State
+    by: Actor
+    meaning: str
+
+
+def _way(name: str, leaves: str, enters: State, by: Actor, meaning: str) -> Transition:
+    return Transition(name, frozenset(State(state) for state in leaves.split()), enters, by, meaning)
+
+
+SEND = _way(
+    "send", "accepted waiting", State.SENDING, Actor.EXECUTION, "intent is durable; the create goes out next"
+)
+WAIT = _way("wait", "accepted waiting", State.WAITING, Actor.EXECUTION, "nothing was sent; due again later")
+NOT_DONE = _way(
+    "not_done", "sending", State.WAITING, Actor.EXECUTION, "the create certainly did not happen; due again"
+)
+DOUBT = _way("doubt", "sending", State.IN_DOUBT, Actor.EXECUTION, "the account may exist")
+RESCUE = _way("rescue", "sending", State.IN_DOUBT, Actor.UPKEEP, "the worker that was sending is dead")
+PROVISION = _way(
+    "provision", "sending", State.PROVISIONED, Actor.EXECUTION, "the provider answered with the account id"
+)
+REFUSE = _way(
+    "refuse", "sending", State.REJECTED, Actor.EXECUTION, "the provider refused for good, nothing created"
+)
+REJECT = _way(
+    "reject",
+    "accepted waiting",
+    State.REJECTED,
+    Actor.EXECUTION,
+    "contract, policy or deadline; nothing was sent",
+)
+HOLD_UNSENT = _way(
+    "hold_unsent",
+    "accepted waiting",
+    State.HELD,
+    Actor.EXECUTION,
+    "attempts are used up; nothing was created",
+)
+HOLD = _way("hold", "sending", State.HELD, Actor.EXECUTION, "no look-up can tell, or something is missing")
+LATE_ANSWER = _way("late_answer", "in_doubt", State.PROVISIONED, Actor.EXECUTION, "the answer came after all")
+LATE_HOLD = _way(
+    "late_hold", "in_doubt", State.HELD, Actor.EXECUTION, "a late answer left something missing or unclear"
+)
+LATE_REFUSAL = _way(
+    "late_refusal", "in_doubt", State.REJECTED, Actor.EXECUTION, "a late answer proved nothing was created"
+)
+LATE_NOT_DONE = _way(
+    "late_not_done", "in_doubt", State.WAITING, Actor.EXECUTION, "a late answer proved it did not happen"
+)
+LOOK_AGAIN = _way("look_again", "in_doubt", State.IN_DOUBT, Actor.UPKEEP, "a look-up could not settle it yet")
+FOUND = _way("found", "in_doubt", State.PROVISIONED, Actor.UPKEEP, "a look-up found the account")
+CONFIRM_ABSENT = _way(
+    "confirm_absent",
+    "in_doubt",
+    State.WAITING,
+    Actor.UPKEEP,
+    "agreeing look-ups after the settle time found nothing",
+)
+ABSENT_TOO_LATE = _way(
+    "absent_too_late",
+    "in_doubt",
+    State.REJECTED,
+    Actor.UPKEEP,
+    "confirmed absent, and the deadline has passed",
+)
+HOLD_IN_DOUBT = _way(
+    "hold_in_doubt", "in_doubt", State.HELD, Actor.UPKEEP, "look-ups cannot settle it; a person must"
+)
+REPLAY = _way(
+    "replay", "rejected abandoned", State.ACCEPTED, Actor.OPERATOR, "run it again; nothing was created before"
+)
+RETRY_NOW = _way(
+    "retry_now", "waiting accepted", State.WAITING, Actor.OPERATOR, "due at once instead of later"
+)
+REPLAY_HELD = _way(
+    "replay_held",
+    "held",
+    State.ACCEPTED,
+    Actor.OPERATOR,
+    "run a held request again that certainly created nothing",
+)
+LOOK_UP_NOW = _way(
+    "look_up_now", "in_doubt", State.IN_DOUBT, Actor.OPERATOR, "look up at once instead of later"
+)
+RESOLVE_CREATED = _way(
+    "resolve_created",
+    "in_doubt held",
+    State.PROVISIONED,
+    Actor.OPERATOR,
+    "a person found the account and gave its id",
+)
+RESOLVE_NOT_CREATED = _way(
+    "resolve_not_created",
+    "in_doubt held abandoned",
+    State.ACCEPTED,
+    Actor.OPERATOR,
+    "a person says it was not created; run it again",
+)
+ABANDON = _way(
+    "abandon",
+    "accepted waiting in_doubt held",
+    State.ABANDONED,
+    Actor.OPERATOR,
+    "a person closes it with a reason",
+)
+
+TRANSITIONS: tuple[Transition, ...] = (
+    SEND, WAIT, NOT_DONE, DOUBT, RESCUE, PROVISION, REFUSE, REJECT, HOLD_UNSENT, HOLD,
+    LATE_ANSWER, LATE_HOLD, LATE_REFUSAL, LATE_NOT_DONE,
+    LOOK_AGAIN, FOUND, CONFIRM_ABSENT, ABSENT_TOO_LATE, HOLD_IN_DOUBT,
+    REPLAY, RETRY_NOW, REPLAY_HELD, LOOK_UP_NOW, RESOLVE_CREATED, RESOLVE_NOT_CREATED, ABANDON,
+)  # fmt: skip
+
+
+def diagram() -> str:
+    """The state diagram in Mermaid's words, one line per way."""
+    lines = ["stateDiagram-v2", "    [*] --> accepted: accept (intake)"]
+    for way in TRANSITIONS:
+        lines += [
+            f"    {state} --> {way.enters}: {way.name} ({way.by})"
+            for state in sorted(way.leaves, key=list(State).index)
+        ]
+    lines += [f"    {state} --> [*]" for state in State if state in FINAL]
+    return "\n".join(lines)

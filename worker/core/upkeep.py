@@ -1,0 +1,227 @@
+"""Upkeep: small periodic queries that keep every promise moving. Any worker may run them."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+from worker.core.desk import Desk
+from worker.core.errors import LedgerUnavailable
+from worker.core.lanes import Lane
+from worker.core.observer import Called, Counted, LaneState, Rescued, Surprised
+from worker.core.pipeline import Pipeline
+from worker.core.provider import Probe
+from worker.core.tasks import first_of
+
+
+@dataclass(frozen=True, slots=True)
+class UpkeepPolicy:
+    """How often and how much. Durations in seconds.
+
+    Attributes:
+        interval: Between two rounds.
+        republish_after: Age at which an event that is not confirmed is published again.
+        look_ups_at_once: Look-ups under way at once, per provider.
+        batch: Rows taken per provider and round, at most.
+        retention: Age at which closed requests are pruned.
+        rare: Between two rounds of what need not be done often (forgotten claims, pruning).
+        credentials_probe: Between two probes of a provider that refused our credentials.
+    """
+
+    interval: float = 1.0
+    republish_after: float = 10.0
+    look_ups_at_once: int = 4
+    batch: int = 100
+    retention: float = 90 * 86400.0
+    rare: float = 10.0
+    credentials_probe: float = 60.0
+
+
+class Upkeep:
+    """The third loop."""
+
+    def __init__(self, desk: Desk, pipeline: Pipeline, policy: UpkeepPolicy) -> None:
+        self._desk = desk
+        self._pipeline = pipeline
+        self._policy = policy
+        self._queued: Counter[str] = Counter()
+        self._looking_up: Counter[str] = Counter()
+        self._publishing: set[str] = set()
+        self._next_rare: float | None = None
+        self._next_probe: dict[str, datetime] = {}
+        self._probing: set[str] = set()
+        self.beat_at: float = 0.0
+        """Monotonic time of the last round; a watchdog tells by it whether the loop lives."""
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Go round until told to stop."""
+        while not stopping.is_set():
+            await self.once()
+            await first_of(stopping.wait(), self._desk.clock.sleep(self._policy.interval))
+
+    async def once(self) -> None:
+        """One round. A step that fails is told and does not keep the others from their turn."""
+        self.beat_at = self._desk.clock.monotonic()
+        steps: tuple[Callable[[], Awaitable[None]], ...] = (
+            self._heartbeat,
+            self._rescue,
+            self._follow_pauses,
+            self._probe,
+            self._run_due,
+            self._look_up_due,
+            self._publish_due,
+            self._rarely,
+            self._count,
+        )
+        for step in steps:
+            if not await self._guarded(step):
+                return
+
+    async def _guarded(self, step: Callable[[], Awaitable[None]]) -> bool:
+        try:
+            await step()
+        except LedgerUnavailable as error:
+            self._desk.gate.sick(error)
+            return False
+        except Exception as error:  # noqa: BLE001 - upkeep must outlive any surprise
+            self._desk.observer.tell(Surprised(f"upkeep{step.__name__}", error))
+        return True
+
+    async def _heartbeat(self) -> None:
+        """Also the proof that the ledger works: a small durable write."""
+        await self._desk.ledger.heartbeat(self._desk.worker, self._desk.clock.now())
+        self._desk.gate.recovered()
+
+    async def _rescue(self) -> None:
+        """Rows left sending by dead workers: the account may exist."""
+        rescued = await self._desk.ledger.rescue(self._desk.clock.now(), self._desk.worker)
+        if rescued:
+            self._desk.observer.tell(Rescued(tuple(rescued)))
+
+    async def _follow_pauses(self) -> None:
+        """What an operator, or another worker, paused or resumed holds here within one round."""
+        pauses = {pause.provider: pause for pause in await self._desk.ledger.pauses()}
+        for name, lane in self._desk.lanes.items():
+            pause = pauses.get(name)
+            if pause is None:
+                lane.pause(None, "resumed")
+            else:
+                by_operator = pause.cause == "operator"
+                state = LaneState.PAUSED_BY_OPERATOR if by_operator else LaneState.PAUSED_BY_CREDENTIALS
+                lane.pause(state, pause.note)
+
+    async def _probe(self) -> None:
+        """A harmless read tells whether an outage is over, or refused credentials are taken again."""
+        now = self._desk.clock.now()
+        for name, lane in self._desk.lanes.items():
+            if lane.state is LaneState.PAUSED_BY_CREDENTIALS:
+                due = now >= self._next_probe.setdefault(
+                    name, now + timedelta(seconds=self._policy.credentials_probe)
+                )
+            else:
+                self._next_probe.pop(name, None)
+                due = lane.wants_probe()
+            if due and not lane.stopped and name not in self._probing:
+                self._probing.add(name)
+                self._desk.tasks.start(self._probe_one(name, lane), f"probe {name}")
+
+    async def _probe_one(self, name: str, lane: Lane) -> None:
+        try:
+            probe = await self._asked(name)
+            if lane.state is not LaneState.PAUSED_BY_CREDENTIALS:
+                lane.probed(healthy=probe.healthy, detail=probe.detail)
+            elif probe.healthy:
+                await self._credentials_taken(name, lane)
+            else:
+                self._next_probe.pop(name, None)
+        except LedgerUnavailable as error:
+            self._desk.gate.sick(error)
+        except Exception as error:  # noqa: BLE001 - probed again in the next round
+            self._desk.observer.tell(Surprised("probe", error))
+        finally:
+            self._probing.discard(name)
+
+    async def _asked(self, name: str) -> Probe:
+        desk, began = self._desk, self._desk.clock.monotonic()
+        try:
+            probe = await desk.providers[name].probe()
+        except Exception as error:  # noqa: BLE001 - a probe that breaks says nothing good
+            desk.observer.tell(Surprised("probe", error))
+            probe = Probe(healthy=False, detail=f"the probe failed with {type(error).__name__}")
+        seconds = desk.clock.monotonic() - began
+        desk.observer.tell(Called(name, "probe", "healthy" if probe.healthy else "unhealthy", seconds))
+        return probe
+
+    async def _credentials_taken(self, name: str, lane: Lane) -> None:
+        """Lift our own pause. An operator's, made while the probe was under way, stays."""
+        desk, words = self._desk, "the provider takes our credentials again"
+        if any(pause.provider == name and pause.cause == "operator" for pause in await desk.ledger.pauses()):
+            return
+        await desk.ledger.resume(name, desk.worker, words, desk.clock.now())
+        lane.pause(None, words)
+
+    async def _run_due(self) -> None:
+        """Requests whose time has come. They wait for slots side by side with what intake takes, so neither starves."""
+        for name, lane in self._desk.lanes.items():
+            room = lane.concurrency - self._queued[name] if lane.takes_work else 0
+            if room <= 0:
+                continue
+            for claim in await self._desk.ledger.claim_due(
+                name, self._desk.worker, self._desk.clock.now(), room
+            ):
+                self._queued[name] += 1
+                running = self._desk.tasks.start(
+                    self._pipeline.run_when_free(claim, lane), f"run {claim.entry.request_id}"
+                )
+                running.add_done_callback(partial(self._ran, name))
+
+    def _ran(self, name: str, _: object) -> None:
+        self._queued[name] -= 1
+
+    async def _look_up_due(self) -> None:
+        """Requests in doubt whose next look-up is due. A provider that refuses our credentials is not asked."""
+        for name, lane in self._desk.lanes.items():
+            free = self._policy.look_ups_at_once - self._looking_up[name]
+            if free <= 0 or lane.stopped or lane.state is LaneState.PAUSED_BY_CREDENTIALS:
+                continue
+            now = self._desk.clock.now()
+            for claim in await self._desk.ledger.claim_look_ups(name, self._desk.worker, now, free):
+                self._looking_up[name] += 1
+                looking = self._desk.tasks.start(
+                    self._pipeline.look_up(claim), f"look_up {claim.entry.request_id}"
+                )
+                looking.add_done_callback(partial(self._looked_up, name))
+
+    def _looked_up(self, name: str, _: object) -> None:
+        self._looking_up[name] -= 1
+
+    async def _publish_due(self) -> None:
+        """Events that nobody confirmed."""
+        before = self._desk.clock.now() - timedelta(seconds=self._policy.republish_after)
+        for line in await self._desk.ledger.unpublished(before, self._policy.batch):
+            if line.event.event_id not in self._publishing:
+                self._publishing.add(line.event.event_id)
+                publishing = self._desk.tasks.start(
+                    self._pipeline.publish(line.event), f"publish {line.request_id}"
+                )
+                publishing.add_done_callback(partial(self._published, line.event.event_id))
+
+    def _published(self, event_id: str, _: object) -> None:
+        self._publishing.discard(event_id)
+
+    async def _rarely(self) -> None:
+        now = self._desk.clock.monotonic()
+        if self._next_rare is not None and now < self._next_rare:
+            return
+        self._next_rare = now + self._policy.rare
+        desk = self._desk
+        forgotten = await desk.ledger.forget(desk.worker, self._pipeline.in_flight, desk.worker)
+        if forgotten:
+            desk.observer.tell(Rescued(tuple(forgotten)))
+        closed_before = desk.clock.now() - timedelta(seconds=self._policy.retention)
+        await desk.ledger.prune(closed_before, self._policy.batch)
+
+    async def _count(self) -> None:
+        self._desk.observer.tell(Counted(await self._desk.ledger.standings()))

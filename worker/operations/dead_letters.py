@@ -1,0 +1,94 @@
+"""The operators' verbs on dead letters."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from worker.core.broker import Message
+from worker.core.burial import unpacked
+from worker.core.clock import Clock
+from worker.core.errors import NotAllowed, UnknownRequest
+from worker.core.ledger import DeadLetter, Ledger
+from worker.core.sealing import Sealer
+
+Republish = Callable[[Message], Awaitable[None]]
+"""Publishes a message to the requests exchange and waits for the broker's confirmation."""
+
+
+@dataclass(frozen=True, slots=True)
+class LetterPlan:
+    """What a verb would do to one dead letter; `will` is False where nothing would happen."""
+
+    letter: DeadLetter
+    will: bool
+    words: str
+
+
+class DeadLetterOperations:
+    """Look at, replay and discard dead letters. They are states, not deletions."""
+
+    def __init__(self, ledger: Ledger, sealer: Sealer, clock: Clock, actor: str) -> None:
+        self._ledger = ledger
+        self._sealer = sealer
+        self._clock = clock
+        self._actor = actor
+
+    async def find(self, dead_letter_id: str) -> DeadLetter:
+        """One dead letter.
+
+        Raises:
+            UnknownRequest: none has this id.
+        """
+        letter = await self._ledger.dead_letter(dead_letter_id)
+        if letter is None:
+            raise UnknownRequest(
+                f"no dead letter has the id {dead_letter_id!r}; see `provisioner dead-letters list`"
+            )
+        return letter
+
+    def message(self, letter: DeadLetter) -> Message:
+        """The message itself. It may hold what its sender thinks secret: show it only when asked to.
+
+        Raises:
+            SealBroken: the key that sealed it is not in the keyring.
+        """
+        return unpacked(self._sealer.open(letter.sealed_message, f"dead_letter:{letter.dead_letter_id}"))
+
+    def plan_replay(self, letter: DeadLetter) -> LetterPlan:
+        """What a replay would do."""
+        if letter.state != "open":
+            return LetterPlan(letter, will=False, words=f"it is {letter.state} already")
+        words = "is published again to provisioning.requests; the ledger decides whether it is new, same or a conflict"
+        return LetterPlan(letter, will=True, words=words)
+
+    def plan_discard(self, letter: DeadLetter) -> LetterPlan:
+        """What a discard would do."""
+        if letter.state != "open":
+            return LetterPlan(letter, will=False, words=f"it is {letter.state} already")
+        return LetterPlan(letter, will=True, words="is closed; the row and its reason stay")
+
+    async def replay(self, planned: LetterPlan, reason: str, republish: Republish) -> str:
+        """Publish first, then mark: dying in between publishes it twice, which the ledger absorbs."""
+        if not planned.will:
+            return f"unchanged: {planned.words}"
+        await republish(self.message(planned.letter))
+        return await self._mark(planned.letter, "replayed", reason)
+
+    async def discard(self, planned: LetterPlan, reason: str) -> str:
+        """Close it."""
+        if not planned.will:
+            return f"unchanged: {planned.words}"
+        return await self._mark(planned.letter, "discarded", reason)
+
+    async def _mark(self, letter: DeadLetter, state: str, reason: str) -> str:
+        try:
+            await self._ledger.change_dead_letter(
+                letter.dead_letter_id,
+                state,
+                self._actor,
+                reason,
+                self._clock.now(),
+                seen_at=letter.changed_at,
+            )
+        except NotAllowed as error:
+            return f"unchanged: {error}"
+        return f"{letter.dead_letter_id} is {state} now"

@@ -1,0 +1,38 @@
+"""The operators' verbs on providers: pause and resume survive a restart and hold for every worker."""
+
+from worker.core.clock import Clock
+from worker.core.errors import UnknownRequest
+from worker.core.ledger import Ledger, Pause
+
+
+class ProviderOperations:
+    """Pause, resume, and who did so when."""
+
+    def __init__(self, ledger: Ledger, known: frozenset[str], clock: Clock, actor: str) -> None:
+        self._ledger = ledger
+        self._known = known
+        self._clock = clock
+        self._actor = actor
+
+    def check(self, provider: str) -> None:
+        """Refuse a name that no provider has.
+
+        Raises:
+            UnknownRequest: the text lists those there are.
+        """
+        if provider not in self._known:
+            raise UnknownRequest(
+                f"no provider is called {provider!r}; there are {', '.join(sorted(self._known))}"
+            )
+
+    async def pause(self, provider: str, reason: str) -> str:
+        """No new create starts at this provider; its queue fills meanwhile. What is under way is finished."""
+        self.check(provider)
+        await self._ledger.pause(Pause(provider, "operator", self._actor, reason, self._clock.now()))
+        return f"{provider} is paused; every worker follows within its next round of upkeep"
+
+    async def resume(self, provider: str, reason: str) -> str:
+        """Creates start again."""
+        self.check(provider)
+        lifted = await self._ledger.resume(provider, self._actor, reason, self._clock.now())
+        return f"{provider} is resumed" if lifted else f"unchanged: {provider} was not paused"

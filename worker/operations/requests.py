@@ -1,0 +1,148 @@
+"""The operators' verbs on requests, carried out: guarded by what the operator saw, recorded with who and why."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+from contracts.providers import discover
+from contracts.reason import ReasonCode
+from contracts.result import Evidence
+from worker.core.clock import Clock
+from worker.core.errors import NotAllowed, StaleClaim, UnknownRequest
+from worker.core.events import subject_of
+from worker.core.ledger import Change, Entry, Event, Filter, Ledger
+from worker.core.orders import asked_for, generated_secrets
+from worker.core.recording import Recorder
+from worker.core.sealing import CredentialBox, Sealer
+from worker.core.verdict import Created
+from worker.operations.verbs import Effect, Plan, Verb, plan
+
+_REASONS: Mapping[Verb, ReasonCode] = {
+    Verb.REPLAY: ReasonCode.REPLAYED_BY_OPERATOR,
+    Verb.RESOLVE_CREATED: ReasonCode.RESOLVED_BY_OPERATOR,
+    Verb.RESOLVE_NOT_CREATED: ReasonCode.DECLARED_NOT_CREATED,
+    Verb.ABANDON: ReasonCode.ABANDONED_BY_OPERATOR,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account that a person found: its id, and the credentials they know of it, by name."""
+
+    account_id: str
+    credentials: Mapping[str, SecretStr]
+
+
+class RequestOperations:
+    """Plans and carries out verbs on requests. A plan is frozen: what changed since then is not touched."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        sealer: Sealer,
+        box: CredentialBox,
+        recorder: Recorder,
+        clock: Clock,
+        actor: str,
+    ) -> None:
+        self._ledger = ledger
+        self._sealer = sealer
+        self._box = box
+        self._recorder = recorder
+        self._clock = clock
+        self._actor = actor
+
+    async def find(self, reference: str) -> Entry:
+        """The request with this id, or with this idempotency key if only one has it.
+
+        Raises:
+            UnknownRequest: none, or several sources used the key.
+        """
+        entry = await self._ledger.find(reference)
+        if entry is not None:
+            return entry
+        entries = await self._ledger.find_by_key(None, reference)
+        if len(entries) > 1:
+            ids = ", ".join(entry.request_id for entry in entries)
+            raise UnknownRequest(f"{len(entries)} sources used the key {reference!r}; name one of {ids}")
+        if not entries:
+            raise UnknownRequest(
+                f"no request has the id or key {reference!r}; see `provisioner requests list`"
+            )
+        return entries[0]
+
+    async def plan(self, verb: Verb, references: Sequence[str], wanted: Filter | None) -> tuple[Plan, ...]:
+        """What the verb would do to each of the named requests, or to those the filter finds."""
+        named = [await self.find(reference) for reference in references]
+        filtered = list(await self._ledger.entries(wanted)) if wanted is not None else []
+        unique = {entry.request_id: entry for entry in (*named, *filtered)}
+        return tuple(plan(verb, entry) for entry in unique.values())
+
+    async def carry_out(self, planned: Plan, reason: str, account: Account | None = None) -> str:
+        """Do what was planned; words on what came of it. What was blocked or nothing stays untouched.
+
+        Raises:
+            NotAllowed: the request changed since it was planned, or the plan was blocked.
+            AccountClaimed: another request has the account that was named.
+        """
+        if planned.effect is Effect.NOTHING:
+            return f"unchanged: {planned.words}"
+        if planned.effect is Effect.BLOCKED:
+            raise NotAllowed(planned.words)
+        entry = planned.entry
+        if planned.verb is Verb.REPUBLISH:
+            await self._ledger.publish_again(entry.request_id, self._clock.now(), self._actor, reason)
+            return planned.words
+        change = self._change(planned, reason, account)
+        try:
+            after = await self._ledger.operate(entry.request_id, change, entry.fence)
+        except StaleClaim:
+            words = "it changed since you looked; look again with `provisioner explain` and repeat"
+            raise NotAllowed(f"request {entry.request_id}: {words}") from None
+        self._recorder.tell(after, change)
+        return f"{after.request_id} is {after.state} now"
+
+    def _change(self, planned: Plan, reason: str, account: Account | None) -> Change:
+        entry, now = planned.entry, self._clock.now()
+        if planned.transition is None:
+            raise NotAllowed(planned.words)
+        return Change(
+            planned.transition,
+            now,
+            _REASONS[planned.verb],
+            self._actor,
+            due_at=now,
+            account_id=account.account_id if account else None,
+            event=self._event(planned, entry, reason, account),
+            note=reason,
+        )
+
+    def _event(self, planned: Plan, entry: Entry, reason: str, account: Account | None) -> Event | None:
+        now = self._clock.now()
+        if planned.verb is Verb.ABANDON:
+            return self._recorder.events.abandoned(
+                subject_of(entry), now, ReasonCode.ABANDONED_BY_OPERATOR, reason
+            )
+        if planned.verb is not Verb.RESOLVE_CREATED:
+            return None
+        if account is None:
+            raise NotAllowed("resolving with an account needs its id: --account-id")
+        return self._recorder.provisioned(entry, now, self._created(entry, account), Evidence.OPERATOR)
+
+    def _created(self, entry: Entry, account: Account) -> Created:
+        """What the requester can be given: what was generated here, what the operator knows, and what nobody has."""
+        secrets = {**generated_secrets(self._sealer, entry), **account.credentials}
+        if secrets and not self._box.can_encrypt_for(entry.source):
+            raise NotAllowed(
+                f"no consumer key is configured for {entry.source}; set PROVISIONER_CREDENTIALS__KEYS_FILE"
+            )
+        return Created(account.account_id, {}, secrets, self._missing(entry, secrets))
+
+    def _missing(self, entry: Entry, secrets: Mapping[str, SecretStr]) -> tuple[str, ...]:
+        """Names of the credentials this provider issues that neither the requester chose nor anybody knows."""
+        contract = discover().get(entry.provider)
+        if contract is None:
+            return ()
+        known = secrets.keys() | asked_for(self._sealer, entry)
+        return tuple(name for name in contract.Credentials.model_fields if name not in known)

@@ -1,0 +1,194 @@
+"""What each verb would do to a request in each state: pure, so that a dry run and the real run cannot differ."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import assert_never
+
+from contracts.reason import ReasonCode
+from worker.core import states
+from worker.core.ledger import Entry
+from worker.core.states import State, Transition
+
+
+class Verb(StrEnum):
+    """What an operator asks for."""
+
+    REPLAY = "replay"
+    RESOLVE_CREATED = "resolve --account-id"
+    RESOLVE_NOT_CREATED = "resolve --not-created"
+    ABANDON = "abandon"
+    REPUBLISH = "republish"
+
+
+class Effect(StrEnum):
+    """Whether the verb would change anything."""
+
+    WILL = "will"
+    NOTHING = "nothing"
+    BLOCKED = "blocked"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a verb would do to one request.
+
+    Attributes:
+        words: What happens and why, for the operator.
+        transition: The way it takes; None for a republish and where nothing happens.
+    """
+
+    entry: Entry
+    verb: Verb
+    effect: Effect
+    words: str
+    transition: Transition | None = None
+
+
+def plan(verb: Verb, entry: Entry) -> Plan:
+    """What the verb would do to this request now."""
+    match verb:
+        case Verb.REPLAY:
+            return _replay(entry)
+        case Verb.RESOLVE_CREATED:
+            return _resolve_created(entry)
+        case Verb.RESOLVE_NOT_CREATED:
+            return _resolve_not_created(entry)
+        case Verb.ABANDON:
+            return _abandon(entry)
+        case Verb.REPUBLISH:
+            return _republish(entry)
+        case _:
+            assert_never(verb)
+
+
+def _replay(entry: Entry) -> Plan:
+    match entry.state:
+        case State.REJECTED | State.ABANDONED:
+            return _replay_closed(entry)
+        case State.ACCEPTED | State.WAITING:
+            return _will(Verb.REPLAY, entry, states.RETRY_NOW, "is tried at once instead of later")
+        case State.IN_DOUBT:
+            return _will(
+                Verb.REPLAY,
+                entry,
+                states.LOOK_UP_NOW,
+                "is looked up at once; it may exist, so nothing is sent",
+            )
+        case State.HELD:
+            return _replay_held(entry)
+        case State.SENDING:
+            return _blocked(Verb.REPLAY, entry, "a create is under way; wait for its verdict")
+        case State.PROVISIONED:
+            return _nothing(
+                Verb.REPLAY, entry, f"account {entry.account_id} exists already; `republish` sends its event"
+            )
+        case _:
+            assert_never(entry.state)
+
+
+def _replay_closed(entry: Entry) -> Plan:
+    """Rejected is certain. Abandoned may have been in doubt, so only what was never sent runs again just like that."""
+    if entry.state is State.REJECTED or entry.attempt_sent_at is None:
+        return _will(
+            Verb.REPLAY, entry, states.REPLAY, f"runs again: it was {entry.state}, nothing was created"
+        )
+    words = (
+        "a create was sent before it was abandoned, and the account may exist; look at the provider, then "
+        f"`requests resolve {entry.request_id} --not-created`"
+    )
+    return _blocked(Verb.REPLAY, entry, words)
+
+
+def _replay_held(entry: Entry) -> Plan:
+    if entry.account_id is not None:
+        command = f"requests resolve {entry.request_id} --account-id {entry.account_id}"
+        words = f"account {entry.account_id} exists: `{command}`"
+        return _blocked(Verb.REPLAY, entry, words)
+    if certainly_not_created(entry):
+        return _will(
+            Verb.REPLAY, entry, states.REPLAY_HELD, "runs again: every attempt certainly created nothing"
+        )
+    words = (
+        "the account may exist; look at the provider, then "
+        f"`requests resolve {entry.request_id} --account-id ID` or `--not-created`"
+    )
+    return _blocked(Verb.REPLAY, entry, words)
+
+
+def certainly_not_created(entry: Entry) -> bool:
+    """Whether a held request was held although every attempt is proven to have created nothing."""
+    return entry.reason is ReasonCode.ATTEMPTS_EXHAUSTED or (
+        entry.reason is ReasonCode.INTERNAL_ERROR and entry.attempts == 0 and not entry.doubted
+    )
+
+
+def _resolve_created(entry: Entry) -> Plan:
+    match entry.state:
+        case State.IN_DOUBT | State.HELD:
+            words = "becomes provisioned with the account you name; the result event is published"
+            return _will(Verb.RESOLVE_CREATED, entry, states.RESOLVE_CREATED, words)
+        case State.PROVISIONED:
+            return _nothing(Verb.RESOLVE_CREATED, entry, f"account {entry.account_id} is recorded already")
+        case _:
+            return _blocked(
+                Verb.RESOLVE_CREATED, entry, f"it is {entry.state}; only in_doubt and held can be resolved"
+            )
+
+
+def _resolve_not_created(entry: Entry) -> Plan:
+    match entry.state:
+        case State.IN_DOUBT | State.HELD | State.ABANDONED if entry.account_id is None:
+            words = "runs again on your word that no account exists; if one does, there will be two"
+            return _will(Verb.RESOLVE_NOT_CREATED, entry, states.RESOLVE_NOT_CREATED, words)
+        case State.IN_DOUBT | State.HELD | State.ABANDONED | State.PROVISIONED:
+            return _blocked(
+                Verb.RESOLVE_NOT_CREATED, entry, f"account {entry.account_id} is recorded; it exists"
+            )
+        case State.ACCEPTED | State.WAITING:
+            return _nothing(
+                Verb.RESOLVE_NOT_CREATED, entry, f"it is {entry.state} already and will run by itself"
+            )
+        case State.SENDING | State.REJECTED:
+            words = f"it is {entry.state}; only in_doubt, held and abandoned can be resolved so"
+            return _blocked(Verb.RESOLVE_NOT_CREATED, entry, words)
+        case _:
+            assert_never(entry.state)
+
+
+def _abandon(entry: Entry) -> Plan:
+    match entry.state:
+        case State.ACCEPTED | State.WAITING | State.IN_DOUBT | State.HELD:
+            doubt = "; the account may exist and nobody will look" if _may_exist(entry) else ""
+            return _will(Verb.ABANDON, entry, states.ABANDON, f"is closed without an account{doubt}")
+        case State.SENDING:
+            return _blocked(Verb.ABANDON, entry, "a create is under way; wait for its verdict")
+        case State.ABANDONED:
+            return _nothing(Verb.ABANDON, entry, "it is abandoned already")
+        case State.PROVISIONED | State.REJECTED:
+            return _blocked(Verb.ABANDON, entry, f"it is {entry.state}, which is final")
+        case _:
+            assert_never(entry.state)
+
+
+def _may_exist(entry: Entry) -> bool:
+    return entry.state is State.IN_DOUBT or (entry.state is State.HELD and not certainly_not_created(entry))
+
+
+def _republish(entry: Entry) -> Plan:
+    if entry.event_id is None:
+        return _blocked(Verb.REPUBLISH, entry, f"it is {entry.state} and has no result event yet")
+    return Plan(
+        entry, Verb.REPUBLISH, Effect.WILL, f"event {entry.event_id} is published again, with the same id"
+    )
+
+
+def _will(verb: Verb, entry: Entry, transition: Transition, words: str) -> Plan:
+    return Plan(entry, verb, Effect.WILL, words, transition)
+
+
+def _nothing(verb: Verb, entry: Entry, words: str) -> Plan:
+    return Plan(entry, verb, Effect.NOTHING, words)
+
+
+def _blocked(verb: Verb, entry: Entry, words: str) -> Plan:
+    return Plan(entry, verb, Effect.BLOCKED, words)
