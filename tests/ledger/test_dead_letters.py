@@ -1,0 +1,107 @@
+"""Messages that could not become requests: kept once, shown, closed by a person."""
+
+from dataclasses import replace
+
+import pytest
+
+from contracts.reason import ReasonCode
+from tests.ledger.scene import Scene
+from worker.core.errors import NotAllowed, UnknownRequest
+
+
+async def test_a_dead_letter_is_kept_as_it_came_with_its_event(scene: Scene) -> None:
+    """What is shown later is what was buried; the event waits to be published."""
+    letter = scene.letter(provider="phone_com", problems=({"pointer": "/a", "message": "no"}, {"n": 1}))
+    assert await scene.ledger.bury(letter, scene.event())
+    assert await scene.ledger.dead_letter("letter") == letter
+    (line,) = await scene.ledger.events("letter")
+    assert (line.event, line.request_id) == (scene.event(), "letter")
+    (told,) = await scene.ledger.history("letter")
+    assert (told.name, told.enters, told.reason, told.at) == ("bury", "open", "not_json", scene.now)
+
+
+async def test_the_same_delivery_twice_is_one_dead_letter(scene: Scene) -> None:
+    """The broker delivers again after a crash; nothing changes but the time it was last seen to die."""
+    assert await scene.ledger.bury(scene.letter(), scene.event())
+    before = scene.stored()
+    assert not await scene.ledger.bury(scene.letter(received_at=scene.later(5)), scene.event("other"))
+    assert await scene.ledger.dead_letter("letter") == scene.letter(changed_at=scene.later(5))
+    after = scene.stored()
+    before.pop("dead_letters")
+    after.pop("dead_letters")
+    assert after == before
+
+
+async def test_one_that_died_again_while_it_was_replayed_stays_open(scene: Scene) -> None:
+    """A replay whose message comes back before it is marked must not close the row it came back to."""
+    await scene.ledger.bury(scene.letter(), None)
+    looked_at = await scene.ledger.dead_letter("letter")
+    assert looked_at is not None
+    await scene.ledger.bury(scene.letter(received_at=scene.later(5)), None)
+    with pytest.raises(NotAllowed, match="died again"):
+        await scene.ledger.change_dead_letter(
+            "letter", "replayed", "olivia", "fixed", scene.later(6), seen_at=looked_at.changed_at
+        )
+    still = await scene.ledger.dead_letter("letter")
+    assert still is not None
+    assert still.state == "open"
+
+
+async def test_one_that_was_replayed_and_died_again_is_open_again(scene: Scene) -> None:
+    """The replay did not help, and that is visible."""
+    await scene.ledger.bury(scene.letter(), None)
+    await scene.ledger.change_dead_letter("letter", "replayed", "olivia", "fixed upstream", scene.now)
+    scene.clock.advance(5)
+    again = scene.letter(reason=ReasonCode.NOT_UTF8)
+    assert await scene.ledger.bury(again, None)
+    assert await scene.ledger.dead_letter("letter") == again
+    names = [(line.name, line.leaves, line.enters) for line in await scene.ledger.history("letter")]
+    assert names == [("bury", None, "open"), ("replayed", "open", "replayed"), ("bury", "replayed", "open")]
+
+
+async def test_a_person_closes_an_open_dead_letter_once(scene: Scene) -> None:
+    """Replayed or discarded, with their name and reason; the second click hears that it is done."""
+    await scene.ledger.bury(scene.letter(), None)
+    closed = await scene.ledger.change_dead_letter(
+        "letter", "discarded", "olivia", "a test message", scene.now
+    )
+    assert closed == scene.letter(state="discarded", changed_at=scene.now)
+    *_, line = await scene.ledger.history("letter")
+    assert (line.name, line.actor, line.note) == ("discarded", "olivia", "a test message")
+    before = scene.stored()
+    with pytest.raises(NotAllowed, match="discarded already"):
+        await scene.ledger.change_dead_letter("letter", "replayed", "oscar", "", scene.now)
+    with pytest.raises(UnknownRequest, match="nothing"):
+        await scene.ledger.change_dead_letter("nothing", "replayed", "oscar", "", scene.now)
+    assert scene.stored() == before
+
+
+async def test_dead_letters_are_listed_the_newest_first(scene: Scene) -> None:
+    """By state and reason, and no more than asked for."""
+    for name, reason in (("a", ReasonCode.NOT_JSON), ("b", ReasonCode.NOT_UTF8), ("c", ReasonCode.NOT_JSON)):
+        await scene.ledger.bury(scene.letter(name, reason=reason), None)
+        scene.clock.advance(1)
+    await scene.ledger.change_dead_letter("c", "discarded", "olivia", "", scene.now)
+
+    async def listed(state: str | None, reason: ReasonCode | None, limit: int = 10) -> str:
+        found = await scene.ledger.dead_letters(state, reason, limit)
+        return "".join(letter.dead_letter_id for letter in found)
+
+    assert await listed(None, None) == "cba"
+    assert await listed("open", None) == "ba"
+    assert await listed(None, ReasonCode.NOT_JSON, 1) == "c"
+    assert await listed("open", ReasonCode.NOT_JSON) == "a"
+
+
+async def test_a_dead_letter_may_say_anything(scene: Scene) -> None:
+    """What a stranger wrote into a message must not keep it from being buried."""
+    wild = "a\0\ud83d" * 3
+    letter = scene.letter(
+        queue=wild, routing_key=wild, message_id=wild, source=wild, idempotency_key=wild, provider=wild,
+        problems=({"pointer": wild, "message": wild},),
+    )  # fmt: skip
+    assert await scene.ledger.bury(letter, replace(scene.event(), routing_key=wild))
+    found = await scene.ledger.dead_letter("letter")
+    assert found is not None
+    assert found.source == "a\ufffd?" * 3
+    assert found.problems == letter.problems

@@ -1,0 +1,121 @@
+"""What people and gauges ask: lists, standings, pauses."""
+
+from dataclasses import replace
+
+import pytest
+
+from contracts.reason import ReasonCode
+from tests.ledger.scene import PROVIDER, Scene
+from worker.core import states
+from worker.core.ledger import Filter, Pause, Standing
+from worker.core.states import State
+
+
+@pytest.fixture
+async def rows(scene: Scene) -> Scene:
+    """Four rows a minute apart: held, in doubt, provisioned elsewhere, waiting."""
+    await scene.take(await scene.sending("held"), states.HOLD, reason=ReasonCode.NO_ANSWER)
+    scene.clock.advance(60)
+    await scene.in_doubt("doubt")
+    scene.clock.advance(60)
+    other = await scene.sending("other", provider="postcode_eu", source="urn:b")
+    await scene.take(other, states.PROVISION, account_id="a-1")
+    scene.clock.advance(60)
+    await scene.bring(State.WAITING, "waiting")
+    return scene
+
+
+async def listed(scene: Scene, wanted: Filter) -> list[str]:
+    """Keys of the rows, in the order they are shown."""
+    return [entry.idempotency_key for entry in await scene.ledger.entries(wanted)]
+
+
+async def test_rows_are_listed_the_newest_first(rows: Scene) -> None:
+    """All of them without a wish, and no more than the limit."""
+    assert await listed(rows, Filter()) == ["waiting", "other", "doubt", "held"]
+    assert await listed(rows, Filter(limit=2)) == ["waiting", "other"]
+
+
+async def test_each_wish_narrows_the_list(rows: Scene) -> None:
+    """Wishes are joined by *and*; an empty set of states means none."""
+    assert await listed(rows, Filter(states=frozenset({State.HELD, State.IN_DOUBT}))) == ["doubt", "held"]
+    assert await listed(rows, Filter(states=frozenset())) == []
+    assert await listed(rows, Filter(provider="postcode_eu")) == ["other"]
+    assert await listed(rows, Filter(source="urn:b")) == ["other"]
+    assert await listed(rows, Filter(reason=ReasonCode.NO_ANSWER)) == ["held"]
+    assert await listed(rows, Filter(older_than=rows.later(-90))) == ["doubt", "held"]
+    assert await listed(rows, Filter(provider=PROVIDER, older_than=rows.later(-150))) == ["held"]
+
+
+async def test_what_does_not_exist_is_not_found(scene: Scene) -> None:
+    """Nothing is made up."""
+    assert await scene.ledger.find("nobody") is None
+    assert await scene.ledger.find_by_key(None, "nothing") == []
+    assert await scene.ledger.owner_of(PROVIDER, "a-1") is None
+    assert await scene.ledger.dead_letter("nothing") is None
+    assert await scene.ledger.history("nothing") == []
+    assert await scene.ledger.attempts("nothing") == []
+
+
+async def test_standings_count_open_rows_and_tell_the_oldest(rows: Scene) -> None:
+    """Per provider and kind; what is closed is not open, what is confirmed is not unpublished."""
+    rejected = await rows.take(
+        await rows.accepted("rejected"), states.REJECT, event=rows.event("unconfirmed")
+    )
+    await rows.ledger.bury(rows.letter("l", provider=PROVIDER), rows.event("of the letter"))
+    await rows.ledger.bury(rows.letter("m"), None)
+    await rows.ledger.published(rows.event("of the letter").event_id, rows.now)
+    found = await rows.ledger.standings()
+    assert sorted(found, key=repr) == [
+        Standing(PROVIDER, "dead_letter", 1, rows.now),
+        Standing(PROVIDER, "held", 1, rows.later(-180)),
+        Standing(PROVIDER, "in_doubt", 1, rows.later(-120)),
+        Standing(PROVIDER, "unpublished", 1, rows.now),
+        Standing(PROVIDER, "waiting", 1, rows.now),
+        Standing("unknown", "dead_letter", 1, rows.now),
+    ]
+    assert rejected.entry.state is State.REJECTED
+
+
+async def test_the_age_in_the_standings_is_not_reset_by_a_look_up(scene: Scene) -> None:
+    """A row that is looked at every minute is still in doubt since it came."""
+    claim = await scene.in_doubt()
+    scene.clock.advance(3600)
+    await scene.take(claim, states.LOOK_AGAIN)
+    (standing,) = await scene.ledger.standings()
+    assert standing.oldest == scene.later(-3600)
+
+
+def a_pause(scene: Scene, cause: str, by: str) -> Pause:
+    """A pause that begins now."""
+    return Pause(PROVIDER, cause, by, "because", scene.now)
+
+
+async def test_a_pause_holds_until_somebody_ends_it(scene: Scene) -> None:
+    """It survives restarts as a row, and both ends are told in its history."""
+    pause = a_pause(scene, "credentials", "worker")
+    await scene.ledger.pause(pause)
+    assert await scene.ledger.pauses() == [pause]
+    assert await scene.ledger.resume(PROVIDER, "olivia", "new key", scene.now)
+    assert await scene.ledger.pauses() == []
+    assert not await scene.ledger.resume(PROVIDER, "olivia", "new key", scene.now)
+    story = await scene.ledger.pause_history(PROVIDER, 10)
+    assert [(line.name, line.actor, line.note) for line in story] == [
+        ("resume", "olivia", "new key"), ("pause", "worker", "because"),
+    ]  # fmt: skip
+    assert len(await scene.ledger.pause_history(PROVIDER, 1)) == 1
+
+
+async def test_a_persons_pause_is_not_overwritten_by_the_workers(scene: Scene) -> None:
+    """And the worker's own is kept as it began, however often it is made again."""
+    first = a_pause(scene, "credentials", "worker")
+    await scene.ledger.pause(first)
+    scene.clock.advance(5)
+    await scene.ledger.pause(a_pause(scene, "credentials", "worker"))
+    assert await scene.ledger.pauses() == [first]
+    ours = a_pause(scene, "operator", "olivia")
+    await scene.ledger.pause(ours)
+    await scene.ledger.pause(replace(first, since=scene.later(1)))
+    assert await scene.ledger.pauses() == [ours]
+    story = await scene.ledger.pause_history(PROVIDER, 10)
+    assert [line.actor for line in story] == ["olivia", "worker"]

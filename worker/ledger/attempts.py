@@ -1,0 +1,79 @@
+"""One row per create that was begun: its intent before the first byte leaves, then what became of it."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from worker.core import states
+from worker.core.ledger import Attempt, Change, Entry
+from worker.core.states import State
+from worker.core.verdict import Verdict
+from worker.ledger.prepared import Prepared
+from worker.ledger.schema import attempts
+from worker.ledger.statements import hole, insert
+from worker.ledger.writer import Batch
+
+_a = attempts.c
+
+ATTEMPT: Final = tuple(_a[field.name] for field in fields(Attempt))
+"""The columns of an `Attempt`, in its order."""
+
+_COMPLETED: Final = (
+    _a.ended_at, _a.moment, _a.status, _a.verdict, _a.rule_id, _a.reason, _a.error_id, _a.message, _a.detail,
+)  # fmt: skip
+_ENDING: Final = frozenset(
+    {
+        states.NOT_DONE, states.DOUBT, states.RESCUE, states.PROVISION, states.REFUSE, states.HOLD,
+        states.LATE_ANSWER, states.LATE_HOLD, states.LATE_REFUSAL, states.LATE_NOT_DONE,
+    }
+)  # fmt: skip
+"""The ways that tell what became of an attempt. A late answer replaces what was known before."""
+
+_BEGIN: Final = insert(attempts)
+_END: Final = Prepared(
+    sa.update(attempts)
+    .where(_a.request_id == hole("request_id"), _a.number == hole("number"))
+    .values({column.name: hole(column.name, column.type) for column in _COMPLETED})
+)
+
+
+def write(batch: Batch, entry: Entry, number: int, change: Change) -> None:
+    """Begin the attempt that a change announces, or complete the newest one with what the change saw."""
+    if change.transition.enters is State.SENDING:
+        batch.later(_BEGIN, _begun(entry, number, change))
+    elif change.transition in _ENDING and (change.seen or change.transition is states.RESCUE):
+        batch.later(_END, {"p_request_id": entry.request_id, "p_number": number} | _ended(change))
+
+
+def _begun(entry: Entry, number: int, change: Change) -> dict[str, Any]:
+    return {
+        "request_id": entry.request_id,
+        "number": number,
+        "fence": entry.fence,
+        "worker": change.actor,
+        "begun_at": change.at,
+        "baseline": dict(change.baseline),
+        "detail": {},
+    }
+
+
+def _ended(change: Change) -> dict[str, Any]:
+    seen = change.seen
+    return {
+        "p_ended_at": change.at,
+        "p_moment": seen.moment.name.lower() if seen else None,
+        "p_status": seen.status if seen else None,
+        "p_verdict": seen.verdict if seen else Verdict.IN_DOUBT,
+        "p_rule_id": seen.rule_id if seen else None,
+        "p_reason": change.reason,
+        "p_error_id": seen.error_id if seen else None,
+        "p_message": seen.message if seen else None,
+        "p_detail": dict(seen.detail) if seen else {},
+    }
+
+
+def attempt_of(row: Sequence[Any]) -> Attempt:
+    """The attempt in a row of the columns `ATTEMPT`."""
+    return Attempt(*row)

@@ -1,0 +1,162 @@
+"""Units of work that change a request's state: a worker's under its claim, an operator's by what was looked at.
+
+There is one statement per way, and each names the states it leaves and the fence it was decided under. Nothing else in
+the project writes a state.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from worker.core import states
+from worker.core.errors import NotAllowed, StaleClaim, UnknownRequest
+from worker.core.ledger import Change, Claim, Entry
+from worker.core.states import FINAL, Actor, State, Transition
+from worker.core.verdict import Verdict
+from worker.ledger import attempts, events, story
+from worker.ledger.columns import Json
+from worker.ledger.entries import BY_ID, ENTRY, entry_of
+from worker.ledger.prepared import Prepared
+from worker.ledger.schema import requests
+from worker.ledger.statements import hole, in_states, time
+from worker.ledger.writer import Batch
+
+_r = requests.c
+
+_ANNOUNCED: Final = FINAL | {State.HELD}
+_COUNTED: Final = (states.SEND, states.WAIT, states.NOT_DONE, states.LATE_NOT_DONE)
+_GIVES_BACK: Final = (states.NOT_DONE, states.LATE_NOT_DONE)
+
+
+def _guarded(way: Transition) -> Prepared:
+    """The one statement that takes a way. The row is let go by every way but the one to sending."""
+    values: dict[str, Any] = {
+        "state": way.enters,
+        "came_from": _r.state,
+        "reason": hole("reason", _r.reason.type),
+        "changed_at": time("at"),
+        "due_at": time("due_at"),
+        "closed_at": time("at") if way.enters in FINAL else None,
+        "worker": None,
+        "claimed_at": None,
+    }
+    if way.by is Actor.OPERATOR or way is states.RESCUE:  # whoever had a claim has it no longer
+        values["fence"] = _r.fence + 1
+    if way in _COUNTED:
+        tried = _r.attempts + hole("attempts", sa.Integer())
+        values["attempts"] = sa.case((tried < 0, 0), else_=tried)
+        values["deferrals"] = _r.deferrals + hole("deferrals", sa.Integer())
+    if way.enters in _ANNOUNCED:
+        values["account_id"] = sa.func.coalesce(hole("account_id", _r.account_id.type), _r.account_id)
+        values["event_id"] = sa.func.coalesce(hole("event_id", sa.Text()), _r.event_id)
+    return Prepared(
+        sa.update(requests)
+        .where(
+            _r.request_id == hole("request_id"), _r.fence == hole("fence"), in_states(_r.state, way.leaves)
+        )
+        .where(_r.pruned_at.is_(None))
+        .values(values | _own_values(way))
+        .returning(*ENTRY, _r.came_from, _r.sends)
+    )
+
+
+def _own_values(way: Transition) -> dict[str, Any]:
+    fresh: dict[str, Any] = {"look_ups": 0, "absences": 0}
+    match way.enters:
+        case State.SENDING:
+            sent = {"sends": _r.sends + 1, "attempt_sent_at": time("at"), "baseline": hole("baseline", Json)}
+            return {"worker": hole("worker"), "claimed_at": time("at")} | sent | fresh
+        case State.ACCEPTED:
+            passed = sa.case((_r.deadline > time("at"), _r.deadline), else_=None)
+            again = {"since": time("at"), "deadline": passed, "generation": _r.generation + 1}
+            return {"attempts": 0, "deferrals": 0} | again | fresh
+        case State.IN_DOUBT if way is states.LOOK_AGAIN:
+            # Any other finding breaks the row of agreeing ones.
+            absences = (_r.absences + 1) * hole("absent", sa.Integer())
+            return {"doubted": True, "look_ups": _r.look_ups + 1, "absences": absences}
+        case State.IN_DOUBT:
+            return {"doubted": True}
+        case State.HELD if way is states.HOLD:
+            return {"doubted": sa.or_(_r.doubted, hole("in_doubt", sa.Boolean()))}
+        case _:
+            return {}
+
+
+_WAYS: Final[Mapping[str, Prepared]] = {way.name: _guarded(way) for way in states.TRANSITIONS}
+
+
+def record(batch: Batch, claim: Claim, change: Change) -> Claim:
+    """Apply one change under a claim, or refuse before anything is written."""
+    applied = apply(batch, claim.entry.request_id, claim.fence, change, claim.worker)
+    if applied is None:
+        raise StaleClaim(
+            f"request {claim.entry.request_id} is no longer under fence {claim.fence} "
+            f"in a state that {change.transition.name} leaves"
+        )
+    return Claim(applied, applied.fence, claim.worker)
+
+
+def operate(batch: Batch, request_id: str, change: Change, expected_fence: int) -> Entry:
+    """Apply an operator's change, or refuse before anything is written."""
+    applied = apply(batch, request_id, expected_fence, change)
+    if applied is not None:
+        return applied
+    found = batch.connection.execute(BY_ID, {"p_request_id": request_id}).one_or_none()
+    if found is None:
+        raise UnknownRequest(f"there is no request {request_id}")
+    if found.pruned_at is not None:
+        raise NotAllowed(
+            f"the content of request {request_id} was pruned; ask for the account under a new key"
+        )
+    raise StaleClaim(f"request {request_id} is {found.state} now, not as it was looked at")
+
+
+def apply(
+    batch: Batch, request_id: str, fence: int, change: Change, worker: str | None = None
+) -> Entry | None:
+    """Apply a change if the row is under this fence in a state that the change leaves; None if it is not."""
+    holes = _holes(change) | {"p_request_id": request_id, "p_fence": fence}
+    if change.transition.enters is State.SENDING:
+        holes |= {"p_worker": worker, "p_baseline": dict(change.baseline)}
+    rows = _WAYS[change.transition.name].rows(batch.connection, holes)
+    if not rows:
+        return None
+    *_, came_from, number = rows[0]
+    entry = entry_of(rows[0])
+    attempts.write(batch, entry, number, change)
+    if change.event is not None:
+        events.add(batch, change.event, request_id, for_upkeep=worker is None)
+    story.tell(batch, request_id, story.changed(entry, came_from, number, change))
+    return entry
+
+
+def _holes(change: Change) -> dict[str, Any]:
+    way = change.transition
+    holes: dict[str, Any] = {"p_reason": change.reason, "p_at": change.at, "p_due_at": _due(change)}
+    if way in _COUNTED:
+        holes |= {"p_attempts": int(change.counts), "p_deferrals": 0}
+        if not change.counts and way is not states.SEND:
+            holes |= {"p_attempts": -1 if way in _GIVES_BACK else 0, "p_deferrals": 1}
+        elif way in _GIVES_BACK:
+            holes["p_attempts"] = 0  # counted when it was sent
+    if way.enters in _ANNOUNCED:
+        event_id = change.event.event_id if change.event else None
+        holes |= {"p_account_id": change.account_id, "p_event_id": event_id}
+    if way is states.HOLD:
+        holes["p_in_doubt"] = change.seen is not None and change.seen.verdict == Verdict.IN_DOUBT
+    if way is states.LOOK_AGAIN:
+        holes["p_absent"] = int(change.absent)
+    return holes
+
+
+def _due(change: Change) -> datetime | None:
+    """A row that upkeep takes up always has a time: without one it is due at once."""
+    match change.transition.enters:
+        case State.ACCEPTED:
+            return change.at
+        case State.WAITING | State.IN_DOUBT:
+            return change.due_at or change.at
+        case _:
+            return None

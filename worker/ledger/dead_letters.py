@@ -1,0 +1,98 @@
+"""Units of work on dead letters: messages that could not become requests."""
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from datetime import datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from worker.core.errors import NotAllowed, UnknownRequest
+from worker.core.ledger import DeadLetter, Event, HistoryLine
+from worker.ledger import events, story
+from worker.ledger.schema import dead_letters
+from worker.ledger.statements import hole, insert_once, time
+from worker.ledger.writer import Batch
+
+_d = dead_letters.c
+
+DEAD_LETTER: Final = tuple(dead_letters.c[field.name] for field in fields(DeadLetter))
+"""The columns of a `DeadLetter`, in its order."""
+
+BY_ID: Final = sa.select(*DEAD_LETTER).where(_d.dead_letter_id == hole("dead_letter_id"))
+
+_BURY: Final = insert_once(dead_letters)
+_CHANGE: Final = (
+    sa.update(dead_letters)
+    .where(_d.dead_letter_id == hole("dead_letter_id"), _d.state == "open")
+    .where(_d.changed_at.is_not_distinct_from(time("seen_at")))
+    .values(state=hole("state"), changed_at=time("at"))
+    .returning(*DEAD_LETTER)
+)
+_DIED_AGAIN: Final = (
+    sa.update(dead_letters)
+    .where(_d.dead_letter_id == hole("dead_letter_id"), _d.state == "open")
+    .values(changed_at=time("at"))
+)
+
+_REOPEN: Final = (
+    sa.update(dead_letters)
+    .where(_d.dead_letter_id == hole("dead_letter_id"), _d.state != "open")
+    .values({column.name: hole(column.name, column.type) for column in DEAD_LETTER} | {"pruned_at": None})
+)
+
+
+def letter_of(row: Sequence[Any]) -> DeadLetter:
+    """The dead letter in a row of the columns `DEAD_LETTER`."""
+    letter = DeadLetter(*row)
+    return replace(letter, problems=tuple(letter.problems))
+
+
+def bury(batch: Batch, letter: DeadLetter, event: Event | None) -> bool:
+    """Insert a dead letter with its event, or open it again if it was closed.
+
+    One that is open stays open, and the time of this death is kept: a replay that is just being marked must see it.
+    """
+    row = {field.name: getattr(letter, field.name) for field in fields(letter)}
+    row["problems"] = [dict(problem) for problem in letter.problems]
+    new = _BURY.count(batch.connection, row) == 1
+    came_from = None if new else _reopen(batch, row)
+    if not new and came_from is None:
+        again = {"p_dead_letter_id": letter.dead_letter_id, "p_at": letter.received_at}
+        batch.connection.execute(_DIED_AGAIN, again)
+        return False
+    line = HistoryLine(
+        letter.received_at, "worker", "bury", came_from, "open", letter.reason, None, {"queue": letter.queue}
+    )
+    story.tell(batch, letter.dead_letter_id, line)
+    if event is not None:
+        events.add(batch, event, letter.dead_letter_id)
+    return True
+
+
+def _reopen(batch: Batch, row: dict[str, Any]) -> str | None:
+    """The state it was closed in; None when it is open."""
+    found = batch.connection.execute(BY_ID, {"p_dead_letter_id": row["dead_letter_id"]}).one()
+    if found.state == "open":
+        return None
+    holes = {f"p_{name}": value for name, value in row.items()}
+    return found.state if batch.connection.execute(_REOPEN, holes).rowcount == 1 else None
+
+
+def change(
+    batch: Batch, dead_letter_id: str, state: str, line: HistoryLine, seen_at: datetime | None
+) -> DeadLetter:
+    """Close an open dead letter that is as it was looked at, or refuse before anything is written."""
+    holes = {"p_dead_letter_id": dead_letter_id, "p_state": state, "p_at": line.at, "p_seen_at": seen_at}
+    row = batch.connection.execute(_CHANGE, holes).one_or_none()
+    if row is None:
+        found = batch.connection.execute(BY_ID, {"p_dead_letter_id": dead_letter_id}).one_or_none()
+        if found is None:
+            raise UnknownRequest(f"there is no dead letter {dead_letter_id}")
+        if found.state == "open":
+            raise NotAllowed(f"dead letter {dead_letter_id} died again since it was looked at; it stays open")
+        raise NotAllowed(
+            f"dead letter {dead_letter_id} is {found.state} already; only an open one can be {state}"
+        )
+    story.tell(batch, dead_letter_id, line)
+    return letter_of(row)
