@@ -1,0 +1,323 @@
+"""What every provider promises, asked of each handler that is found; a further one is tried without an edit."""
+
+import base64
+import html
+import json
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from contracts.model import secret_paths
+from contracts.providers import discover as contracts
+from contracts.reason import ReasonCode
+from tests.providers.bench import PROVIDERS, Bench, SetClock
+from tests.providers.cases import OWN_SHAPE, fault, says
+from worker.core.provider import Doubt, Found, Order, Prepared, Unclear
+from worker.core.verdict import Moment, Verdict
+from worker.http_client import HttpClient
+from worker.providers import Handler
+from worker.sandbox import (
+    CanarySpeechCredentials,
+    Credentials,
+    Fault,
+    Gateway360Credentials,
+    PhoneComCredentials,
+    PostcodeEuCredentials,
+    Sandbox,
+)
+
+every_provider = pytest.mark.parametrize("provider", PROVIDERS)
+MARK = "canary+secret/<value>"
+BREAKS = (Fault.UNAUTHORIZED, Fault.CUT_AFTER_CREATE, Fault.WRONG_JSON, Fault.HTML_WITH_200)
+
+
+@every_provider
+async def test_good_create(bench: Bench, provider: str) -> None:
+    """The account exists, its id is known, and what is told of it is what the contract says."""
+    handler = bench.handler(provider)
+    order = bench.order(handler)
+    outcome = await bench.run(handler, order)
+    contract = contracts()[provider]
+    assert (outcome.verdict, outcome.reason) == (Verdict.DONE, ReasonCode.CREATED)
+    assert outcome.created is not None
+    assert outcome.created.account_id == bench.sandbox.accounts(provider)[0].id
+    assert contract.Account.model_validate(outcome.created.account).model_dump() == outcome.created.account
+    assert set(outcome.created.secrets) <= {path[0] for path in secret_paths(contract.Credentials)}
+
+
+@every_provider
+async def test_secrets_are_the_provider_s_own(bench: Bench, provider: str) -> None:
+    """What is handed over is what the provider holds, in clear, and nothing of it is missing."""
+    handler = bench.handler(provider)
+    outcome = await bench.run(handler, bench.order(handler))
+    assert outcome.created is not None
+    held = {**bench.sandbox.accounts(provider)[0].fields, **bench.sandbox.accounts(provider)[0].issued}
+    secrets = {name: value.get_secret_value() for name, value in outcome.created.secrets.items()}
+    assert secrets == {name: held[name] for name in secrets}
+    assert outcome.created.missing == ()
+
+
+@every_provider
+@pytest.mark.parametrize("password", [None, "given-by-the-requester"])
+async def test_handing_over_is_announced(bench: Bench, provider: str, password: str | None) -> None:
+    """Credentials come exactly when `hands_over_credentials` said so of the parameters as they were asked for."""
+    handler = bench.handler(provider)
+    if "password" not in handler.Parameters.model_fields:
+        password = None
+    changes = {} if password is None else {"password": SecretStr(password)}
+    order = bench.order(handler, changes)
+    asked = order.parameters.model_copy(update=dict.fromkeys(order.generated))
+    outcome = await bench.run(handler, order)
+    assert outcome.created is not None
+    assert bool(outcome.created.secrets) == handler.hands_over_credentials(asked)
+
+
+@every_provider
+async def test_completing_is_done_once(bench: Bench, provider: str) -> None:
+    """Completed parameters are complete: a second time changes and generates nothing."""
+    handler = bench.handler(provider)
+    completed = bench.order(handler).parameters
+    assert handler.complete(completed) == (completed, frozenset())
+
+
+@every_provider
+async def test_cut_after_create_is_found_or_unclear(bench: Bench, provider: str) -> None:
+    """The account exists and nobody answered: in doubt, and then found by those who can look up."""
+    handler = bench.handler(provider)
+    order = bench.order(handler)
+    bench.break_creates(Fault.CUT_AFTER_CREATE)
+    outcome, doubt = await bench.run_with_baseline(handler, order)
+    finding = await handler.look_up(order, doubt)
+    assert (outcome.verdict, outcome.moment) == (Verdict.IN_DOUBT, Moment.REQUEST_SENT)
+    assert isinstance(finding, Found if handler.CAN_LOOK_UP else Unclear)
+
+
+@every_provider
+async def test_refused_connection_is_not_done(bench: Bench, provider: str) -> None:
+    """Where nothing could be sent nothing was done, whether it shows while preparing or while sending."""
+    bench.base_url = "http://127.0.0.1:1"
+    handler = bench.handler(provider)
+    outcome = await bench.run(handler, bench.order(handler))
+    assert (outcome.verdict, outcome.retry) == (Verdict.NOT_DONE, True)
+    assert bench.sandbox.creates(provider).attempted == 0
+
+
+@every_provider
+async def test_late_answer_is_listened_for(bench: Bench, provider: str) -> None:
+    """An answer later than `answer_within` still settles the create: the handler listens on."""
+    bench.break_creates(Fault.LATE_ANSWER, seconds=0.2)
+    handler = bench.handler(provider, answer_within=0.1)
+    outcome = await bench.run(handler, bench.order(handler))
+    assert outcome.verdict is Verdict.DONE
+
+
+@every_provider
+async def test_waits_are_read(bench: Bench, provider: str) -> None:
+    """The seconds that the provider asks for are passed on, wherever it says them."""
+    bench.break_creates(Fault.RATE_LIMITED, seconds=17)
+    handler = bench.handler(provider)
+    outcome = await bench.run(handler, bench.order(handler))
+    assert outcome.wait == 17
+
+
+@every_provider
+async def test_reads_create_nothing(bench: Bench, provider: str) -> None:
+    """Preparing, looking up and probing may be repeated: no create is sent."""
+    handler = bench.handler(provider)
+    order = bench.order(handler)
+    for _ in range(2):
+        assert isinstance(await handler.prepare(order), Prepared)
+        await handler.look_up(order, Doubt(bench.clock.now(), {}))
+        await handler.probe()
+    assert bench.sandbox.creates(provider).attempted == 0
+
+
+@every_provider
+@pytest.mark.parametrize(
+    "fault", [Fault.CUT_AFTER_CREATE, Fault.SERVER_ERROR_BEFORE_CREATE, Fault.EMPTY_BODY]
+)
+async def test_create_is_sent_once(bench: Bench, provider: str, fault: Fault) -> None:
+    """However it goes wrong, one call sends one create."""
+    bench.break_creates(fault)
+    handler = bench.handler(provider)
+    await bench.run(handler, bench.order(handler))
+    assert bench.sandbox.creates(provider).attempted == 1
+
+
+@every_provider
+async def test_probe_tells_health(bench: Bench, provider: str) -> None:
+    """The probe is good while the provider answers and takes our credentials, and says why when not."""
+    wrong = next(name for name, value in bench.credentials_of(provider).items() if isinstance(value, str))
+    good = await bench.handler(provider).probe()
+    refused = await bench.handler(provider, **{wrong: "wrong"}).probe()
+    bench.base_url = "http://127.0.0.1:1"
+    gone = await bench.handler(provider).probe()
+    assert (good.healthy, refused.healthy, gone.healthy) == (True, False, False)
+    assert all((refused.detail, gone.detail))
+
+
+HOSTILE: list[object] = [
+    None,
+    [],
+    "text",
+    7,
+    {},
+    {"id": [], "accountId": {}, "result": [], "@error": "x", "exception": 7, "status": None, "message": {}},
+    {"status": "ok", "result": {"user_name": 7, "password": [], "api_key": {}}},
+    {"status": "error", "error_id": {"a": 1}, "error_msg": [1]},
+    {"@error": {"@message": 7, "fields": 7, "@rateLimit": 7}},
+    {"@error": {"@message": "m", "fields": [[], {"name": 7}, None], "@rateLimit": {"Retry-After": "soon"}}},
+    {"id": True, "accountId": True},
+    {"id": -1, "accountId": -1},
+    {"id": "\u0000", "accountId": "\u202e"},
+    {"id": 10**30, "accountId": 10**30},
+]
+
+
+@every_provider
+@pytest.mark.parametrize("status", [200, 400, 401, 422, 429, 500])
+async def test_no_answer_raises(bench: Bench, provider: str, status: int) -> None:
+    """Whatever JSON a provider answers becomes an outcome, and never a success without a usable id."""
+    handler = bench.handler(provider)
+    for body in HOSTILE:
+        bench.sandbox.faults.clear()
+        says(status, body)(bench)
+        outcome = await bench.run(handler, bench.order(handler))
+        assert outcome.verdict is not Verdict.DONE, body
+
+
+def with_message(shape: object, text: str) -> Any:
+    """An error of the provider's shape in whose words, and in whose id, this text stands."""
+    if isinstance(shape, dict):
+        return {name: with_message(value, text) for name, value in shape.items()}
+    return f"before {text} after" if isinstance(shape, str) and shape != "error" else shape
+
+
+def as_base64(text: str) -> str:
+    """The text as HTTP Basic and some error pages spell it."""
+    return base64.b64encode(text.encode()).decode()
+
+
+@pytest.fixture
+async def marked() -> AsyncIterator[Bench]:
+    """A bench whose every credential holds the mark."""
+    credentials = Credentials(
+        CanarySpeechCredentials(f"{MARK}-1"),
+        PhoneComCredentials(f"{MARK}-2"),
+        Gateway360Credentials(f"{MARK}-3"),
+        PostcodeEuCredentials(f"{MARK}-4", f"{MARK}-5"),
+    )
+    clock = SetClock()
+    async with Sandbox(now=clock.now, credentials=credentials) as sandbox, HttpClient() as http:
+        yield Bench(sandbox, http, clock)
+
+
+def marked_order(bench: Bench, handler: Handler) -> Order:
+    """An order whose password, where there is one, holds the mark."""
+    order = bench.order(handler)
+    if "password" in handler.Parameters.model_fields:
+        password = SecretStr(f"{MARK}-6")
+        order = replace(order, parameters=order.parameters.model_copy(update={"password": password}))
+    return order
+
+
+def secrets_in_use(bench: Bench, handler: Handler) -> list[str]:
+    """Everything secret that the handler knows, as clear text."""
+    values = [value for value in bench.credentials_of(handler.name).values() if isinstance(value, str)]
+    return [*values, f"{MARK}-6"] if "password" in handler.Parameters.model_fields else values
+
+
+@every_provider
+@pytest.mark.parametrize("spelled", [str, quote, quote_plus, html.escape, as_base64])
+async def test_echoed_secrets_are_masked(
+    marked: Bench, provider: str, spelled: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A provider that repeats our secrets in its errors gives none of them away, in any usual spelling."""
+    caplog.set_level(logging.DEBUG)
+    handler = marked.handler(provider)
+    order = marked_order(marked, handler)
+    echoes = [spelled(secret) for secret in secrets_in_use(marked, handler)]
+    for echo in echoes:
+        marked.sandbox.faults.clear()
+        says(400, with_message(OWN_SHAPE[provider], echo))(marked)
+        outcome = await marked.run(handler, order)
+        assert outcome.message is not None
+        assert "***" in outcome.message
+        assert not any(one in f"{outcome!r} {caplog.text}" for one in echoes)
+
+
+@every_provider
+async def test_nothing_shows_a_secret(marked: Bench, provider: str, caplog: pytest.LogCaptureFixture) -> None:
+    """No setting, order, payload, outcome, finding, probe or log line shows a secret, whatever happens."""
+    caplog.set_level(logging.DEBUG)
+    handler = marked.handler(provider)
+    order = marked_order(marked, handler)
+    shown: list[object] = [handler.settings, order]
+    for arrange in (lambda _bench: None, *map(fault, BREAKS)):
+        marked.sandbox.faults.clear()
+        arrange(marked)
+        prepared = await handler.prepare(order)
+        assert isinstance(prepared, Prepared)
+        shown += [prepared, await handler.create(order, prepared), await handler.probe()]
+        shown += [await handler.look_up(order, Doubt(marked.clock.now(), prepared.baseline))]
+    issued = [value for one in marked.sandbox.accounts(provider) for value in one.issued.values()]
+    text = f"{shown!r} {caplog.text}"
+    assert MARK not in text
+    assert not any(value in text for value in issued if len(value) > 20 and value.count("-") != 4)
+
+
+async def test_generated_password_is_strong_and_new(bench: Bench) -> None:
+    """Two requests get two passwords, each long and of all classes."""
+    for provider in ("gateway360", "phone_com"):
+        handler = bench.handler(provider)
+        made = {json.dumps(_password(bench.order(handler))) for _ in range(20)}
+        assert len(made) == 20
+        assert all(len(json.loads(one)) >= 20 for one in made)
+
+
+def _password(order: Order) -> str:
+    value = order.parameters.model_dump()["password"]
+    assert isinstance(value, SecretStr)
+    return value.get_secret_value()
+
+
+async def test_basic_pair_is_masked(marked: Bench) -> None:
+    """The header of HTTP Basic is a secret, too, though it is in no setting as it stands."""
+    handler = marked.handler("postcode_eu")
+    pair = as_base64(f"{MARK}-4:{MARK}-5")
+    says(400, {"exception": f"Basic {pair} is wrong"})(marked)
+    outcome = await marked.run(handler, marked.order(handler))
+    assert outcome.message == "Basic *** is wrong"
+
+
+@every_provider
+def test_every_setting_is_described(marked: Bench, provider: str) -> None:
+    """An operator reads what each setting is for, and sees no secret in a dump or an error of the settings."""
+    settings = marked.handler(provider).settings
+    assert all(info.description for info in type(settings).model_fields.values())
+    assert MARK not in f"{settings!r} {settings.model_dump()!r}"
+    with pytest.raises(ValidationError) as raised:
+        type(settings).model_validate({**marked.credentials_of(provider), "unknown": MARK})
+    assert MARK not in str(raised.value)
+
+
+@every_provider
+@pytest.mark.parametrize("url", ["ftp://x", "https://user@x", "https://x/path", "https://x?y", "x"])
+def test_address_that_is_no_root_is_refused(bench: Bench, provider: str, url: str) -> None:
+    """The base address is a host and nothing else, so that paths are the documented ones."""
+    with pytest.raises(ValidationError, match="base_url"):
+        bench.handler(provider, base_url=url)
+
+
+@every_provider
+@pytest.mark.parametrize("value", ["", "a b", "a\r\nX-Other: y", "\u00e9"])
+def test_credential_that_breaks_a_header_is_refused(bench: Bench, provider: str, value: str) -> None:
+    """A key with a line break would be another header; it is refused at the start, without being shown."""
+    name = next(name for name, given in bench.credentials_of(provider).items() if isinstance(given, str))
+    with pytest.raises(ValidationError, match=name):
+        bench.handler(provider, **{name: value})

@@ -1,0 +1,94 @@
+"""Finding the providers: a further file is enough, and a half-made one is named."""
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from contracts.providers import discover as contracts
+from worker.core.errors import ConfigurationError
+from worker.providers import Handler, canary_speech, discover, gateway360, phone_com, postcode_eu
+
+WHOLE = "from worker.providers.gateway360 import Handler\n"
+Package = Callable[..., str]
+
+# The type checker reads here that each handler fits the port.
+HANDLERS: list[type[Handler]] = [
+    canary_speech.Handler,
+    gateway360.Handler,
+    phone_com.Handler,
+    postcode_eu.Handler,
+]
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Package]:
+    """Makes a package of these modules and gives its name."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    name = f"providers_of_{tmp_path.name.replace('-', '_')}"
+
+    def make(**modules: str) -> str:
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "__init__.py").write_text("")
+        for module, text in modules.items():
+            (folder / f"{module}.py").write_text(text)
+        importlib.invalidate_caches()
+        return name
+
+    yield make
+    for module in [one for one in sys.modules if one.partition(".")[0] == name]:
+        del sys.modules[module]
+
+
+def test_every_contract_has_a_handler() -> None:
+    """The providers of the wire and those of the worker are the same, under the same names."""
+    assert list(discover()) == list(contracts())
+    assert all(handler.Parameters is contracts()[name].Parameters for name, handler in discover().items())
+
+
+def test_all_four_are_found() -> None:
+    """Each handler of this package is found, and nothing else is."""
+    assert list(discover().values()) == HANDLERS
+
+
+def test_names_of_modules_are_names_of_providers() -> None:
+    """Who looks for a provider finds it in the file of its name."""
+    assert all(handler.__module__ == f"worker.providers.{name}" for name, handler in discover().items())
+
+
+def test_further_module_is_found(package: Package) -> None:
+    """A module beside the others is found without an edit elsewhere; a private one is left alone."""
+    assert list(discover(package(one=WHOLE, _private="raise RuntimeError"))) == ["gateway360"]
+
+
+def test_two_of_one_name_are_refused(package: Package) -> None:
+    """Two modules that claim one provider end the start, and the second is named."""
+    with pytest.raises(ConfigurationError, match=r"two\.py: another module is named 'gateway360'"):
+        discover(package(one=WHOLE, two=WHOLE))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "defines no class Handler"),
+        ("Handler = 7\n", "defines no class Handler"),
+        ("class Handler: pass\n", r"no Parameters.* no create\(\).* no name"),
+        ("import nothing_of_this_name\n", "cannot be imported: ModuleNotFoundError"),
+        ("def broken(:\n", "cannot be imported: SyntaxError"),
+        ("raise RuntimeError('half made')\n", "cannot be imported: RuntimeError: half made"),
+        (f"{WHOLE}\nclass Handler(Handler):\n    RULES = ()\n", "RULES that do not end with COMMON"),
+        (
+            f"{WHOLE}\nclass Handler(Handler):\n    RULES = (*Handler.RULES, *Handler.RULES)\n",
+            "two RULES of one id",
+        ),
+        (f"{WHOLE}\nclass Handler(Handler):\n    Settings = dict\n", "Settings that are no ProviderSettings"),
+        (f"{WHOLE}\nclass Handler(Handler):\n    look_up = None\n", r"no look_up\(\)"),
+    ],
+)
+def test_half_made_module_is_named(package: Package, text: str, problem: str) -> None:
+    """What a module lacks is said, with the file's name, before anything is consumed."""
+    with pytest.raises(ConfigurationError, match=f"half_made.*{problem}"):
+        discover(package(half_made=text))

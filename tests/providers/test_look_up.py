@@ -1,0 +1,341 @@
+"""Look-ups in all their findings, against accounts that the sandbox really made."""
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+
+from tests.providers.bench import CANARY, GATEWAY, PHONE, POSTCODE, PROVIDERS, START, Bench, example_of
+from tests.providers.cases import says
+from worker.core.provider import Absent, Doubt, Finding, Found, Several, Unclear
+from worker.core.verdict import Verdict
+from worker.sandbox import CanarySpeech, Fault, Gateway360, Operation, PhoneCom
+
+LOOKED_UP = (CANARY, GATEWAY, PHONE)
+FRESH = Doubt(START, {"parent_id": None, "same_name": []})
+READ = Operation.LOOK_UP
+
+
+async def ask(bench: Bench, provider: str, doubt: Doubt = FRESH, **settings: Any) -> Finding:
+    """Look up the contract's example."""
+    handler = bench.handler(provider, **settings)
+    return await handler.look_up(bench.order(handler), doubt)
+
+
+@pytest.mark.parametrize("provider", LOOKED_UP)
+async def test_account_of_a_cut_create_is_found(bench: Bench, provider: str) -> None:
+    """The account that was made is found by the look-up, under its id."""
+    handler = bench.handler(provider)
+    order = bench.order(handler)
+    bench.break_creates(Fault.CUT_AFTER_CREATE)
+    outcome, doubt = await bench.run_with_baseline(handler, order)
+    finding = await handler.look_up(order, doubt)
+    assert outcome.verdict is Verdict.IN_DOUBT
+    assert isinstance(finding, Found)
+    assert finding.created.account_id == bench.sandbox.accounts(provider)[0].id
+    assert finding.evidence["matching"] == [finding.created.account_id]
+
+
+@pytest.mark.parametrize("provider", LOOKED_UP)
+async def test_create_that_did_not_happen_is_absent(bench: Bench, provider: str) -> None:
+    """Where nothing was made the provider's answer says so."""
+    handler = bench.handler(provider)
+    order = bench.order(handler)
+    bench.break_creates(Fault.CUT_BEFORE_CREATE)
+    _, doubt = await bench.run_with_baseline(handler, order)
+    assert isinstance(await handler.look_up(order, doubt), Absent)
+
+
+@pytest.mark.parametrize("provider", LOOKED_UP)
+async def test_account_that_shows_late_is_found_late(bench: Bench, provider: str) -> None:
+    """A lagging read first says absent; asked again it says found, so one absence proves nothing."""
+    handler = bench.handler(provider)
+    order = bench.order(handler)
+    bench.break_creates(Fault.LAGGING_READ, until="visible")
+    _, doubt = await bench.run_with_baseline(handler, order)
+    assert isinstance(await handler.look_up(order, doubt), Absent)
+    bench.sandbox.gate("visible").set()
+    await bench.sandbox.settle()
+    assert isinstance(await handler.look_up(order, doubt), Found)
+
+
+@pytest.mark.parametrize("provider", LOOKED_UP)
+@pytest.mark.parametrize(
+    "fault",
+    [Fault.UNAVAILABLE, Fault.CUT_BEFORE_CREATE, Fault.HTML_WITH_200, Fault.FORBIDDEN, Fault.RATE_LIMITED],
+)
+async def test_failed_look_up_is_unclear(bench: Bench, provider: str, fault: Fault) -> None:
+    """A read that fails proves nothing, whatever it fails with."""
+    bench.break_reads(fault)
+    assert isinstance(await ask(bench, provider), Unclear)
+
+
+@pytest.mark.parametrize("provider", LOOKED_UP)
+async def test_refused_credentials_are_unclear(bench: Bench, provider: str) -> None:
+    """Wrong credentials of ours say nothing about the account."""
+    wrong = "token" if provider == PHONE else "api_key"
+    assert isinstance(await ask(bench, provider, FRESH, **{wrong: "wrong"}), Unclear)
+
+
+async def test_postcode_eu_is_never_clear(bench: Bench) -> None:
+    """There is nothing to ask at Postcode.eu, and the handler says so instead of guessing."""
+    finding = await ask(bench, POSTCODE)
+    assert isinstance(finding, Unclear)
+    assert bench.sandbox.requests(POSTCODE) == ()
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_ability_is_declared(bench: Bench, provider: str) -> None:
+    """Who says that it can look up asks the provider; who says it cannot does not."""
+    await ask(bench, provider)
+    assert bool(bench.sandbox.requests(provider)) == bench.handler(provider).CAN_LOOK_UP
+
+
+# Canary Speech: names repeat, so the baseline decides.
+
+
+def associate(**changes: Any) -> dict[str, Any]:
+    """An entry of the list that is ours."""
+    whole = {
+        "id": "a-1",
+        "name": example_of(CANARY)["name"],
+        "contact": {"email": "clinic@example.org", "phoneNumber": "+1 (858) 555-0100"},
+        "dateCreated": (START + timedelta(seconds=1)).isoformat(),
+    }
+    return {name: value for name, value in {**whole, **changes}.items() if value is not None}
+
+
+CANARY_LISTS: list[tuple[list[Any], type[Finding], str]] = [
+    ([associate()], Found, "everything agrees, however the number is written"),
+    ([associate(contact=None, dateCreated=None)], Found, "what is not shown does not speak against it"),
+    ([associate(dateCreated="not a date")], Found, "a date that cannot be read, and it was not there before"),
+    ([associate(dateCreated=(START - timedelta(minutes=4)).isoformat())], Found, "clocks may differ"),
+    ([associate(id="old"), associate()], Found, "the other one was there before"),
+    ([associate(name="Another Clinic")], Absent, "another name"),
+    ([], Absent, "nobody"),
+    ([associate(), associate(id="a-2")], Several, "two of them"),
+    ([associate(name=" example clinic (ORDER 1001)")], Several, "nearly the name"),
+    ([associate(contact={"email": "other@example.org"})], Several, "another e-mail address"),
+    ([associate(contact={"phoneNumber": "+18585550199"})], Several, "another telephone number"),
+    ([associate(dateCreated=(START - timedelta(minutes=6)).isoformat())], Several, "older than the attempt"),
+    (["old", "a-7"], Unclear, "an id without a name that was not there before"),
+    (["old"], Absent, "an id without a name that was there before"),
+    ([{"name": "no id"}], Unclear, "an entry without an id"),
+    ([7], Unclear, "an entry that is none"),
+    ([associate(id=f"b-{n}", name=f"Other {n}") for n in range(100)], Unclear, "as long as a page"),
+]
+
+
+@pytest.mark.parametrize(("listed", "expected", "reason"), CANARY_LISTS)
+async def test_canary_list(bench: Bench, listed: list[Any], expected: type[Finding], reason: str) -> None:
+    """Ours is the one that bears the name, was not there before, and that nothing speaks against."""
+    says(200, {"associates": listed}, READ)(bench)
+    finding = await ask(bench, CANARY, Doubt(START, {"parent_id": None, "same_name": ["old"]}))
+    assert isinstance(finding, expected), reason
+
+
+async def test_canary_without_baseline_trusts_dates_alone(bench: Bench) -> None:
+    """When nobody noted who was there before, an entry without a date is left to a person."""
+    says(200, {"associates": [associate(dateCreated=None)]}, READ)(bench)
+    assert isinstance(await ask(bench, CANARY, Doubt(START, {})), Several)
+
+
+async def test_canary_baseline_names_those_who_were_there(bench: Bench) -> None:
+    """An associate of the same name is noted before the attempt, and not taken for ours after it."""
+    handler = bench.handler(CANARY)
+    earlier = await bench.run(handler, bench.order(handler))
+    assert earlier.created is not None
+    bench.break_creates(Fault.CUT_AFTER_CREATE)
+    order = bench.order(handler)
+    _, doubt = await bench.run_with_baseline(handler, order)
+    finding = await handler.look_up(order, doubt)
+    assert doubt.baseline == {"parent_id": None, "same_name": [earlier.created.account_id]}
+    assert isinstance(finding, Found)
+    assert finding.created.account_id == bench.sandbox.accounts(CANARY)[1].id
+
+
+async def test_canary_asks_for_the_parent_of_the_attempt(bench: Bench) -> None:
+    """When the operator has changed the parent since, the one that was sent is asked for."""
+    parent = bench.sandbox.credentials.canary_speech.client_id
+    baseline: dict[str, Any] = {"parent_id": parent, "same_name": []}
+    await ask(bench, CANARY, Doubt(START, baseline), parent_id="00000000-0000-4000-8000-000000000009")
+    assert bench.sandbox.requests(CANARY)[-1].query == f"parentId={parent}"
+
+
+async def test_canary_look_up_survives_revoked_tokens(bench: Bench) -> None:
+    """A token that is refused is replaced once, also for a look-up."""
+    handler = bench.handler(CANARY)
+    order = bench.order(handler)
+    _, doubt = await bench.run_with_baseline(handler, order)
+    bench.sandbox.provider(CanarySpeech).revoke_tokens()
+    assert isinstance(await handler.look_up(order, doubt), Found)
+
+
+# Phone.com: the filter and the user name in the list are not certain.
+
+
+def subaccount(**changes: Any) -> dict[str, Any]:
+    """An entry of the list that is ours."""
+    contact = example_of(PHONE)["contact"]
+    shown = {"name": contact["name"], "email_1": contact["primary_email"]}
+    return {"id": 7, "username": example_of(PHONE)["username"], "contact": shown, **changes}
+
+
+def contact_of(name: str, email: str, key: str = "primary_email") -> dict[str, str]:
+    """A contact with one spelling of the address."""
+    return {"name": name, key: email}
+
+
+PHONE_LISTS: list[tuple[Mapping[str, Any], type[Finding], str]] = [
+    ({"items": [subaccount()], "total": 1}, Found, "everything agrees"),
+    ({"items": [subaccount(contact=contact_of("ALEX EXAMPLE", "Alex@Example.org"))]}, Found, "but for case"),
+    ({"items": [subaccount(contact=None)], "total": 1}, Found, "the contact is not shown"),
+    ({"items": [subaccount(id=1, username="other"), subaccount()], "total": 2}, Found, "an unfiltered list"),
+    (
+        {"items": [subaccount(contact=contact_of("B", "b@c.org", "email_1"))], "total": 1},
+        Absent,
+        "somebody else's",
+    ),
+    ({"items": [subaccount(username="other")], "total": 1}, Absent, "another user name"),
+    ({"items": [], "total": 0}, Absent, "nobody"),
+    ({"items": []}, Absent, "nobody, and no total"),
+    ({"items": [subaccount(), subaccount(id=8)], "total": 2}, Several, "two of them"),
+    (
+        {"items": [subaccount(contact=contact_of("B", "alex@example.org"))], "total": 1},
+        Several,
+        "half agrees",
+    ),
+    ({"items": [subaccount(username=None)], "total": 1}, Several, "no user name, our contact"),
+    (
+        {"items": [subaccount(username=None, contact=contact_of("B", "b@c.org"))], "total": 1},
+        Absent,
+        "neither",
+    ),
+    ({"items": [subaccount(username=None, contact=None)], "total": 1}, Unclear, "nothing to compare"),
+    ({"items": [subaccount(id="x")], "total": 1}, Several, "ours, and its id cannot be read"),
+    ({"items": ["x"], "total": 1}, Unclear, "an entry that is none"),
+    ({"items": [subaccount(username="other")], "total": 9}, Unclear, "the same page again and again"),
+    ({"items": [subaccount(username="other")]}, Unclear, "the same page again and again, and no total"),
+    ({"total": 0}, Unclear, "no list"),
+]
+
+
+@pytest.mark.parametrize(("answer", "expected", "reason"), PHONE_LISTS)
+async def test_phone_list(
+    bench: Bench, answer: Mapping[str, Any], expected: type[Finding], reason: str
+) -> None:
+    """Ours bears the user name, and its contact is ours as far as it is shown."""
+    says(200, answer, READ)(bench)
+    assert isinstance(await ask(bench, PHONE), expected), reason
+
+
+async def test_phone_names_who_holds_the_user_name(bench: Bench) -> None:
+    """A user name that is somebody else's proves that ours does not exist, and the evidence says whose it is."""
+    handler = bench.handler(PHONE)
+    other = {**example_of(PHONE)["contact"], "name": "Somebody Else", "primary_email": "else@example.org"}
+    outcome = await bench.run(handler, bench.order(handler, {"contact": other}))
+    assert outcome.created is not None
+    finding = await ask(bench, PHONE)
+    assert isinstance(finding, Absent)
+    assert finding.evidence["username_taken_by_other"] == outcome.created.account_id
+
+
+async def test_phone_pages_through_an_unfiltered_list(bench: Bench) -> None:
+    """When the filter is ignored every page is read, and absence is said only after the last."""
+    others = [subaccount(id=number, username=f"other-{number}") for number in range(1, 702)]
+    for page in (others[:500], others[500:]):
+        body = json.dumps({"items": page, "total": 701})
+        bench.break_reads(Fault.STATUS, status=200, body=body, headers={}, times=1)
+    finding = await ask(bench, PHONE)
+    assert isinstance(finding, Absent)
+    assert finding.evidence["count"] == 701
+    assert [parse_qs(one.query)["offset"] for one in bench.sandbox.requests(PHONE)] == [["0"], ["500"]]
+
+
+@pytest.mark.parametrize("honours", [True, False])
+async def test_phone_filter_may_be_ignored(bench: Bench, honours: bool) -> None:
+    """Ours is found among others, whether or not the list is filtered."""
+    bench.sandbox.provider(PhoneCom).honours_username_filter = honours
+    handler = bench.handler(PHONE)
+    for username in ("one", example_of(PHONE)["username"], "three"):
+        await bench.run(handler, bench.order(handler, {"username": username}))
+    finding = await ask(bench, PHONE)
+    assert isinstance(finding, Found)
+    assert finding.created.account_id == bench.sandbox.accounts(PHONE)[1].id
+
+
+async def test_phone_hands_over_a_generated_password_after_a_look_up(bench: Bench) -> None:
+    """The password is ours, so a lost answer loses nothing."""
+    handler = bench.handler(PHONE)
+    order = bench.order(handler)
+    bench.break_creates(Fault.CUT_AFTER_CREATE)
+    _, doubt = await bench.run_with_baseline(handler, order)
+    finding = await handler.look_up(order, doubt)
+    assert isinstance(finding, Found)
+    sent = bench.body_sent(PHONE)["password"]
+    assert finding.created.secrets["password"].get_secret_value() == sent
+    assert finding.created.missing == ()
+
+
+# Gateway360: the user name is the id; the API key is shown once.
+
+
+def info(**changes: Any) -> dict[str, Any]:
+    """A good answer of get-info."""
+    asked = example_of(GATEWAY)
+    return {"status": "ok", "result": {"user_name": asked["user_name"], "email": asked["email"], **changes}}
+
+
+def error(error_id: str) -> dict[str, str]:
+    """An error of get-info."""
+    return {"status": "error", "error_id": error_id, "error_msg": "-"}
+
+
+GATEWAY_ANSWERS: list[tuple[int, Mapping[str, Any], type[Finding], str]] = [
+    (200, info(), Found, "our e-mail address"),
+    (200, info(email="ALEX@example.org"), Found, "but for case"),
+    (200, info(email="b@c.org"), Absent, "somebody else's"),
+    (200, info(email=None), Several, "nobody can tell whose"),
+    (200, info(user_name="other"), Unclear, "an answer about somebody else"),
+    (200, {"status": "ok"}, Unclear, "no result"),
+    (400, error("INVALID_NAME"), Absent, "the id that the sandbox gives"),
+    (400, error("USER_NOT_FOUND"), Absent, "any other id: the true one is unknown"),
+    (200, error("USER_NOT_FOUND"), Absent, "with 200, too"),
+    (404, error("UNKNOWN_SUBACCOUNT"), Absent, "404 about the account"),
+    (404, error("NOT_FOUND"), Unclear, "404 about the path, perhaps"),
+    (401, error("UNAUTHORIZED"), Unclear, "our key"),
+    (400, error("MISSING_PARAMS"), Unclear, "our request"),
+    (500, error("USER_NOT_FOUND"), Unclear, "a broken server"),
+]
+
+
+@pytest.mark.parametrize(("status", "answer", "expected", "reason"), GATEWAY_ANSWERS)
+async def test_gateway_info(
+    bench: Bench, status: int, answer: Mapping[str, Any], expected: type[Finding], reason: str
+) -> None:
+    """Ours bears our e-mail address; an error is believed as absence only where it is about the user."""
+    says(status, answer, READ)(bench)
+    assert isinstance(await ask(bench, GATEWAY), expected), reason
+
+
+@pytest.mark.parametrize("error_id", ["INVALID_NAME", "USER_NOT_FOUND", "NOT_EXISTS"])
+async def test_gateway_unknown_user(bench: Bench, error_id: str) -> None:
+    """Whatever the provider calls an unknown user, the evidence keeps its word for it."""
+    bench.sandbox.provider(Gateway360).unknown_user_error = error_id
+    finding = await ask(bench, GATEWAY)
+    assert isinstance(finding, Absent)
+    assert finding.evidence["error_id"] == error_id
+
+
+async def test_gateway_api_key_stays_lost(bench: Bench) -> None:
+    """The password is ours and known; the API key was shown once and is named as missing."""
+    handler = bench.handler(GATEWAY)
+    order = bench.order(handler)
+    bench.break_creates(Fault.CUT_AFTER_CREATE)
+    _, doubt = await bench.run_with_baseline(handler, order)
+    finding = await handler.look_up(order, doubt)
+    assert isinstance(finding, Found)
+    assert (set(finding.created.secrets), finding.created.missing) == ({"password"}, ("api_key",))

@@ -1,0 +1,175 @@
+"""What is read out of the providers' answers, where their documents disagree or say little."""
+
+from typing import Any
+
+import pytest
+
+from contracts.reason import ReasonCode
+from tests.providers.bench import CANARY, GATEWAY, PHONE, POSTCODE, START, Bench
+from tests.providers.cases import fault, says
+from worker.core.verdict import Outcome, Verdict
+from worker.sandbox import Fault, PhoneCom, PostcodeEu
+
+
+async def answered(bench: Bench, provider: str, status: int, body: object, **settings: Any) -> Outcome:
+    """The outcome of a create that is answered so."""
+    says(status, body)(bench)
+    handler = bench.handler(provider, **settings)
+    return await bench.run(handler, bench.order(handler))
+
+
+@pytest.mark.parametrize("is_text", [True, False])
+async def test_postcode_id_is_decimal_text(bench: Bench, is_text: bool) -> None:
+    """The table says int, the sample has text, and neither is cut to 32 bits."""
+    bench.sandbox.provider(PostcodeEu).account_id_is_text = is_text
+    handler = bench.handler(POSTCODE)
+    outcome = await bench.run(handler, bench.order(handler))
+    assert outcome.created is not None
+    assert outcome.created.account_id == bench.sandbox.accounts(POSTCODE)[0].id
+    assert outcome.created.account == {"account_id": outcome.created.account_id}
+
+
+@pytest.mark.parametrize(
+    ("value", "account_id"),
+    [
+        (3414456543, "3414456543"),
+        ("3414456543", "3414456543"),
+        ("007", "7"),
+        ("K-7", "K-7"),
+        (2**63, str(2**63)),
+    ],
+)
+async def test_postcode_ids(bench: Bench, value: object, account_id: str) -> None:
+    """Either type is read as the same decimal text; other text is kept, as the account does exist."""
+    outcome = await answered(bench, POSTCODE, 200, {"accountId": value, "key": "k", "secret": "s", "new": 1})
+    assert outcome.created is not None
+    assert outcome.created.account_id == account_id
+
+
+async def test_postcode_lost_credentials_are_named(bench: Bench) -> None:
+    """An account without its secret is done, and what nobody has is named."""
+    outcome = await answered(bench, POSTCODE, 200, {"accountId": 7, "key": "k", "secret": ""})
+    assert outcome.created is not None
+    assert (outcome.verdict, outcome.reason) == (Verdict.DONE, ReasonCode.CREDENTIALS_LOST)
+    assert (set(outcome.created.secrets), outcome.created.missing) == ({"key"}, ("secret",))
+
+
+async def test_postcode_error_is_kept(bench: Bench) -> None:
+    """The vendor's own clients throw the words of a 400 away; here they name the field."""
+    handler = bench.handler(POSTCODE)
+    outcome = await answered(
+        bench, POSTCODE, 400, {"exception": "bad `vatNumber`", "exceptionId": "A_B_Exception"}
+    )
+    assert (outcome.message, outcome.error_id, outcome.status) == ("bad `vatNumber`", "A_B_Exception", 400)
+    assert handler.HAS_TEST_MODE
+
+
+async def test_postcode_dry_run_gives_no_account(bench: Bench) -> None:
+    """The dummy answer of the test mode is never an account, and its credentials are not kept."""
+    handler = bench.handler(POSTCODE)
+    outcome = await bench.run(handler, bench.order(handler, dry_run=True))
+    assert (outcome.verdict, outcome.reason) == (Verdict.NOT_DONE, ReasonCode.DRY_RUN_PASSED)
+    assert (outcome.created, outcome.retry) == (None, False)
+    assert bench.sandbox.creates(POSTCODE).attempted == 1
+
+
+async def test_postcode_dry_run_keeps_nothing_that_looks_real(bench: Bench) -> None:
+    """Even a dummy with a plausible id and credentials becomes no account: it opens nothing."""
+    says(200, {"accountId": 3414456543, "key": "k", "secret": "s"})(bench)
+    handler = bench.handler(POSTCODE)
+    outcome = await bench.run(handler, bench.order(handler, dry_run=True))
+    assert (outcome.verdict, outcome.reason) == (Verdict.NOT_DONE, ReasonCode.DRY_RUN_PASSED)
+    assert outcome.created is None
+
+
+@pytest.mark.parametrize("status", [200, 201])
+async def test_phone_statuses(bench: Bench, status: int) -> None:
+    """200 is the seed's, 201 the Swagger file's, and the name is optional in either."""
+    phone = bench.sandbox.provider(PhoneCom)
+    phone.created_status, phone.shows_username = status, False
+    handler = bench.handler(PHONE)
+    outcome = await bench.run(handler, bench.order(handler))
+    assert outcome.created is not None
+    assert outcome.created.account == {
+        "subaccount_id": bench.sandbox.accounts(PHONE)[0].id,
+        "username": "example-order-1002",
+        "name": "Alex Example",
+        "master_account_id": "133532",
+    }
+
+
+NOW = int(START.timestamp())
+
+
+@pytest.mark.parametrize(
+    ("limit", "header", "wait", "reason"),
+    [
+        ({"Retry-After": 12, "RateLimit-Reset": NOW + 99}, None, 12.0, "the body's own wait"),
+        ({"Retry-After": "12"}, "40", 12.0, "the body before the header"),
+        ({"RateLimit-Reset": NOW + 99}, "40", 40.0, "the header before the reset"),
+        ({"RateLimit-Reset": NOW + 25}, None, 25.0, "until the reset"),
+        ({"RateLimit-Reset": NOW - 25}, None, 0.0, "a reset that is past"),
+        ({"Retry-After": -3}, None, 0.0, "never negative"),
+        (None, None, None, "nothing said"),
+    ],
+)
+async def test_phone_waits(
+    bench: Bench, limit: object, header: str | None, wait: float | None, reason: str
+) -> None:
+    """The wait of a 429 stands in the body, the vendor promises no header (providers.md 2.1)."""
+    body = {"@error": {"@message": "Too many requests", "@rateLimit": limit}}
+    headers = {} if header is None else {"Retry-After": header}
+    bench.sandbox.faults.clear()
+    says(429, body, headers=headers)(bench)
+    handler = bench.handler(PHONE)
+    outcome = await bench.run(handler, bench.order(handler))
+    assert (outcome.reason, outcome.wait) == (ReasonCode.RATE_LIMITED, wait), reason
+
+
+async def test_phone_names_the_refused_field(bench: Bench) -> None:
+    """The first field of a 422 stands as the error's id, so that the requester sees what to mend."""
+    handler = bench.handler(PHONE)
+    await bench.run(handler, bench.order(handler))
+    again = await bench.run(handler, bench.order(handler))
+    assert (again.reason, again.error_id) == (ReasonCode.NAME_TAKEN, "username")
+    assert again.message == "Validation failed: username is already taken [username is already taken]"
+
+
+async def test_phone_extra_fields_are_not_shown(bench: Bench) -> None:
+    """A payment token among the extra fields is a secret like any other."""
+    body = {"@error": {"@message": "cc_token tok_123456 is no good"}}
+    outcome = await answered(bench, PHONE, 400, body, extra_fields={"cc_token": "tok_123456"})
+    assert outcome.message == "cc_token *** is no good"
+    assert "tok_123456" not in repr(bench.handler(PHONE, extra_fields={"cc_token": "tok_123456"}).settings)
+
+
+async def test_phone_extra_fields_cannot_replace_the_request(bench: Bench) -> None:
+    """Fields that a request gives cannot be set by the operator for everybody."""
+    with pytest.raises(ValueError, match="contact can only be given by a request"):
+        bench.handler(PHONE, extra_fields={"contact": {}})
+
+
+async def test_gateway_password_is_the_answer_s(bench: Bench) -> None:
+    """Should the provider have set another password, that one opens the account and is handed over."""
+    result = {"user_name": "u", "password": "another", "api_key": "k"}
+    outcome = await answered(bench, GATEWAY, 200, {"status": "ok", "result": result})
+    assert outcome.created is not None
+    secrets = {name: value.get_secret_value() for name, value in outcome.created.secrets.items()}
+    assert secrets == {"password": "another", "api_key": "k"}
+
+
+async def test_gateway_password_survives_its_absence(bench: Bench) -> None:
+    """A password that the answer leaves out is the one that was sent."""
+    fault(Fault.WRONG_JSON, drop=("password",))(bench)
+    handler = bench.handler(GATEWAY)
+    order = bench.order(handler)
+    outcome = await bench.run(handler, order)
+    assert outcome.created is not None
+    assert outcome.created.secrets["password"].get_secret_value() == bench.body_sent(GATEWAY)["password"]
+    assert outcome.created.missing == ()
+
+
+async def test_canary_error_words(bench: Bench) -> None:
+    """The body of errors is not documented; what reads like a message is kept."""
+    outcome = await answered(bench, CANARY, 422, {"detail": "name\u2028is too long", "error": {"a": 1}})
+    assert (outcome.reason, outcome.message) == (ReasonCode.PROVIDER_VALIDATION, "name is too long")

@@ -1,0 +1,194 @@
+"""Canary Speech's access tokens: shared, renewed in time, replaced once when refused."""
+
+import asyncio
+import base64
+import json
+from datetime import timedelta
+
+import pytest
+
+from contracts.reason import ReasonCode
+from tests.providers.bench import CANARY, START, Bench
+from tests.providers.cases import page, says
+from worker.bearer import BLIND, read_token
+from worker.core.provider import Prepared
+from worker.core.verdict import Effect, Outcome, Verdict
+from worker.sandbox import CanarySpeech, Fault, Operation
+
+
+def fetches(bench: Bench) -> int:
+    """How many tokens the sandbox was asked for."""
+    return sum(one.operation == Operation.TOKEN for one in bench.sandbox.requests(CANARY))
+
+
+async def test_concurrent_requests_share_one_fetch(bench: Bench) -> None:
+    """Ten requests at once ask for one token."""
+    handler = bench.handler(CANARY)
+    prepared = await asyncio.gather(*(handler.prepare(bench.order(handler)) for _ in range(10)))
+    assert all(isinstance(one, Prepared) for one in prepared)
+    assert fetches(bench) == 1
+
+
+async def test_concurrent_requests_share_one_failure(bench: Bench) -> None:
+    """Who waits for a token hears that there is none, without each asking again; the next one does ask."""
+    bench.break_reads(Fault.UNAVAILABLE, Operation.TOKEN, times=1)
+    handler = bench.handler(CANARY)
+    seen = await asyncio.gather(*(handler.prepare(bench.order(handler)) for _ in range(5)))
+    assert {one.reason for one in seen if isinstance(one, Outcome)} == {ReasonCode.TOKEN_UNAVAILABLE}
+    assert fetches(bench) == 1
+    assert isinstance(await handler.prepare(bench.order(handler)), Prepared)
+
+
+async def test_token_is_renewed_before_it_ends(bench: Bench) -> None:
+    """A token of an hour is used for 59 minutes, not one second longer."""
+    handler = bench.handler(CANARY)
+    await handler.probe()
+    bench.clock.advance(minutes=58, seconds=59)
+    await handler.probe()
+    assert fetches(bench) == 1
+    bench.clock.advance(seconds=1)
+    await handler.probe()
+    assert fetches(bench) == 2
+
+
+async def test_short_token_is_used_all_the_same(bench: Bench) -> None:
+    """A token that ends within the minute is fetched anew for each call, and works."""
+    bench.sandbox.provider(CanarySpeech).token_lifetime = timedelta(seconds=30)
+    handler = bench.handler(CANARY)
+    outcome = await bench.run(handler, bench.order(handler))
+    assert (outcome.verdict, fetches(bench)) == (Verdict.DONE, 2)
+
+
+async def test_revoked_token_is_replaced_once(bench: Bench) -> None:
+    """A 401 in the provider's shape proves that nothing was done, so the create is sent again with a new token."""
+    handler = bench.handler(CANARY)
+    order = bench.order(handler)
+    prepared = await handler.prepare(order)
+    assert isinstance(prepared, Prepared)
+    bench.sandbox.provider(CanarySpeech).revoke_tokens()
+    outcome = await handler.create(order, prepared)
+    assert outcome.verdict is Verdict.DONE
+    assert (bench.sandbox.creates(CANARY).attempted, bench.sandbox.creates(CANARY).made) == (2, 1)
+
+
+async def test_second_refusal_pauses(bench: Bench) -> None:
+    """Two 401s in a row are the key's fault: nobody asks a third time."""
+    bench.break_creates(Fault.UNAUTHORIZED)
+    handler = bench.handler(CANARY)
+    outcome = await bench.run(handler, bench.order(handler))
+    assert (outcome.verdict, outcome.retry, outcome.effect) == (Verdict.NOT_DONE, True, Effect.PAUSE)
+    assert bench.sandbox.creates(CANARY).attempted == 2
+
+
+async def test_foreign_401_is_not_sent_again(bench: Bench) -> None:
+    """A 401 page that is not the provider's own proves nothing, so there is no second create."""
+    page(401)(bench)
+    handler = bench.handler(CANARY)
+    outcome = await bench.run(handler, bench.order(handler))
+    assert outcome.verdict is Verdict.IN_DOUBT
+    assert bench.sandbox.creates(CANARY).attempted == 1
+
+
+async def test_no_fresh_token_after_a_refusal(bench: Bench) -> None:
+    """When no new token can be had the create, refused once, is not done and may be tried later."""
+    handler = bench.handler(CANARY)
+    order = bench.order(handler)
+    prepared = await handler.prepare(order)
+    assert isinstance(prepared, Prepared)
+    bench.break_creates(Fault.UNAUTHORIZED)
+    bench.break_reads(Fault.UNAVAILABLE, Operation.TOKEN)
+    outcome = await handler.create(order, prepared)
+    assert (outcome.verdict, outcome.reason) == (Verdict.NOT_DONE, ReasonCode.TOKEN_UNAVAILABLE)
+    assert bench.sandbox.creates(CANARY).attempted == 1
+
+
+async def test_token_that_a_request_had_dropped_meanwhile(bench: Bench) -> None:
+    """Requests refused together fetch one new token, not one each."""
+    handler = bench.handler(CANARY)
+    order = bench.order(handler)
+    prepared = [await handler.prepare(order) for _ in range(5)]
+    bench.sandbox.provider(CanarySpeech).revoke_tokens()
+    outcomes = await asyncio.gather(
+        *(handler.create(order, one) for one in prepared if isinstance(one, Prepared))
+    )
+    assert [one.verdict for one in outcomes] == [Verdict.DONE] * 5
+    assert fetches(bench) == 2
+
+
+async def test_late_refusal_leaves_the_newer_token(bench: Bench) -> None:
+    """Who is told late that the old token is refused does not throw away the one that came meanwhile."""
+    bench.break_creates(Fault.SLOW, match="slow one", until="later", times=1)
+    handler = bench.handler(CANARY)
+    slow, quick = bench.order(handler, {"name": "slow one"}), bench.order(handler)
+    prepared = [await handler.prepare(slow), await handler.prepare(quick)]
+    assert isinstance(prepared[0], Prepared)
+    assert isinstance(prepared[1], Prepared)
+    bench.sandbox.provider(CanarySpeech).revoke_tokens()
+    waiting = asyncio.create_task(handler.create(slow, prepared[0]))
+    assert (await handler.create(quick, prepared[1])).verdict is Verdict.DONE
+    bench.sandbox.gate("later").set()
+    assert (await waiting).verdict is Verdict.DONE
+    assert fetches(bench) == 2
+
+
+async def test_missing_scope_is_named(bench: Bench) -> None:
+    """Who reads the 403 learns which scopes the key needs, and keeps the provider's own words."""
+    bench.sandbox.provider(CanarySpeech).scopes = ("scope:reseller",)
+    handler = bench.handler(CANARY)
+    outcome = await bench.run(handler, bench.order(handler))
+    assert outcome.message is not None
+    assert "needs scope:reseller and scope:reseller.createassociate" in outcome.message
+    assert "The token lacks" in outcome.message
+
+
+async def test_id_that_is_no_uuid_is_kept(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """An unexpected form of id is worth a warning, and still the id."""
+    says(200, {"id": "associate-7"})(bench)
+    handler = bench.handler(CANARY)
+    outcome = await bench.run(handler, bench.order(handler))
+    assert outcome.created is not None
+    assert outcome.created.account_id == "associate-7"
+    assert "not a UUID" in caplog.text
+
+
+def jwt(claims: object) -> str:
+    """A token with these claims."""
+    return f"h.{base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b'=').decode()}.s"
+
+
+def test_expiry_is_read_from_the_token() -> None:
+    """`exp` counts seconds since 1970, and a minute is kept in hand."""
+    token = read_token(jwt({"exp": START.timestamp() + 600}), START)
+    assert token is not None
+    assert token.until == START + timedelta(minutes=9)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "opaque",
+        "a.b.c",
+        "a.%%%.c",
+        jwt([]),
+        jwt({}),
+        jwt({"exp": "x"}),
+        jwt({"exp": None}),
+        jwt({"exp": 1e300}),
+    ],
+)
+def test_token_without_readable_expiry_is_used_for_a_while(text: str) -> None:
+    """What does not say when it ends is used for five minutes."""
+    token = read_token(text, START)
+    assert token is not None
+    assert token.until == START + BLIND
+
+
+@pytest.mark.parametrize("text", [None, 7, "", "a b", "a\r\nX: y", "é"])
+def test_what_cannot_stand_in_a_header_is_no_token(text: object) -> None:
+    """A token goes into a header, so nothing that could end the header is one."""
+    assert read_token(text, START) is None
+
+
+def test_repr_hides_the_token() -> None:
+    """A token is never shown."""
+    assert "opaque" not in repr(read_token("opaque", START))

@@ -1,0 +1,259 @@
+"""One HTTP exchange, seen moment by moment. Nothing that happens on the wire is raised: it is written down.
+
+The moment comes from aiohttp's trace hooks, never from an exception class: a time-out while connecting and
+one while waiting for the answer raise the same class, and a garbled status line raises one that claims
+status 400.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from types import SimpleNamespace, TracebackType
+from typing import Any, Literal, NoReturn, Self
+
+import aiohttp
+from pydantic import JsonValue
+
+from worker import __version__
+from worker.core.verdict import Moment
+
+MAX_BYTES = 1024 * 1024
+"""Bytes of an answer that are read at most, where nothing else is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, ready to be sent. Headers and body may hold secrets and are never shown.
+
+    Attributes:
+        method: A create is a POST, which aiohttp never sends twice by itself; a GET it may.
+        url: Where to, without the query.
+        headers: Sent as they are, beside Host, Accept-Encoding, User-Agent, Connection and Content-Length.
+        body: Bytes of the body.
+        query: Pairs of the query, not yet quoted.
+    """
+
+    method: Literal["GET", "POST"]
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | None = field(default=None, repr=False)
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one exchange may take.
+
+    Attributes:
+        connect: Seconds to find, connect and shake hands.
+        total: Seconds for all of it, the connecting included.
+        max_bytes: Bytes of the answer's body, decompressed.
+    """
+
+    connect: float
+    total: float
+    max_bytes: int = MAX_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What was seen of one request and its answer.
+
+    Attributes:
+        moment: The last thing that was seen. Up to CONNECTING no byte of the request can have left.
+        status: HTTP status, where a status line was read, whatever became of the body.
+        headers: Headers of the answer, found whatever their case.
+        body: What was read of the body; cut short where `failure` says so, empty when it was too large.
+        failure: What broke, or None. While nothing was sent: "refused", "dns", "tls", "connect_timeout". With
+            no status line that can be read: "timeout", "closed", "garbled". After the status line: "timeout",
+            "body_cut", "too_large". At any time: "broken", for what none of these words covers.
+    """
+
+    moment: Moment
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+    failure: str | None = None
+
+    def json(self) -> JsonValue:
+        """The body as strict JSON, or None when it is anything else.
+
+        Refused are bytes that are not UTF-8, repeated keys, NaN and infinities, nesting and numbers beyond
+        what Python reads, and half surrogates, which no store could write down.
+        """
+        try:
+            text = self.body.decode()
+            value: JsonValue = json.loads(
+                text,
+                object_pairs_hook=_unrepeated,
+                parse_constant=_refuse_constant,
+                parse_float=_finite,
+            )
+            if "\\u" in text:  # nothing else can spell half a surrogate
+                json.dumps(value, ensure_ascii=False).encode()
+        except (ValueError, RecursionError):
+            return None
+        return value
+
+
+class HttpClient:
+    """Sends requests to one provider; an async context manager.
+
+    Every exchange has a connection of its own: on a kept-alive one the provider's idle time-out would turn
+    creates into doubts. No redirect is followed, no cookie kept, no proxy taken from the environment, and
+    certificates are verified.
+    """
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, force_close=True),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": f"provisioner/{__version__}"},
+            trace_configs=[_trace()],
+            trust_env=False,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def exchange(self, request: Request, limits: Limits) -> Exchange:
+        """Send the request and say what was seen.
+
+        Raises:
+            RuntimeError: the client is used outside its context. Nothing else is raised, but a cancellation.
+        """
+        if self._session is None:
+            raise RuntimeError("the HTTP client is used outside its context")
+        seen = _Seen()
+        try:
+            async with self._send(self._session, request, limits, seen) as response:
+                seen.reached(Moment.STATUS_READ)
+                seen.status, seen.headers = response.status, response.headers
+                await _read(response, seen, limits.max_bytes)
+                seen.reached(Moment.ANSWER_READ)
+        except Exception as problem:  # noqa: BLE001 - an unknown class after the send is a doubt, not an escape
+            seen.failure = _name(problem, seen)
+        return seen.exchange()
+
+    def _send(
+        self, session: aiohttp.ClientSession, request: Request, limits: Limits, seen: "_Seen"
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        return session.request(
+            request.method,
+            request.url,
+            headers=request.headers,
+            params=request.query,
+            data=request.body,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=limits.total, connect=limits.connect),
+            trace_request_ctx=seen,
+        )
+
+
+class _TooLargeError(Exception):
+    pass
+
+
+class _Seen:
+    """The notes taken while one exchange is under way."""
+
+    def __init__(self) -> None:
+        self.moment = Moment.PREPARING
+        self.status: int | None = None
+        self.headers: Mapping[str, str] = {}
+        self.body = bytearray()
+        self.failure: str | None = None
+
+    def reached(self, moment: Moment) -> None:
+        """Later moments stay: a hidden second try of a read must not hide that the first one left."""
+        self.moment = max(self.moment, moment)
+
+    def exchange(self) -> Exchange:
+        return Exchange(self.moment, self.status, self.headers, bytes(self.body), self.failure)
+
+
+async def _read(response: aiohttp.ClientResponse, seen: _Seen, max_bytes: int) -> None:
+    async for chunk in response.content.iter_any():
+        seen.body += chunk
+        if len(seen.body) > max_bytes:
+            seen.body.clear()
+            raise _TooLargeError
+
+
+def _trace() -> aiohttp.TraceConfig:
+    # aiohttp fires both "sent" hooks just before it writes: where they are silent, nothing has left.
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_create_start.append(_note(Moment.CONNECTING))
+    trace.on_request_headers_sent.append(_note(Moment.HEADERS_SENT))
+    trace.on_request_chunk_sent.append(_note(Moment.REQUEST_SENT))
+    return trace
+
+
+def _note(moment: Moment) -> Any:
+    async def note(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
+        context.trace_request_ctx.reached(moment)
+
+    return note
+
+
+def _name(problem: Exception, seen: _Seen) -> str:
+    if isinstance(problem, _TooLargeError):
+        return "too_large"
+    if seen.moment <= Moment.CONNECTING:
+        return _name_unsent(problem)
+    if isinstance(problem, TimeoutError):
+        return "timeout"
+    if seen.status is not None:
+        return "body_cut"
+    return _name_unanswered(problem)
+
+
+def _name_unsent(problem: Exception) -> str:
+    match problem:
+        case TimeoutError():
+            return "connect_timeout"
+        case aiohttp.ClientConnectorDNSError():
+            return "dns"
+        case aiohttp.ClientSSLError() | aiohttp.ServerFingerprintMismatch():
+            return "tls"
+        case OSError():
+            return "refused"
+        case _:
+            return "broken"
+
+
+def _name_unanswered(problem: Exception) -> str:
+    match problem:
+        case aiohttp.ClientResponseError():
+            return "garbled"
+        case aiohttp.ClientConnectionError() | OSError():
+            return "closed"
+        case _:
+            return "broken"
+
+
+def _unrepeated(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("a key is repeated")
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number is out of range")
+    return number

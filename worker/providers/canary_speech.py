@@ -1,0 +1,325 @@
+"""Canary Speech: an associate client below a client (REST v3).
+
+What is sent and what comes back follows canary_speech_create_associate.txt; tokens, the list and the scopes
+follow the vendor's pages as collected in providers.md 1. The vendor documents no error body, so any JSON object
+under an error status counts as its own word.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar, Final
+from uuid import UUID
+
+from pydantic import BaseModel, Field, JsonValue
+
+from contracts.providers import canary_speech as contract
+from contracts.reason import ReasonCode
+from contracts.text import UuidText
+from worker import provider_kit as kit
+from worker.bearer import Asked, Bearer, Token, read_token
+from worker.core.clock import Clock
+from worker.core.provider import (
+    Absent,
+    Doubt,
+    Finding,
+    Found,
+    Order,
+    Prepared,
+    Probe,
+    ProviderSettings,
+    Several,
+    Unclear,
+)
+from worker.core.rules import COMMON, Reading, Rule, Shape, judge
+from worker.core.verdict import Created, Effect, Moment, Outcome, Verdict
+from worker.http_client import Exchange, HttpClient, Request
+from worker.scrubber import Scrubber, secrets_of
+
+_log = logging.getLogger(__name__)
+
+_CREATE: Final = "/v3/reseller/client/create-associate"
+_LIST: Final = "/v3/reseller/client/list-associates"
+_SCOPES: Final = "the API key needs scope:reseller and scope:reseller.createassociate"
+_CLOCKS_DIFFER: Final = timedelta(minutes=5)
+_PAGE_SIZES: Final = (100, 500, 1000)
+
+_PREPARING: Final = frozenset({Moment.PREPARING})
+_TOKEN_RULES: Final = (
+    *(
+        replace(kit.refusal(rule_id, reason, "providers.md 1.2: token", statuses, effect), moments=_PREPARING)
+        for rule_id, reason, statuses, effect in (
+            ("canary_speech.token_refused", ReasonCode.TOKEN_REFUSED, {400, 401, 403, 404}, Effect.PAUSE),
+            ("canary_speech.token_limited", ReasonCode.RATE_LIMITED, {429}, Effect.LIMIT),
+        )
+    ),
+    Rule(
+        id="canary_speech.token_unavailable",
+        verdict=Verdict.NOT_DONE,
+        reason=ReasonCode.TOKEN_UNAVAILABLE,
+        source="providers.md 1.2: token",
+        moments=_PREPARING,
+        retry=True,
+        effect=Effect.OUTAGE,
+    ),
+)
+_PARENT_OF_REQUEST: Final = kit.refusal(
+    "canary_speech.404_parent", ReasonCode.PROVIDER_VALIDATION, "providers.md 1.2: unknown parentId", {404}
+)
+_REFUSALS: Final = (
+    _PARENT_OF_REQUEST,
+    *(
+        kit.refusal(f"canary_speech.{min(statuses)}", reason, "providers.md 1.2", statuses, effect)
+        for statuses, reason, effect in (
+            ({400, 422}, ReasonCode.PROVIDER_VALIDATION, Effect.NONE),
+            ({401}, ReasonCode.CREDENTIALS_REFUSED, Effect.PAUSE),
+            ({403}, ReasonCode.PERMISSION_REFUSED, Effect.PAUSE),
+            ({404}, ReasonCode.ENDPOINT_MISSING, Effect.PAUSE),
+            ({429}, ReasonCode.RATE_LIMITED, Effect.LIMIT),
+        )
+    ),
+)
+_NO_BASELINE: Final = Rule(
+    id="canary_speech.no_baseline",
+    verdict=Verdict.NOT_DONE,
+    reason=ReasonCode.PROVIDER_BUSY,
+    source="providers.md 1.4 #1: without the list a create in doubt could not be told from others",
+    moments=_PREPARING,
+    retry=True,
+    effect=Effect.OUTAGE,
+)
+_CREATE_RULES: Final = (
+    kit.created("canary_speech"),
+    *_REFUSALS,
+    kit.conflict("canary_speech.409", "providers.md 1.2: 409", {409}),
+    *COMMON,
+)
+
+
+class CanarySpeechSettings(ProviderSettings):
+    """How Canary Speech is reached."""
+
+    base_url: kit.BaseUrl = Field(
+        default="https://rest.eus.canaryspeech.com",
+        description="Root of the API in the region of your project: rest.eus, rest.ne or rest.jpe.",
+    )
+    api_key: kit.Credential = Field(description="API key from which access tokens are got.")
+    parent_id: UuidText | None = Field(
+        default=None,
+        description="Client under which associates are made when a request names none; left out, the vendor "
+        "takes the client that the API key belongs to.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Associate:
+    """One entry of the list; what could not be read is None."""
+
+    id: str | None
+    name: str | None = None
+    contact: Mapping[str, JsonValue] = field(default_factory=dict)
+    since: datetime | None = None
+
+
+class Handler:
+    """Opens associates; one in doubt is looked up by its name among those that were not there before."""
+
+    name: ClassVar[str] = contract.NAME
+    Parameters: ClassVar[type[BaseModel]] = contract.Parameters
+    Settings: ClassVar[type[ProviderSettings]] = CanarySpeechSettings
+    RULES: ClassVar[Sequence[Rule]] = (kit.DRY_RUN_PASSED, *_TOKEN_RULES, _NO_BASELINE, *_CREATE_RULES)
+    CAN_LOOK_UP: ClassVar[bool] = True
+    HAS_TEST_MODE: ClassVar[bool] = False
+
+    def __init__(self, settings: CanarySpeechSettings, http: HttpClient, clock: Clock) -> None:
+        self.settings: ProviderSettings = settings
+        self._own = settings
+        self._http = http
+        self._clock = clock
+        self._bearer = Bearer(http, clock, self._fetch_token)
+
+    def complete(self, parameters: BaseModel) -> tuple[BaseModel, frozenset[str]]:
+        """Nothing can be missing: an associate has no password."""
+        return parameters, frozenset()
+
+    def hands_over_credentials(self, parameters: BaseModel) -> bool:
+        """Never: the create returns no secret."""
+        return False
+
+    async def prepare(self, order: Order) -> Prepared | Outcome:
+        """A token, and which associates bear the name already (providers.md 1.4 #1)."""
+        if order.dry_run:
+            return judge((kit.DRY_RUN_PASSED,), kit.VALIDATED)
+        parameters = contract.Parameters.model_validate(order.parameters)
+        parent_id = self._parent(parameters)
+        asked = await self._list(parent_id)
+        if isinstance(asked, Outcome):
+            return asked
+        listed = _associates(asked.exchange)
+        if listed is None:
+            reading = replace(self._read(asked, parameters), moment=Moment.PREPARING)
+            return judge((*_for(parameters, _REFUSALS), _NO_BASELINE), reading)
+        same_name: list[JsonValue] = [one.id for one in listed if _may_be_named(one, parameters.name)]
+        body = kit.as_sent(parameters) | ({} if parent_id is None else {"parentId": parent_id})
+        headers = {"Content-Type": "application/json"}
+        request = Request("POST", f"{self._own.base_url}{_CREATE}", headers, kit.json_bytes(body))
+        return Prepared(request, {"parent_id": parent_id, "same_name": same_name})
+
+    async def create(self, order: Order, prepared: Prepared) -> Outcome:
+        """Send the create; once more with a fresh token after a 401, which proves that nothing was done."""
+        parameters = contract.Parameters.model_validate(order.parameters)
+        asked = await self._bearer.ask(prepared.payload, kit.create_limits(self.settings))
+        if isinstance(asked, Outcome):
+            return asked
+        reading = replace(self._read(asked, parameters), after_doubt=order.after_doubt)
+        return judge(_for(parameters, _CREATE_RULES), reading)
+
+    async def look_up(self, order: Order, doubt: Doubt) -> Finding:
+        """List the parent's associates: ours bears the name, was not there before and is not older."""
+        parameters = contract.Parameters.model_validate(order.parameters)
+        parent_id = doubt.baseline.get("parent_id", self._parent(parameters))
+        asked = await self._list(parent_id if isinstance(parent_id, str) else None)
+        if isinstance(asked, Outcome):
+            return Unclear({"asked": f"GET {_LIST}", "reason": asked.reason, "status": asked.status})
+        listed = _associates(asked.exchange)
+        if listed is None:
+            return kit.unclear(f"GET {_LIST}", asked.exchange)
+        return self._find(listed, parameters, doubt)
+
+    async def probe(self) -> Probe:
+        """A token and the list."""
+        asked = await self._list(self._own.parent_id)
+        if isinstance(asked, Outcome):
+            return Probe(healthy=False, detail=f"no token: {asked.reason}")
+        healthy = _associates(asked.exchange) is not None
+        return kit.probe_of(f"GET {_LIST}", asked.exchange, healthy=healthy)
+
+    def _find(self, listed: Sequence[_Associate], parameters: contract.Parameters, doubt: Doubt) -> Finding:
+        known = doubt.baseline.get("same_name")
+        before = known if isinstance(known, list) else []
+        new = [one for one in listed if one.id not in before]
+        named = [one for one in new if one.id and kit.same_text(one.name, parameters.name)]
+        ours = [one.id for one in named if one.id and _is_ours(one, parameters, doubt)]
+        unreadable = sum(one.id is None or one.name is None for one in new)
+        ids: list[JsonValue] = [one.id for one in named]
+        evidence: dict[str, JsonValue] = {"asked": f"GET {_LIST}", "status": 200, "count": len(listed)}
+        evidence |= {"known_before": len(before), "unreadable": unreadable, "matching": ids}
+        if len(ours) == 1:
+            return Found(self._created(ours[0], parameters), evidence)
+        if named:
+            return Several(tuple(one.id for one in named if one.id), evidence)
+        if unreadable or len(listed) in _PAGE_SIZES:
+            return Unclear({**evidence, "maybe_cut": len(listed) in _PAGE_SIZES})
+        return Absent(evidence)
+
+    def _read(self, asked: Asked, parameters: contract.Parameters) -> Reading:
+        exchange, body = asked.exchange, asked.exchange.json()
+        reading = kit.bare_reading(exchange, self._clock.now())
+        if exchange.status is None or not isinstance(body, dict):
+            return reading
+        associate_id = kit.text_as_id(body.get("id"))
+        if exchange.status in kit.CREATED_STATUSES and associate_id:
+            return replace(reading, shape=Shape.SUCCESS, created=self._created(associate_id, parameters))
+        scrubber = Scrubber((asked.token.text, *secrets_of(self._own)))
+        return (
+            scrubber.refusal(reading, None, _words(exchange.status, body))
+            if exchange.status >= 400
+            else reading
+        )
+
+    def _created(self, associate_id: str, parameters: contract.Parameters) -> Created:
+        if not _is_uuid(associate_id):
+            _log.warning("Canary Speech gave an associate an id that is not a UUID; it is kept as it is")
+        account = contract.Account(
+            associate_id=associate_id, name=parameters.name, parent_id=self._parent(parameters)
+        )
+        return Created(associate_id, account.model_dump(mode="json"))
+
+    def _parent(self, parameters: contract.Parameters) -> str | None:
+        return parameters.parent_id or self._own.parent_id
+
+    async def _list(self, parent_id: str | None) -> Asked | Outcome:
+        query = {} if parent_id is None else {"parentId": parent_id}
+        request = Request("GET", f"{self._own.base_url}{_LIST}", query=query)
+        return await self._bearer.ask(request, kit.read_limits(self.settings))
+
+    async def _fetch_token(self) -> Token | Outcome:
+        headers = {"Csc-Api-Key": self._own.api_key.get_secret_value(), "Content-Type": "application/json"}
+        request = Request("POST", f"{self._own.base_url}/v3/auth/tokens/get", headers, b"{}")
+        exchange = await self._http.exchange(request, kit.read_limits(self.settings))
+        now, body = self._clock.now(), exchange.json()
+        reading = replace(kit.bare_reading(exchange, now), moment=Moment.PREPARING)
+        if exchange.status is None or not isinstance(body, dict):
+            return judge(_TOKEN_RULES, reading)
+        if exchange.status in kit.CREATED_STATUSES and (token := read_token(body.get("accessToken"), now)):
+            return token
+        scrubber = Scrubber(tuple(secrets_of(self._own)))
+        return judge(_TOKEN_RULES, scrubber.refusal(reading, None, _words(exchange.status, body)))
+
+
+def _for(parameters: contract.Parameters, rules: Sequence[Rule]) -> Sequence[Rule]:
+    """The rules without the row on a parent that the request named, when it named none."""
+    return rules if parameters.parent_id else [rule for rule in rules if rule is not _PARENT_OF_REQUEST]
+
+
+def _words(status: int, body: Mapping[str, JsonValue]) -> str:
+    words = (body.get(name) for name in ("message", "error", "detail"))
+    first = next((text for text in words if isinstance(text, str)), "")
+    return f"{_SCOPES}: {first}" if status == 403 else first
+
+
+def _associates(exchange: Exchange) -> list[_Associate] | None:
+    match exchange.status, exchange.json():
+        case 200, {"associates": list() as items}:
+            return [_associate(item) for item in items]
+        case _:
+            return None
+
+
+def _associate(item: JsonValue) -> _Associate:
+    """The list is called one of ids and typed as one of objects, so either is read (providers.md 1.3 #8)."""
+    if not isinstance(item, dict):
+        return _Associate(kit.text_as_id(item))
+    name, contact = item.get("name"), item.get("contact")
+    return _Associate(
+        kit.text_as_id(item.get("id")),
+        name if isinstance(name, str) else None,
+        contact if isinstance(contact, dict) else {},
+        _moment(item.get("dateCreated")),
+    )
+
+
+def _moment(value: JsonValue) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return moment and moment.replace(tzinfo=moment.tzinfo or UTC)
+
+
+def _may_be_named(one: _Associate, name: str) -> bool:
+    return one.id is not None and (one.name is None or kit.same_text(one.name, name))
+
+
+def _is_ours(one: _Associate, parameters: contract.Parameters, doubt: Doubt) -> bool:
+    """Whether nothing speaks against it; what is alike and not ours for certain is left to a person."""
+    new = "same_name" in doubt.baseline if one.since is None else one.since >= doubt.sent_at - _CLOCKS_DIFFER
+    return new and one.name == parameters.name and _agrees(one.contact, parameters.contact)
+
+
+def _agrees(seen: Mapping[str, JsonValue], sent: contract.Contact | None) -> bool:
+    """Whether no field of the contact says something else; how a telephone number is written says nothing."""
+    email, phone = seen.get("email"), seen.get("phoneNumber")
+    return sent is None or not (
+        (email and sent.email and not kit.same_text(email, sent.email))
+        or (phone and sent.phone_number and kit.digits(phone) != kit.digits(sent.phone_number))
+    )
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,314 @@
+"""Phone.com: a sub-account of the configured master account (API v4).
+
+What is sent and what comes back follows phone_com_create_subaccount.txt; the shape of errors, the limits and the
+list follow the vendor's newer documents as collected in providers.md 2.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, ClassVar, Final, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, Field, JsonValue
+
+from contracts.providers import phone_com as contract
+from contracts.reason import ReasonCode
+from worker import provider_kit as kit
+from worker.core.clock import Clock
+from worker.core.provider import (
+    Absent,
+    Doubt,
+    Finding,
+    Found,
+    Order,
+    Prepared,
+    Probe,
+    ProviderSettings,
+    Several,
+    Unclear,
+)
+from worker.core.rules import COMMON, Reading, Rule, judge
+from worker.core.verdict import Created, Effect, Outcome
+from worker.http_client import Exchange, HttpClient, Request
+from worker.scrubber import Scrubber, secrets_of
+
+_Item: TypeAlias = Mapping[str, JsonValue]
+
+_FACTS: Final = "providers.md 2.2"
+_PAGE: Final = 500
+_MOST_PAGES: Final = 25
+_FOR_PEOPLE: Final = {
+    "verification_email": re.compile("verif", re.IGNORECASE),
+    "tos_accept_date": re.compile(r"terms of|tos_accept", re.IGNORECASE),
+    "cc_token": re.compile("credit card|cc_token", re.IGNORECASE),
+}
+"""Fields that stand for a step that only people can take, and words by which an error without fields names it."""
+
+_REFUSALS: Final = (
+    replace(
+        kit.conflict("phone_com.422_after_doubt", f"{_FACTS}: 422 after doubt, perhaps taken by us", {422}),
+        after_doubt=True,
+    ),
+    replace(
+        kit.refusal(
+            "phone_com.422_for_people", ReasonCode.VERIFICATION_REQUIRED, "providers.md 2.3 #8", {422}
+        ),
+        error_ids=frozenset(_FOR_PEOPLE),
+    ),
+    replace(
+        kit.refusal("phone_com.422_username", ReasonCode.NAME_TAKEN, f"{_FACTS}: 422", {422}),
+        error_ids=frozenset({"username"}),
+    ),
+    *(
+        kit.refusal(f"phone_com.{status}", reason, f"{_FACTS}: {status}", {status}, effect)
+        for status, reason, effect in (
+            (400, ReasonCode.PROVIDER_VALIDATION, Effect.NONE),
+            (422, ReasonCode.PROVIDER_VALIDATION, Effect.NONE),
+            (401, ReasonCode.CREDENTIALS_REFUSED, Effect.PAUSE),
+            (403, ReasonCode.PERMISSION_REFUSED, Effect.PAUSE),
+            (404, ReasonCode.ENDPOINT_MISSING, Effect.PAUSE),
+            (429, ReasonCode.RATE_LIMITED, Effect.LIMIT),
+        )
+    ),
+    kit.conflict("phone_com.409", f"{_FACTS}: 409", {409}),
+)
+
+
+def _checked_extra_fields(fields: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    taken = sorted(fields.keys() & contract.Parameters.model_fields.keys())
+    if taken:
+        raise ValueError(f"{', '.join(taken)} can only be given by a request")
+    return fields
+
+
+class PhoneComSettings(ProviderSettings):
+    """How Phone.com is reached."""
+
+    base_url: kit.BaseUrl = Field(default="https://api.phone.com", description="Root of the API.")
+    rate: float = Field(
+        default=0.9,
+        gt=0,
+        description="Creates started per second, at most, in this worker; divide by workers. The vendor takes 30 "
+        "requests per endpoint in 30 seconds.",
+    )
+    token: kit.Credential = Field(description="Permanent access token with the scope account-owner.")
+    account_id: int = Field(gt=0, lt=2**63, description="Number of the master account (also called voip_id).")
+    extra_fields: Annotated[dict[str, JsonValue], AfterValidator(_checked_extra_fields)] = Field(
+        default_factory=dict,
+        repr=False,
+        description="Further fields of every create, for what the vendor demands beyond its first document, "
+        "such as billing_day; tos_accept_date may be given as now and is then the moment of sending.",
+    )
+
+
+class Handler:
+    """Opens sub-accounts; one in doubt is looked up by its user name."""
+
+    name: ClassVar[str] = contract.NAME
+    Parameters: ClassVar[type[BaseModel]] = contract.Parameters
+    Settings: ClassVar[type[ProviderSettings]] = PhoneComSettings
+    RULES: ClassVar[Sequence[Rule]] = (kit.DRY_RUN_PASSED, kit.created("phone_com"), *_REFUSALS, *COMMON)
+    CAN_LOOK_UP: ClassVar[bool] = True
+    HAS_TEST_MODE: ClassVar[bool] = False
+
+    def __init__(self, settings: PhoneComSettings, http: HttpClient, clock: Clock) -> None:
+        self.settings: ProviderSettings = settings
+        self._own = settings
+        self._http = http
+        self._clock = clock
+        self._path = f"/v4/accounts/{settings.account_id}"
+
+    def complete(self, parameters: BaseModel) -> tuple[BaseModel, frozenset[str]]:
+        """The vendor demands a password and never shows it again."""
+        return kit.with_password(contract.Parameters.model_validate(parameters))
+
+    def hands_over_credentials(self, parameters: BaseModel) -> bool:
+        """Only a generated password is news to the requester."""
+        return contract.Parameters.model_validate(parameters).password is None
+
+    async def prepare(self, order: Order) -> Prepared | Outcome:
+        """The body; there is nothing to ask before."""
+        if order.dry_run:
+            return judge(self.RULES, kit.VALIDATED)
+        body = {**kit.as_sent(order.parameters), **self._own.extra_fields}
+        if body.get("tos_accept_date") == "now":
+            body["tos_accept_date"] = int(self._clock.now().timestamp())
+        url = f"{self._own.base_url}{self._path}/subaccounts"
+        headers = {**self._headers(), "Content-Type": "application/json"}
+        return Prepared(Request("POST", url, headers, kit.json_bytes(body)))
+
+    async def create(self, order: Order, prepared: Prepared) -> Outcome:
+        """Send the create and judge what was seen."""
+        exchange = await self._http.exchange(prepared.payload, kit.create_limits(self.settings))
+        return judge(self.RULES, self._read(exchange, order))
+
+    async def look_up(self, order: Order, doubt: Doubt) -> Finding:
+        """List by user name, newest first; whether the list is filtered is not trusted (providers.md 2.4)."""
+        parameters = contract.Parameters.model_validate(order.parameters)
+        asked = f"GET {self._path}/subaccounts filters[username]={parameters.username}"
+        seen: list[_Item] = []
+        for _ in range(_MOST_PAGES):
+            exchange = await self._list(parameters.username, offset=len(seen))
+            page = _page(exchange)
+            if page is None:
+                return kit.unclear(asked, exchange)
+            items, total = page
+            is_new = bool(_ids(items) - _ids(seen))
+            seen += items
+            is_whole = not items if total is None else len(_ids(seen)) >= total
+            if is_whole or any(_is_named(one, parameters) for one in items):
+                evidence: dict[str, JsonValue] = {"asked": asked, "status": 200, "count": len(seen)}
+                return self._find(seen, evidence, order)
+            if not is_new:
+                break
+        return Unclear({"asked": asked, "status": 200, "count": len(seen), "why": "the list has no end"})
+
+    async def probe(self) -> Probe:
+        """The master account."""
+        request = Request("GET", f"{self._own.base_url}{self._path}", self._headers())
+        exchange = await self._http.exchange(request, kit.read_limits(self.settings))
+        healthy = exchange.status == 200 and isinstance(exchange.json(), dict)
+        return kit.probe_of(f"GET {self._path}", exchange, healthy=healthy)
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._own.token.get_secret_value()}"}
+
+    async def _list(self, username: str, offset: int) -> Exchange:
+        # Newest first: what is created meanwhile then shows an entry twice, and hides none.
+        query = {
+            "filters[username]": username,
+            "sort[id]": "desc",
+            "limit": str(_PAGE),
+            "offset": str(offset),
+        }
+        url = f"{self._own.base_url}{self._path}/subaccounts"
+        request = Request("GET", url, self._headers(), query=query)
+        return await self._http.exchange(request, kit.read_limits(self.settings))
+
+    def _read(self, exchange: Exchange, order: Order) -> Reading:
+        reading = replace(kit.bare_reading(exchange, self._clock.now()), after_doubt=order.after_doubt)
+        match exchange.json():
+            case dict() as view if exchange.status in kit.CREATED_STATUSES:
+                account_id = kit.number_as_id(view.get("id"))
+                return kit.with_account(reading, _created(account_id, view, order)) if account_id else reading
+            case {"@error": dict() as error}:
+                scrubber = Scrubber((*secrets_of(self._own, order.parameters), *self._extra_secrets()))
+                wait = _wait(error.get("@rateLimit"), reading.wait, self._clock.now().timestamp())
+                reading = replace(reading, wait=wait)
+                return scrubber.refusal(reading, _subject(exchange.status or 0, error), _words(error))
+            case _:
+                return reading
+
+    def _extra_secrets(self) -> tuple[str, ...]:
+        return tuple(
+            value for value in self._own.extra_fields.values() if isinstance(value, str) and value != "now"
+        )
+
+    def _find(self, seen: Sequence[_Item], evidence: Mapping[str, JsonValue], order: Order) -> Finding:
+        parameters = contract.Parameters.model_validate(order.parameters)
+        named = [one for one in seen if _is_named(one, parameters)]
+        nameless = [one for one in seen if not isinstance(one.get("username"), str)]
+        unsure = [one for one in nameless if _agreement(one, parameters) != {False}]
+        ids = tuple(account_id for one in named or unsure if (account_id := kit.number_as_id(one.get("id"))))
+        shown = {**evidence, "matching": list[JsonValue](ids)}
+        if len(named) == len(ids) == 1:
+            return _judge_named(named[0], ids[0], shown, order)
+        if named or any(True in _agreement(one, parameters) for one in unsure):
+            return Several(ids, shown)
+        return Unclear({**shown, "why": "entries without a user name"}) if unsure else Absent(shown)
+
+
+def _judge_named(item: _Item, account_id: str, evidence: Mapping[str, JsonValue], order: Order) -> Finding:
+    match _agreement(item, contract.Parameters.model_validate(order.parameters)):
+        case says if says == {False}:
+            return Absent({**evidence, "username_taken_by_other": account_id})
+        case says if len(says) == 2:
+            return Several((account_id,), evidence)
+        case _:
+            return Found(_created(account_id, item, order), evidence)
+
+
+def _page(exchange: Exchange) -> tuple[list[_Item], int | None] | None:
+    """The entries of one page and how many there are in all, as far as that is said."""
+    body = exchange.json()
+    items = body.get("items") if isinstance(body, dict) and exchange.status == 200 else None
+    if not isinstance(body, dict) or not isinstance(items, list):
+        return None
+    total = body.get("total")
+    return [one if isinstance(one, dict) else {} for one in items], total if isinstance(total, int) else None
+
+
+def _ids(items: Sequence[_Item]) -> set[str]:
+    return {str(one.get("id")) for one in items}
+
+
+def _is_named(item: _Item, parameters: contract.Parameters) -> bool:
+    return kit.same_text(item.get("username"), parameters.username)
+
+
+def _agreement(item: _Item, parameters: contract.Parameters) -> set[bool]:
+    """What the name and the e-mail address say, as far as they are shown; either spelling (providers.md 2.3 #2)."""
+    contact = item.get("contact")
+    shown = contact if isinstance(contact, dict) else {}
+    pairs = (
+        (shown.get("name"), parameters.contact.name),
+        (shown.get("primary_email") or shown.get("email_1"), parameters.contact.primary_email),
+    )
+    return {kit.same_text(seen, sent) for seen, sent in pairs if seen}
+
+
+def _created(account_id: str, view: _Item, order: Order) -> Created:
+    parameters = contract.Parameters.model_validate(order.parameters)
+    name, master = view.get("name"), view.get("master_account")
+    account = contract.Account(
+        subaccount_id=account_id,
+        username=parameters.username,
+        name=name if isinstance(name, str) else None,
+        master_account_id=kit.number_as_id(master.get("id")) if isinstance(master, dict) else None,
+    )
+    secrets = {"password": parameters.password} if parameters.password and order.generated else {}
+    return Created(account_id, account.model_dump(mode="json"), secrets)
+
+
+def _refused_fields(error: _Item) -> dict[str, str]:
+    """The refused fields and what is said of each, in any of the forms that a list of fields may have."""
+    match error.get("fields"):
+        case dict() as fields:
+            return {
+                name: " ".join(map(str, words)) if isinstance(words, list) else str(words)
+                for name, words in fields.items()
+            }
+        case list() as fields:
+            named = [
+                (one.get("name") or one.get("field"), one.get("message"))
+                for one in fields
+                if isinstance(one, dict)
+            ]
+            return {str(name): str(words) for name, words in named if name}
+        case _:
+            return {}
+
+
+def _subject(status: int, error: _Item) -> object:
+    """The refused field, one that stands for a step of people first; else the vendor's own code."""
+    fields = list(_refused_fields(error))
+    if status == 422 and not fields:
+        fields = [name for name, words in _FOR_PEOPLE.items() if words.search(str(error.get("@message")))]
+    by_people = [name for name in fields if name in _FOR_PEOPLE]
+    return next(iter((*by_people, *fields)), None) or error.get("@code") or error.get("@id")
+
+
+def _words(error: _Item) -> str:
+    """The vendor's sentence, and what it says of each field."""
+    sentence = error.get("@message")
+    fields = "; ".join(f"{name} {words}" for name, words in _refused_fields(error).items())
+    return f"{sentence if isinstance(sentence, str) else ''} [{fields}]" if fields else str(sentence or "")
+
+
+def _wait(limit: JsonValue, header: float | None, now: float) -> float | None:
+    """Seconds to wait: by the body, else by the header, which is not promised, else until the reset."""
+    told = limit if isinstance(limit, dict) else {}
+    wait, reset = kit.seconds(told.get("Retry-After")), kit.seconds(told.get("RateLimit-Reset"))
+    if wait is not None:
+        return kit.bounded_wait(wait)
+    return header if header is not None or reset is None else kit.bounded_wait(reset - now)
