@@ -1,0 +1,1 @@
+"""RabbitMQ: topology, two supervised connections, confirmed publishes, deliveries. Implements `core.broker`."""

@@ -1,0 +1,178 @@
+"""The topology and the real broker: declare it, or say in words where they differ.
+
+AMQP shows no queue's arguments. But declaring a queue again is harmless where everything is equal, and where it is not
+the broker names the first argument that differs. Policies and bindings cannot be seen this way.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from aiormq.abc import AbstractChannel
+
+from worker.core.errors import ConfigurationError, TopologyMismatch
+from worker.rabbitmq.calls import NO_PERMISSION, NOT_FOUND, PRECONDITION_FAILED, Refused, answering
+from worker.rabbitmq.connection import Connection, ConnectionSettings
+from worker.rabbitmq.topology import Binding, Exchange, Queue, Topology
+
+DECLARE_SETTING = "PROVISIONER_BROKER__DECLARE"
+
+# RabbitMQ says: inequivalent arg 'x-overflow' for queue 'q' in vhost '/': received 'drop-head' but current is 'x';
+# where one side has no such argument: received none but current is the value '5' of type 'short'.
+_INEQUIVALENT = re.compile(
+    r"inequivalent arg '(?P<argument>[^']+)' .*: received (?P<wanted>.+) but current is (?P<present>.+?)\"?$"
+)
+_VALUE = re.compile(r"^(?:the value )?'(?P<value>.*?)'(?: of type '.*')?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One queue or exchange that is not as declared.
+
+    Attributes:
+        entity: "queue" or "exchange".
+        name: Its name.
+        argument: What differs; the first one, the broker tells no more. Empty where all of it is missing.
+        wanted: As declared here.
+        present: As it is on the broker.
+    """
+
+    entity: str
+    name: str
+    argument: str
+    wanted: str
+    present: str
+
+    def __str__(self) -> str:
+        if not self.argument:
+            return f"{self.entity} {self.name} is missing"
+        return f"{self.entity} {self.name} has {self.argument} {self.present} where {self.wanted} is wanted"
+
+    @property
+    def remedy(self) -> str:
+        """The commands that help, for people."""
+        if not self.argument:
+            return f"set {DECLARE_SETTING}=true, or import the definitions that the worker exports"
+        if self.entity == "queue":
+            return (
+                "rabbitmqctl list_queues name type arguments policy messages; once it is empty: "
+                f"rabbitmqctl delete_queue {self.name} --if-empty --if-unused, and start the worker, which declares it"
+            )
+        return f"rabbitmqadmin delete exchange name={self.name}, and start the worker, which declares and binds it"
+
+
+async def settle(topology: Topology, connection: Connection, settings: ConnectionSettings) -> None:
+    """What a start needs: the topology is there as declared.
+
+    Raises:
+        TopologyMismatch: it is not; the text names every difference and what helps.
+        ConfigurationError: the broker's user may not declare.
+        BrokerUnavailable: no answer.
+    """
+    if settings.declare:
+        await declare(topology, connection, seconds=settings.operation_timeout)
+    elif differences := await check(topology, connection, seconds=settings.operation_timeout):
+        raise _mismatch(differences, None)
+
+
+async def declare(topology: Topology, connection: Connection, *, seconds: float) -> None:
+    """Create what is missing. Harmless where it is there already.
+
+    Args:
+        topology: What to declare.
+        connection: Where; the channel is thrown away.
+        seconds: Deadline for each call.
+
+    Raises:
+        TopologyMismatch: something is there with other arguments; the text names every difference and what helps.
+        ConfigurationError: the broker's user may not declare.
+        BrokerUnavailable: no answer.
+    """
+    try:
+        async with connection.throwaway_channel(seconds=seconds) as channel:
+            for entity in topology.entities:
+                await _declare_one(channel, entity, seconds)
+            for binding in topology.bindings:
+                await _bind(channel, binding, seconds)
+    except Refused as refusal:
+        if refusal.code == PRECONDITION_FAILED:
+            different = await check(topology, connection, seconds=seconds)
+            raise _mismatch([found for found in different if found.argument], refusal) from None
+        if refusal.code == NO_PERMISSION:
+            raise ConfigurationError(
+                f"{refusal}; give the user that right, or set {DECLARE_SETTING}=false"
+            ) from None
+        raise
+
+
+async def check(topology: Topology, connection: Connection, *, seconds: float) -> list[Difference]:
+    """What is missing or different, without changing anything. Without the right to declare, only what is missing.
+
+    Raises:
+        BrokerUnavailable: no answer.
+    """
+    found = [await _compare(connection, entity, seconds) for entity in topology.entities]
+    return [difference for difference in found if difference is not None]
+
+
+async def _compare(connection: Connection, entity: Exchange | Queue, seconds: float) -> Difference | None:
+    """First whether it is there at all: declaring it would create it."""
+    try:
+        for passive in (True, False):
+            async with connection.throwaway_channel(seconds=seconds) as channel:
+                await _declare_one(channel, entity, seconds, passive=passive)
+    except Refused as refusal:
+        if refusal.code == NOT_FOUND and "inaccessible" not in refusal.text:
+            return Difference(_kind(entity), entity.name, "", "", "")
+        if refusal.code == PRECONDITION_FAILED:
+            return _difference(entity, refusal.text)
+        if refusal.code != NO_PERMISSION:
+            raise
+    return None
+
+
+async def _declare_one(
+    channel: AbstractChannel, entity: Exchange | Queue, seconds: float, *, passive: bool = False
+) -> None:
+    arguments: dict[str, Any] = dict(entity.arguments)
+    async with answering(seconds, f"declaring {_kind(entity)} {entity.name}"):
+        match entity:
+            case Exchange(name=name, kind=kind):
+                await channel.exchange_declare(
+                    name, exchange_type=kind, durable=True, passive=passive, arguments=arguments
+                )
+            case Queue(name=name):
+                await channel.queue_declare(name, durable=True, passive=passive, arguments=arguments)
+            case _:
+                assert_never(entity)
+
+
+async def _bind(channel: AbstractChannel, binding: Binding, seconds: float) -> None:
+    async with answering(seconds, f"binding {binding.queue}"):
+        await channel.queue_bind(binding.queue, binding.exchange, binding.routing_key)
+
+
+def _difference(entity: Exchange | Queue, text: str) -> Difference:
+    """The broker's words, taken apart; as they are, where another version says it in another way."""
+    found = _INEQUIVALENT.search(text)
+    if found is None:
+        return Difference(_kind(entity), entity.name, "something", "something else", f"({text})")
+    wanted, present = (_value(found[side]) for side in ("wanted", "present"))
+    return Difference(_kind(entity), entity.name, found["argument"], wanted, present)
+
+
+def _value(words: str) -> str:
+    found = _VALUE.match(words)
+    return found["value"] if found else words
+
+
+def _mismatch(differences: list[Difference], refusal: Refused | None) -> TopologyMismatch:
+    """Every difference with what helps; or the refusal itself, where a broker too old knows an argument less."""
+    if not differences:
+        return TopologyMismatch(str(refusal))
+    listed = "".join(f"\n- {difference}\n  {difference.remedy}" for difference in differences)
+    return TopologyMismatch(f"RabbitMQ is not as it should be:{listed}")
+
+
+def _kind(entity: Exchange | Queue) -> str:
+    return "queue" if isinstance(entity, Queue) else "exchange"
