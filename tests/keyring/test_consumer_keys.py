@@ -1,0 +1,227 @@
+"""Credentials for the consumer alone: another library reads them, nobody else can."""
+
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
+from jwcrypto import jwe, jwk
+from jwcrypto.common import base64url_decode, base64url_encode
+
+from worker.core.clock import SystemClock
+from worker.core.errors import ConfigurationError
+from worker.keyring import (
+    ConsumerKeys,
+    load_consumer_keys,
+    new_consumer_key,
+    read_consumer_keys,
+)
+
+if TYPE_CHECKING:
+    from worker.core.sealing import CredentialBox
+
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+SECONDS = int(NOW.timestamp())
+CRM = "urn:crm"
+
+
+class FixedClock(SystemClock):
+    """A clock that stands still."""
+
+    def now(self) -> datetime:
+        return NOW
+
+
+def generate(kind: str) -> ECKey | OKPKey | RSAKey:
+    match kind:
+        case "RSA":
+            return RSAKey.generate_key(2048)
+        case "X25519":
+            return OKPKey.generate_key("X25519")
+        case _:
+            return ECKey.generate_key(kind)
+
+
+PAIRS = {kind: generate(kind) for kind in ("P-256", "X25519", "RSA")}
+EC = PAIRS["P-256"].as_dict(private=False)
+
+
+def private(kind: str) -> dict[str, Any]:
+    return dict(PAIRS[kind].as_dict(private=True))
+
+
+def public(kind: str, **more: object) -> dict[str, Any]:
+    return {**PAIRS[kind].as_dict(private=False), **more}
+
+
+def key_set(*entries: object) -> str:
+    return json.dumps({"keys": entries})
+
+
+def box(*entries: object) -> ConsumerKeys:
+    return ConsumerKeys(read_consumer_keys(key_set(*entries), "here"), clock=FixedClock())
+
+
+def read_with_jwcrypto(token: str, key: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Open a JWE with the other library; gives header and payload."""
+    opened = jwe.JWE()
+    opened.deserialize(token, jwk.JWK(**key))
+    return json.loads(opened.objects["protected"]), json.loads(opened.payload)
+
+
+def kid_of(token: str) -> str:
+    return str(jwe.JWE.from_jose_token(token).jose_header["kid"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "algorithm"),
+    [("P-256", "ECDH-ES+A256KW"), ("X25519", "ECDH-ES+A256KW"), ("RSA", "RSA-OAEP-256")],
+)
+def test_another_library_reads_it(kind: str, algorithm: str) -> None:
+    """What is encrypted for each kind of key opens with the private half in a library that is not ours."""
+    token = box(public(kind, kid="k1", use="enc")).encrypt(CRM, {"password": "canary", "n": 1})
+    header, payload = read_with_jwcrypto(token, private(kind))
+    assert payload == {"password": "canary", "n": 1}
+    assert {"alg": algorithm, "enc": "A256GCM", "kid": "k1"}.items() <= header.items()
+    assert re.fullmatch(r"[\w-]+(\.[\w-]+){4}", token)
+
+
+@given(payload=st.dictionaries(st.text(max_size=20), st.text() | st.integers() | st.none() | st.booleans()))
+def test_payload_arrives_as_it_was(payload: dict[str, object]) -> None:
+    """Any JSON object comes out as it went in, whatever characters it has."""
+    _, arrived = read_with_jwcrypto(box(public("P-256")).encrypt(CRM, payload), private("P-256"))
+    assert arrived == payload
+
+
+def test_any_changed_byte_is_noticed() -> None:
+    """A nonce, ciphertext or tag of which one bit was changed does not open."""
+    parts = box(public("P-256")).encrypt(CRM, {"password": "canary"}).split(".")
+    for part in (2, 3, 4):
+        data = base64url_decode(parts[part])
+        for place in range(len(data)):
+            changed = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+            token = ".".join([*parts[:part], base64url_encode(changed), *parts[part + 1 :]])
+            with pytest.raises(jwe.InvalidJWEData):
+                read_with_jwcrypto(token, private("P-256"))
+
+
+@pytest.mark.parametrize(
+    ("entries", "kid", "reason"),
+    [
+        ([{"kid": "a"}, {"kid": "b"}], "b", "without dates the one added last is newest"),
+        ([{"kid": "a", "iat": 200}, {"kid": "b", "iat": 100}], "a", "the later issue date is newest"),
+        ([{"kid": "a", "nbf": 200}, {"kid": "b", "nbf": 100}], "a", "a begin dates a key as well"),
+        ([{"kid": "a"}, {"kid": "b", "exp": SECONDS}], "a", "an expired key is skipped"),
+        ([{"kid": "a"}, {"kid": "b", "exp": SECONDS + 1}], "b", "a key that expires later is used"),
+        ([{"kid": "a"}, {"kid": "b", "nbf": SECONDS + 1}], "a", "a key that has not begun is skipped"),
+        ([{"kid": "a"}, {"kid": "b", "use": "sig"}], "a", "a key for signatures is skipped"),
+        ([{"kid": "a"}, {"kid": "b", "key_ops": ["verify"]}], "a", "so is one that says so the other way"),
+        ([{"kid": "a"}, {"kid": "b", "alg": "ECDH-ES"}], "a", "a key for another algorithm is skipped"),
+        ([{"kid": "a"}, {"kid": "b", "alg": "ECDH-ES+A256KW"}], "b", "a key for our algorithm is used"),
+        ([{"kid": "a"}, {"kid": "b", "crv": "P-384"}], "a", "a key on another curve is skipped"),
+        ([{"kid": "a"}, {"kid": "b", "y": EC["x"]}], "a", "a point beside the curve is skipped"),
+        ([{"kid": "a"}, {"kid": "b", "exp": "soon"}], "a", "a key whose end cannot be read is skipped"),
+        ([{"kid": "a"}, {"kid": "b", "kty": "XYZ"}], "a", "a kind nobody knows is skipped"),
+    ],
+)
+def test_newest_usable_key_is_chosen(entries: list[dict[str, object]], kid: str, reason: str) -> None:
+    """Of several keys the newest that can be used is used."""
+    token = box(*(public("P-256") | entry for entry in entries)).encrypt(CRM, {})
+    assert kid_of(token) == kid, reason
+
+
+def test_key_without_id_is_named_by_its_thumbprint() -> None:
+    """A key that came without `kid` gets the one every library can compute."""
+    token = box(public("P-256")).encrypt(CRM, {})
+    assert kid_of(token) == jwk.JWK(**public("P-256")).thumbprint()
+
+
+def test_source_with_its_own_keys_never_gets_the_general_ones() -> None:
+    """Credentials for one consumer are not readable by the holders of the general key."""
+    general = read_consumer_keys(key_set(public("P-256", kid="general")), "here")
+    own = read_consumer_keys(key_set(public("X25519", kid="own")), "here")
+    gone = read_consumer_keys(key_set(public("X25519", kid="gone", exp=SECONDS - 1)), "here")
+    keys = ConsumerKeys(general, {CRM: own, "urn:late": gone}, FixedClock())
+    assert kid_of(keys.encrypt(CRM, {})) == "own"
+    assert kid_of(keys.encrypt("urn:other", {})) == "general"
+    assert not keys.can_encrypt_for("urn:late")
+
+
+def test_without_a_key_nothing_is_encrypted() -> None:
+    """Where no key is in its time the answer is no before, and an error at the last moment."""
+    for keys in (ConsumerKeys(), box(public("P-256", exp=SECONDS - 1))):
+        assert not keys.can_encrypt_for(CRM)
+        with pytest.raises(ConfigurationError, match="no consumer key") as caught:
+            keys.encrypt(CRM, {"password": "canary"})
+        assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        (private("P-256"), "holds a private or symmetric key"),
+        (private("RSA"), "holds a private or symmetric key"),
+        (OctKey.generate_key(256).as_dict(private=True), "holds a private or symmetric key"),
+        (jwk.JWK.generate(kty="RSA", size=1024).export_public(as_dict=True), "RSA key that is too short"),
+        (ECKey.generate_key("P-384").as_dict(private=False), "is of another kind"),
+        ({"kty": "EC", "crv": "P-256", "x": "AAAA"}, "is damaged"),
+        ({"kty": "OKP", "crv": "X25519", "x": "canary"}, "is damaged"),
+        (public("P-256", use="sig"), "is for signatures"),
+        (public("P-256", alg="RSA1_5"), "asks for another algorithm"),
+        (public("P-256", iat=True), "not a number of seconds"),
+    ],
+)
+def test_set_without_a_usable_key_is_refused(entry: dict[str, Any], sentence: str) -> None:
+    """A set from which nothing can be used is an error that says why, without the key."""
+    with pytest.raises(ConfigurationError, match=sentence) as caught:
+        read_consumer_keys(key_set(entry), "the-file")
+    shown = str(caught.value)
+    assert "the-file" in shown
+    assert not any(str(entry[name]) in shown for name in ("d", "k", "p", "x", "n") if name in entry)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "null", "5", "[]", "{}", '{"keys": 5}', '{"keys": [5]}', '{"kty": "EC"}']
+)
+def test_what_is_no_key_set_is_refused(text: str) -> None:
+    """Text of any other shape is an error of configuration."""
+    with pytest.raises(ConfigurationError, match="is no JWKS"):
+        read_consumer_keys(text, "here")
+
+
+def test_new_pair_works_with_both_libraries(tmp_path: Path) -> None:
+    """A generated pair goes through a file: the public half encrypts, the private half opens."""
+    own, keys = new_consumer_key("crm-2026", NOW)
+    path = tmp_path / "crm.json"
+    path.write_text(json.dumps(keys))
+    token = ConsumerKeys(load_consumer_keys(path), clock=FixedClock()).encrypt(CRM, {"a": "b"})
+    header, payload = read_with_jwcrypto(token, own)
+    assert (header["kid"], payload) == ("crm-2026", {"a": "b"})
+    assert own["d"] not in json.dumps(keys)
+
+
+def test_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """A missing or binary file is an error of configuration that names it."""
+    binary = tmp_path / "binary.json"
+    binary.write_bytes(b"\xff")
+    for path in (tmp_path / "missing.json", tmp_path, binary):
+        with pytest.raises(ConfigurationError, match=str(path)):
+            load_consumer_keys(path)
+
+
+def test_consumer_keys_are_a_credential_box() -> None:
+    """They fit the port of the core, for the type checker as well."""
+    port: CredentialBox = box(public("P-256"))
+    assert port.can_encrypt_for(CRM)
+
+
+def test_payload_never_stands_in_the_token() -> None:
+    """The token shows nothing of the payload, and the keys show nothing of themselves."""
+    keys = box(public("P-256", kid="k1"))
+    assert "canary" not in keys.encrypt(CRM, {"password": "canary"})
+    assert str(EC["x"]) not in repr(read_consumer_keys(key_set(public("P-256")), "here"))

@@ -1,0 +1,32 @@
+"""Keys: the worker's own for sealing at rest, and the consumers' public ones for one-time credentials.
+
+`Keyring` seals what the ledger stores (`worker.core.sealing.Sealer`), its keys live in a file that only the
+worker may read (`load`, `load_or_create`, `rotate`) or in a setting (`read_keys`). `ConsumerKeys` encrypts
+credentials so that the consumer alone can read them (`worker.core.sealing.CredentialBox`).
+"""
+
+from worker.keyring.consumer_keys import (
+    ConsumerKey,
+    ConsumerKeys,
+    load_consumer_keys,
+    new_consumer_key,
+    read_consumer_keys,
+)
+from worker.keyring.key_file import load, load_or_create, rotate
+from worker.keyring.sealing_keys import Keyring, SealingKey, new_key, read_keys, write_keys
+
+__all__ = [
+    "ConsumerKey",
+    "ConsumerKeys",
+    "Keyring",
+    "SealingKey",
+    "load",
+    "load_consumer_keys",
+    "load_or_create",
+    "new_consumer_key",
+    "new_key",
+    "read_consumer_keys",
+    "read_keys",
+    "rotate",
+    "write_keys",
+]

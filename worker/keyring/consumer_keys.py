@@ -1,0 +1,220 @@
+"""Credentials for the consumer's eyes only: JWE in compact form, under public keys from configuration.
+
+The kind of the key decides the algorithm (RFC 7518): ECDH-ES+A256KW for P-256 and X25519, RSA-OAEP-256 for
+RSA; the content is A256GCM. What a key's own `alg` says can only lead to refusal.
+"""
+
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from joserfc import jwe
+from joserfc.errors import JoseError, SecurityWarning
+from joserfc.jwk import ECKey, OKPKey, RSAKey
+
+from worker.core.clock import Clock, SystemClock
+from worker.core.errors import ConfigurationError
+
+_CONTENT_ENCRYPTION = "A256GCM"
+_AGREEMENT = "ECDH-ES+A256KW"
+_TRANSPORT = "RSA-OAEP-256"
+_MIN_RSA_BITS = 2048
+_PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+_USABLE = "usable are EC keys on P-256, OKP keys on X25519 and RSA keys of 2048 bits or more"
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerKey:
+    """A consumer's public key.
+
+    Attributes:
+        kid: Its id, so that the consumer finds the private half; the RFC 7638 thumbprint if it came without.
+        algorithm: How keys are wrapped for it, decided by its kind.
+        key: The key itself.
+        issued: Seconds since 1970 (`iat`, else `nbf`); the newest key is used. 0 when not given.
+        begins: Seconds since 1970 (`nbf`) before which it is not used.
+        expires: Seconds since 1970 (`exp`) from which on it is not used.
+    """
+
+    kid: str
+    algorithm: str
+    key: ECKey | OKPKey | RSAKey = field(repr=False)
+    issued: float = 0.0
+    begins: float | None = None
+    expires: float | None = None
+
+    def is_usable_at(self, seconds: float) -> bool:
+        """Whether the key is in its time."""
+        begun = self.begins is None or self.begins <= seconds
+        return begun and (self.expires is None or seconds < self.expires)
+
+
+class ConsumerKeys:
+    """Encrypts for consumers. Implements `worker.core.sealing.CredentialBox`.
+
+    Args:
+        general: Keys for every source that has none of its own.
+        by_source: Keys of single sources; such a source never gets something under the general keys.
+        clock: Tells which keys are in their time.
+    """
+
+    def __init__(
+        self,
+        general: Sequence[ConsumerKey] = (),
+        by_source: Mapping[str, Sequence[ConsumerKey]] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._general = general
+        self._by_source = dict(by_source or {})
+        self._clock = clock or SystemClock()
+
+    def can_encrypt_for(self, source: str) -> bool:
+        """Whether a key for this source is in its time."""
+        return self._newest(source) is not None
+
+    def encrypt(self, source: str, payload: Mapping[str, object]) -> str:
+        """The payload as JSON in a compact JWE, under the newest key in its time."""
+        key = self._newest(source)
+        if key is None:
+            raise ConfigurationError("no consumer key for this source is configured and in its time")
+        header = {"alg": key.algorithm, "enc": _CONTENT_ENCRYPTION, "kid": key.kid}
+        allowed = [key.algorithm, _CONTENT_ENCRYPTION]
+        return jwe.encrypt_compact(header, json.dumps(payload).encode(), key.key, algorithms=allowed)
+
+    def _newest(self, source: str) -> ConsumerKey | None:
+        now = self._clock.now().timestamp()
+        usable = [key for key in self._by_source.get(source, self._general) if key.is_usable_at(now)]
+        # Keys without a date are ordered by their place: what was added last is newest.
+        return max(reversed(usable), key=lambda key: key.issued, default=None)
+
+
+def load_consumer_keys(path: Path) -> tuple[ConsumerKey, ...]:
+    """The keys in a JWKS file.
+
+    Raises:
+        ConfigurationError: it cannot be read, or as for `read_consumer_keys`.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"the consumers' key file {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"the consumers' key file {path} is not text") from None
+    return read_consumer_keys(text, str(path))
+
+
+def read_consumer_keys(text: str, where: str) -> tuple[ConsumerKey, ...]:
+    """The keys of a JWKS (RFC 7517) that can encrypt; keys for signing or of other kinds are left out.
+
+    Args:
+        text: JSON ``{"keys": [...]}``.
+        where: Names the file or the setting in errors.
+
+    Raises:
+        ConfigurationError: it is no JWKS, holds a private key, or holds no key that can encrypt.
+    """
+    try:
+        entries = json.loads(text)["keys"]
+    except (ValueError, TypeError, KeyError):
+        entries = None
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ConfigurationError(f'{where} is no JWKS: {{"keys": [...]}} is expected')
+    if any(_PRIVATE & entry.keys() for entry in entries):
+        raise ConfigurationError(
+            f"{where} holds a private or symmetric key. Give the worker public keys only, and replace that one: "
+            "it has been in the wrong hands"
+        )
+    return _usable(entries, where)
+
+
+def new_consumer_key(kid: str, issued: datetime) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A fresh P-256 pair: the private JWK for the consumer, and the public JWKS for the worker."""
+    key = ECKey.generate_key("P-256")
+    about = {"kid": kid, "use": "enc", "iat": int(issued.timestamp())}
+    private = {**key.as_dict(private=True), **about}
+    public = {**key.as_dict(private=False), **about}
+    return private, {"keys": [public]}
+
+
+def _usable(entries: Sequence[Mapping[str, Any]], where: str) -> tuple[ConsumerKey, ...]:
+    keys, refusals = [], []
+    for place, entry in enumerate(entries, start=1):
+        try:
+            keys.append(_read(entry))
+        except _Unusable as reason:
+            refusals.append(f"key {place} {reason}")
+    if not keys:
+        raise ConfigurationError(
+            "; ".join([f"{where} has no key that can encrypt", *refusals]) + f"; {_USABLE}"
+        )
+    return tuple(keys)
+
+
+class _Unusable(Exception):
+    """Why a key is left out; no error of the whole set."""
+
+
+def _read(entry: Mapping[str, Any]) -> ConsumerKey:
+    if entry.get("use", "enc") != "enc" or "verify" in str(entry.get("key_ops")):
+        raise _Unusable("is for signatures")
+    algorithm, key = _key(entry)
+    if entry.get("alg", algorithm) != algorithm:
+        raise _Unusable(f"asks for another algorithm than {algorithm}")
+    begins, expires, issued = (_seconds(entry, name) for name in ("nbf", "exp", "iat"))
+    return ConsumerKey(
+        kid=_kid(entry, key),
+        algorithm=algorithm,
+        key=key,
+        issued=issued or begins or 0.0,
+        begins=begins,
+        expires=expires,
+    )
+
+
+class _Importable(Protocol):
+    def import_key(self, value: Any) -> Any: ...
+
+
+def _key(entry: Mapping[str, Any]) -> tuple[str, ECKey | OKPKey | RSAKey]:
+    match entry.get("kty"), entry.get("crv"):
+        case "EC", "P-256":
+            return _AGREEMENT, _imported(ECKey, entry, "kty", "crv", "x", "y")
+        case "OKP", "X25519":
+            return _AGREEMENT, _imported(OKPKey, entry, "kty", "crv", "x")
+        case "RSA", _:
+            key: RSAKey = _imported(RSAKey, entry, "kty", "n", "e")
+            if key.raw_value.key_size < _MIN_RSA_BITS:
+                raise _Unusable("is an RSA key that is too short")
+            return _TRANSPORT, key
+        case _:
+            raise _Unusable("is of another kind")
+
+
+def _imported(kind: _Importable, entry: Mapping[str, Any], *members: str) -> Any:
+    # Only the numbers go in: nothing else of the entry may steer the library. It warns of short RSA keys,
+    # which are refused anyway.
+    try:
+        with warnings.catch_warnings(action="ignore", category=SecurityWarning):
+            key = kind.import_key({name: entry[name] for name in members})
+            _ = key.raw_value
+    except (JoseError, ValueError, TypeError, KeyError):
+        raise _Unusable("is damaged") from None
+    return key
+
+
+def _kid(entry: Mapping[str, Any], key: ECKey | OKPKey | RSAKey) -> str:
+    kid = entry.get("kid")
+    return kid if isinstance(kid, str) and kid else key.thumbprint()
+
+
+def _seconds(entry: Mapping[str, Any], name: str) -> float | None:
+    value = entry.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _Unusable(f"has an {name} that is not a number of seconds")
+    return float(value)
