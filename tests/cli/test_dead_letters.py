@@ -1,0 +1,108 @@
+"""The verbs on dead letters."""
+
+from datetime import timedelta
+
+import aio_pika
+import pytest
+
+from contracts.reason import ReasonCode
+from tests.cli.books import Books
+from tests.cli.terminal import Terminal
+
+WHY = ("--reason", "because of a test")
+
+
+def test_the_list_shows_open_letters_and_filters(books: Books, terminal: Terminal) -> None:
+    """State, provider, code, source, age and number."""
+    books.bury("one")
+    books.bury("two", reason=ReasonCode.INVALID_DATA, source="urn:shop", idempotency_key="order-2")
+    old = books.clock.now() - timedelta(days=1)
+    books.bury("three", received_at=old)
+    terminal("dead-letters", "discard", "one", *WHY)
+
+    def listed(*words: str) -> set[str]:
+        return {it["dead_letter_id"] for it in terminal("dead-letters", "list", *words, "--json").json}
+
+    assert listed() == {"two", "three"}
+    assert listed("--state", "discarded") == {"one"}
+    assert listed("--state", "all") == {"one", "two", "three"}
+    assert listed("--code", "invalid_data") == {"two"}
+    assert listed("--source", "urn:shop") == {"two"}
+    assert listed("--provider", "phone_com") == {"two", "three"}
+    assert listed("--provider", "somebody") == set()
+    assert listed("--older-than", "600") == {"three"}
+    assert listed("--limit", "1") == {"two"}
+    assert terminal("dead-letters", "list", "--code", "too_deep").out == "no dead letter matches\n"
+
+
+def test_show_tells_why_it_died_and_what_to_do(books: Books, terminal: Terminal) -> None:
+    """The reason in words, the pointers, what can be typed, and who did what; the message itself only on demand."""
+    letter = books.bury()
+    said = terminal("dead-letters", "show", letter)
+    assert "not_json: The body is not one JSON value" in said.out
+    assert "/: this is no JSON" in said.out
+    assert f"provisioner dead-letters replay {letter}" in said.out
+    assert "canary-body" not in said.out
+    assert "canary-body" in terminal("dead-letters", "show", letter, "--body").out
+    assert (
+        "canary-body" in terminal("dead-letters", "show", letter, "--body", "--json").json["message"]["body"]
+    )
+    terminal("dead-letters", "discard", letter, *WHY)
+    after = terminal("dead-letters", "show", letter)
+    assert "by olivia: “because of a test”" in after.out
+    assert "replay" not in after.out
+
+
+def test_explain_finds_a_dead_letter_by_the_key_its_sender_knows(books: Books, terminal: Terminal) -> None:
+    """A request that was refused at the door has a story as well."""
+    letter = books.bury(idempotency_key="order-9")
+    assert f"dead letter {letter} is open" in terminal("explain", "order-9").out
+    assert terminal("explain", letter, "--json").json["dead_letter"]["idempotency_key"] == "order-9"
+
+
+def test_discard_is_tried_done_and_safe_to_repeat(books: Books, terminal: Terminal) -> None:
+    """Dry run, done, unchanged; by id and by filter."""
+    letter = books.bury()
+    words = ("dead-letters", "discard", letter, *WHY, "--json")
+    assert "the row and its reason stay" in terminal(*words, "--dry-run").json[0]["what"]
+    assert "is discarded now" in terminal(*words).json[0]["what"]
+    assert "unchanged" in terminal(*words).json[0]["what"]
+    assert [line.name for line in books.history(letter)] == ["bury", "discarded"]
+    assert terminal("dead-letters", "discard", "--code", "not_json", *WHY).out == "no dead letter matches\n"
+
+
+def test_a_replay_is_planned_without_a_broker_and_not_done_without_one(
+    books: Books, terminal: Terminal
+) -> None:
+    """A dry run needs no RabbitMQ; when it cannot be reached the letter stays open."""
+    letter = books.bury()
+    planned = terminal("dead-letters", "replay", "--provider", "phone_com", *WHY, "--dry-run")
+    assert letter in planned.out
+    assert planned.out.endswith("nothing was changed\n")
+    said = terminal("dead-letters", "replay", letter, *WHY, BROKER__URL="amqp://u:geheim@127.0.0.1:1/")
+    assert (said.code, said.out) == (69, "")
+    assert [line.name for line in books.history(letter)] == ["bury"]
+
+
+@pytest.mark.rabbitmq
+def test_a_replay_publishes_the_message_as_it_came(books: Books, terminal: Terminal, broker_url: str) -> None:
+    """It lies in its provider's queue again, is marked with the reason, and a second replay does nothing."""
+    terminal.environment["PROVISIONER_BROKER__URL"] = broker_url
+    letter = books.bury()
+    assert terminal("topology", "declare").code == 0
+    words = ("dead-letters", "replay", letter, *WHY, "--json")
+    assert "is replayed now" in terminal(*words).json[0]["what"]
+    assert "unchanged" in terminal(*words).json[0]["what"]
+    bodies = books.write(lambda _: _bodies(broker_url))
+    assert bodies == [b'{"password": "canary-body-of-a-dead-letter"']
+
+
+async def _bodies(broker_url: str) -> list[bytes]:
+    """Everything in the queue of Phone.com."""
+    async with await aio_pika.connect(broker_url) as connection:
+        channel = await connection.channel()
+        queue = await channel.get_queue("provisioning.requests.phone_com", ensure=False)
+        bodies = []
+        while (message := await queue.get(no_ack=True, fail=False)) is not None:
+            bodies.append(message.body)
+        return bodies

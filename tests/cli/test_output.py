@@ -1,0 +1,113 @@
+"""Tables on a terminal and in a pipe, ages, and texts that cannot steer a terminal."""
+
+import sys
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from rich.console import Console
+
+from tests.builders import make_entry
+from worker.cli import output
+from worker.cli.output import age, as_data, cell, plain, print_table
+from worker.core.sealing import Sealed
+from worker.core.states import State
+from worker.core.verdict import Moment
+
+COLUMNS = ("request", "state", "key", "account")
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+
+
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    """Make the output a terminal of this width."""
+    console = Console(force_terminal=True, width=width, color_system=None, highlight=False, soft_wrap=True)
+    monkeypatch.setattr(output, "out", console)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+
+
+@pytest.mark.parametrize(
+    ("width", "has_account", "reason"),
+    [
+        (140, True, "room for both ids"),
+        (100, True, "the text folds"),
+        (80, False, "the spare column goes first"),
+        (60, False, "too narrow for all"),
+    ],
+)
+def test_no_id_is_ever_broken(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    width: int,
+    has_account: bool,
+    reason: str,
+) -> None:
+    """On a terminal columns of text fold, spare ones are left out and said to be, and ids stay whole."""
+    on_a_terminal(monkeypatch, width)
+    request_id, account_id = str(uuid4()), str(uuid4())
+    key = "a key of many words " * 4
+    print_table(
+        COLUMNS, [(request_id, State.HELD, key, account_id)], empty="", folds={"key"}, spare=("account",)
+    )
+    said = capsys.readouterr()
+    assert request_id in said.out, reason
+    assert (account_id in said.out) is has_account, reason
+    assert ("left out, the terminal is too narrow: account" in said.err) is not has_account
+
+
+def test_a_pipe_gets_one_line_per_row(capsys: pytest.CaptureFixture[str]) -> None:
+    """However long a text is, and whatever is in it."""
+    print_table(("a", "b"), [("x" * 300, "two\nlines [bold]"), ("y", None)], empty="")
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert first.split() == ["a", "b"]
+    assert second == f"{'x' * 300}  two\\nlines [bold]"
+    assert third.split() == ["y", "-"]
+
+
+def test_wide_characters_do_not_shift_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    """A name in Japanese takes two columns per character, as terminals show it."""
+    print_table(("name", "n"), [("株式会社", 1), ("acme", 2)], empty="")
+    assert capsys.readouterr().out == "name      n\n株式会社  1\nacme      2\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown", "reason"),
+    [
+        (None, "-", "nothing"),
+        ("", "-", "nothing"),
+        (True, "yes", "for people"),
+        (State.IN_DOUBT, "in_doubt", "as on the wire"),
+        (Moment.ANSWER_READ, "answer_read", "by name"),
+        (NOW, "2026-11-21 12:00:00", "in UTC"),
+        (
+            {"asked": "GET /x", "count": 0, "matching": ["a"]},
+            'asked="GET /x" count=0 matching=["a"]',
+            "evidence",
+        ),
+        ("red\x1b[31m\r\n\u202eevil", "red\\x1b[31m\\r\\n\\u202eevil", "nothing steers the terminal"),
+    ],
+)
+def test_a_value_as_a_person_reads_it(value: object, shown: str, reason: str) -> None:
+    """One line, printable, in words."""
+    assert cell(value) == shown, reason
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0, "0s"), (59, "59s"), (200, "3m 20s"), (7500, "2h 5m"), (349_200, "4d 1h"), (-5, "0s")],
+)
+def test_ages_have_two_units(seconds: float, shown: str) -> None:
+    """Short enough for a column, exact enough to judge."""
+    assert age(NOW - timedelta(seconds=seconds), NOW) == shown
+
+
+def test_printable_text_is_left_alone() -> None:
+    """Umlauts, quotes and brackets are text."""
+    assert plain("Café “O'Hara” [x] ✓") == "Café “O'Hara” [x] ✓"
+
+
+def test_sealed_columns_are_no_data() -> None:
+    """JSON leaves out what is sealed, and tells times in UTC."""
+    told = as_data(make_entry(sealed_request=Sealed("canary")))
+    assert isinstance(told, dict)
+    assert "sealed_request" not in told
+    assert told["received_at"] == "2026-01-01T00:00:00Z"

@@ -1,0 +1,170 @@
+"""The program as a process: signals, errors that nobody expected, pipes that close, and what a start loads."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.cli.books import Books
+from worker.core.states import State
+
+PROGRAM = [sys.executable, "-m", "worker"]
+BROKEN = """
+import worker.bootstrap
+from worker.cli.program import main
+def broken():
+    secret = "geheim-local"
+    raise {error}
+worker.bootstrap.settings = broken
+main()
+"""
+HEAVY = ("aio_pika", "aiohttp", "sqlalchemy", "joserfc", "prometheus_client", "structlog", "worker.sandbox")
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """This process's, with these settings and no others."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PROVISIONER_")}
+    root = str(Path(__file__).parents[2])
+    own = {f"PROVISIONER_{name}": value for name, value in settings.items()}
+    return {**inherited, "PYTHONPATH": root, "PYTHONUNBUFFERED": "1", **own}
+
+
+@contextmanager
+def running(*words: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
+    """A command that runs until the block ends."""
+    with subprocess.Popen(
+        [*PROGRAM, *words],
+        env=environment(**settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_sandbox_says_how_to_use_it_and_ends_when_told_to(number: signal.Signals) -> None:
+    """Both addresses, the seed and lines to copy; it ends well on either signal, so a handler of its own is in place.
+
+    (The first process of a container gets no SIGTERM at all unless it has a handler.)
+    """
+    with running("sandbox", "--port", "0", "--control-port", "0", "--seed", "7") as process:
+        assert process.stdout is not None
+        told = [process.stdout.readline().split() for _ in range(3)]
+        lines = iter(process.stdout.readline, "")
+        last = next(line for line in lines if "POSTCODE_EU__SECRET" in line)
+        process.send_signal(number)
+        assert process.wait(20) == 0
+    assert [line[0] for line in told] == ["providers", "control", "seed"]
+    assert told[2][1] == "7"
+    assert last.startswith("export PROVISIONER_PROVIDERS__POSTCODE_EU__SECRET='")
+
+
+def test_the_sandbox_speaks_json_and_refuses_a_port_that_is_taken() -> None:
+    """One line with everything; a second sandbox on the same port ends with a sentence."""
+    with running("sandbox", "--port", "0", "--control-port", "0", "--json") as process:
+        assert process.stdout is not None
+        told = json.loads(process.stdout.readline())
+        port = told["providers"].rpartition(":")[2]
+        second = subprocess.run(
+            [*PROGRAM, "sandbox", "--port", port, "--control-port", "0"],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert told["environment"]["PROVISIONER_PROVIDERS__PHONE_COM__BASE_URL"] == told["providers"]
+    assert (second.returncode, "Traceback" in second.stderr) == (1, False)
+    assert "--port" in second.stderr
+
+
+def broken_by(error: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """A command in the middle of which this error is raised."""
+    words = [sys.executable, "-c", BROKEN.format(error=error), "requests", "list"]
+    return subprocess.run(words, env=environment(**settings), capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("error", "told", "reason"),
+    [
+        ("ValueError('geheim-text')", "ValueError: (text withheld", "its text may quote a value"),
+        ("RuntimeError('the moon is full')", "RuntimeError: the moon is full", "its text says what happened"),
+    ],
+)
+def test_an_error_that_nobody_expected_is_one_sentence(error: str, told: str, reason: str) -> None:
+    """Exit code 1 without a traceback, and the setting that shows more."""
+    ended = broken_by(error)
+    assert (ended.returncode, told in ended.stderr) == (1, True), reason
+    assert "PROVISIONER_LOG__LEVEL=debug" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert 'File "' not in ended.stderr
+    assert "geheim" not in ended.stderr
+
+
+def test_its_frames_are_shown_on_demand_without_values() -> None:
+    """Where it happened, but neither a local variable nor the text that may quote one."""
+    ended = broken_by("ValueError('geheim-text')", LOG__LEVEL="debug")
+    assert (ended.returncode, 'File "' in ended.stderr) == (1, True)
+    assert "geheim" not in ended.stderr
+
+
+def test_a_pipe_that_closes_is_no_error(books: Books) -> None:
+    """`provisioner requests list | head -1` ends without a word."""
+    books.bring(State.HELD)
+    with running("requests", "list", LEDGER__URL=books.url) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+
+
+@pytest.mark.rabbitmq
+def test_ctrl_c_ends_only_the_waiting(broker_url: str) -> None:
+    """A person who waits for a result may stop; they were told the request's id, and see no traceback."""
+    settings = {"BROKER__URL": broker_url}
+    declared = subprocess.run([*PROGRAM, "topology", "declare"], env=environment(**settings), check=False)
+    words = ("submit", "--provider", "canary_speech", "-p", "name=x", "--wait")
+    with running(*words, **settings) as process:
+        assert process.stderr is not None
+        published = process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        code, rest = process.wait(20), process.stderr.read()
+    assert (declared.returncode, code) == (0, 130)
+    assert "Ctrl-C ends only the waiting" in published
+    assert "Traceback" not in rest
+
+
+@pytest.mark.parametrize(
+    ("words", "unwanted", "reason"),
+    [
+        (["--help"], HEAVY, "help wants neither broker nor ledger"),
+        (["requests", "replay", "--help"], HEAVY, "help wants neither broker nor ledger"),
+        (["requests", "list"], ("aio_pika", "prometheus_client", "worker.sandbox"), "a list wants no broker"),
+    ],
+)
+def test_a_start_loads_only_what_it_needs(
+    books: Books, words: list[str], unwanted: tuple[str, ...], reason: str
+) -> None:
+    """Nobody waits for libraries that the verb does not use."""
+    code = (
+        "import sys, atexit; from worker.cli.program import main\n"
+        f"atexit.register(lambda: sys.stderr.write(' '.join(name for name in {unwanted!r} if name in sys.modules)))\n"
+        "main()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        env=environment(LEDGER__URL=books.url),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, ""), reason

@@ -1,0 +1,87 @@
+"""Pause, resume, and how each provider stands."""
+
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+
+import pytest
+
+from tests.cli.books import Books
+from tests.cli.terminal import Terminal
+from worker.core.states import State
+
+WHY = ("--reason", "maintenance [until] 14:00")
+
+
+def test_pause_and_resume_are_tried_done_and_safe_to_repeat(terminal: Terminal) -> None:
+    """Each step says what it would do, did, or did not need to do, and who paused."""
+    pause, resume = (("provider", verb, "phone_com", *WHY) for verb in ("pause", "resume"))
+    assert "would be paused" in terminal(*pause, "--dry-run").out
+    assert "nothing would change" in terminal(*resume, "--dry-run").out
+    assert "unchanged" in terminal(*resume).out
+    assert "is paused" in terminal(*pause).out
+    assert "paused by olivia" in terminal(*pause, "--dry-run").out
+    assert terminal(*pause, "--json").json["provider"] == "phone_com"
+    assert "would be resumed; it is paused by olivia" in terminal(*resume, "--dry-run").out
+    assert terminal(*resume).out == "phone_com is resumed\n"
+
+
+def test_status_shows_pauses_and_open_requests(books: Books, terminal: Terminal) -> None:
+    """One line per provider: paused by whom and why, and what waits."""
+    books.bring(State.HELD)
+    terminal("provider", "pause", "phone_com", *WHY)
+    lines = {line.split()[0]: line for line in terminal("provider", "status").out.splitlines()}
+    assert set(lines) == {"provider", "canary_speech", "gateway360", "phone_com", "postcode_eu"}
+    assert "paused by operator" in lines["phone_com"]
+    assert "maintenance [until] 14:00  olivia" in lines["phone_com"]
+    assert lines["phone_com"].endswith("1 held")
+    assert "not paused" in lines["gateway360"]
+
+
+def test_status_of_one_provider_tells_its_history(terminal: Terminal) -> None:
+    """Who paused and resumed it, when and why, the newest first."""
+    assert "it was never paused" in terminal("provider", "status", "phone_com").out
+    terminal("provider", "pause", "phone_com", *WHY)
+    terminal("provider", "resume", "phone_com", "--reason", "over", "--actor", "ada")
+    history = terminal("provider", "status", "phone_com", "--json").json["history"]
+    assert [(it["name"], it["actor"], it["note"]) for it in history] == [
+        ("resume", "ada", "over"),
+        ("pause", "olivia", "maintenance [until] 14:00"),
+    ]
+    assert "over" in terminal("provider", "status", "phone_com").out
+
+
+class _Metrics(BaseHTTPRequestHandler):
+    """What a worker with a broken provider shows."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(
+            b'provisioner_provider_state{provider="phone_com",state="open"} 0.0\n'
+            b'provisioner_provider_state{provider="phone_com",state="broken"} 1.0\n'
+        )
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def metrics_port() -> Iterator[int]:
+    """The monitoring port of a pretended worker."""
+    with HTTPServer(("127.0.0.1", 0), _Metrics) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+def test_status_knows_the_breaker_of_the_worker_on_this_machine(
+    terminal: Terminal, metrics_port: int
+) -> None:
+    """An outage is no pause: only the worker itself knows of it, and is asked."""
+    port = str(metrics_port)
+    lines = terminal("provider", "status", "--json", MONITORING__PORT=port).json
+    assert {it["provider"]: it["worker_here"] for it in lines}["phone_com"] == "broken"
+    assert "asks nothing: outage" in terminal("provider", "status", MONITORING__PORT=port).out

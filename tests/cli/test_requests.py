@@ -1,0 +1,248 @@
+"""The verbs on requests: what they list, what they would do, what they did, and that doing it twice does no harm."""
+
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from contracts.reason import ReasonCode
+from tests.cli.books import Books, Desk
+from tests.cli.terminal import Terminal
+from worker.core.ledger import Claim
+from worker.core.states import State
+from worker.demo.surroundings import consumer_keys
+
+WHY = ("--reason", "because of a test")
+
+
+def held(key: str) -> Callable[[Desk], Awaitable[Claim]]:
+    """A request that is held although nothing was created."""
+    return lambda desk: desk.exhausted(key)
+
+
+def test_the_list_shows_one_whole_line_per_request(books: Books, terminal: Terminal) -> None:
+    """In a pipe no id is broken, whatever the width, and every column is there."""
+    ids = {key: books.bring(state, key) for key, state in (("one", State.HELD), ("two", State.PROVISIONED))}
+    terminal.environment["COLUMNS"] = "40"
+    header, *lines = terminal("requests", "list").out.splitlines()
+    assert header.split() == ["request", "provider", "state", "reason", "age", "key", "account"]
+    told = {line.split()[0]: line.split() for line in lines}
+    assert told[ids["one"]][1:4] == ["phone_com", "held", "internal_error"]
+    assert told[ids["two"]][-2:] == ["two", "two"]
+    assert all(line == line.rstrip() for line in lines)
+
+
+def test_an_empty_list_says_so(terminal: Terminal) -> None:
+    """Nothing is a sentence for people and an empty list for programs."""
+    assert terminal("requests", "list").out == "no request matches\n"
+    assert terminal("requests", "list", "--json").json == []
+
+
+def test_filters_narrow_the_list(books: Books, terminal: Terminal) -> None:
+    """State, provider, code, source, age and number, each by itself and together."""
+    books.bring(State.HELD, "held")
+    books.write(held("exhausted"))
+    books.bring(State.PROVISIONED, "done")
+
+    def listed(*words: str) -> set[str]:
+        return {it["idempotency_key"] for it in terminal("requests", "list", *words, "--json").json}
+
+    assert listed() == {"held", "exhausted", "done"}
+    assert listed("--state", "held") == {"held", "exhausted"}
+    assert listed("--state", "held", "--state", "provisioned") == {"held", "exhausted", "done"}
+    assert listed("--code", "attempts_exhausted") == {"exhausted"}
+    assert listed("--provider", "canary_speech") == set()
+    assert listed("--source", "urn:elsewhere") == set()
+    assert listed("--older-than", "30") == {"held", "exhausted", "done"}
+    assert listed("--older-than", "120") == set()
+    assert len(listed("--limit", "1")) == 1
+    assert "there may be more" in terminal("requests", "list", "--limit", "1").err
+
+
+def test_show_tells_every_column_but_the_sealed_ones(books: Books, terminal: Terminal) -> None:
+    """By id and by key, for people and for programs."""
+    request_id = books.bring(State.HELD, "order-1")
+    said = terminal("requests", "show", "order-1", "--json").json
+    assert (said["request_id"], said["state"]) == (request_id, "held")
+    assert not any("sealed" in name for name in said)
+    assert f"request_id       {request_id}\n" in terminal("requests", "show", request_id).out
+
+
+def test_a_key_of_two_sources_is_not_guessed(books: Books, terminal: Terminal) -> None:
+    """Where a key names several requests the program asks for one of their ids."""
+    first = books.write(lambda desk: desk.accepted("same")).entry.request_id
+    second = books.write(lambda desk: desk.accepted("same", source="urn:other")).entry.request_id
+    said = terminal("requests", "abandon", "same", *WHY)
+    assert (said.code, first in said.err, second in said.err) == (4, True, True)
+
+
+def test_a_dry_run_says_what_a_replay_then_does(books: Books, terminal: Terminal) -> None:
+    """Each request with its effect; the dry run changes nothing, the real run does all but what may exist."""
+    may_exist = books.bring(State.HELD, "may-exist")
+    nothing = books.write(held("nothing")).entry.request_id
+    done = books.bring(State.PROVISIONED, "done")
+    words = ("requests", "replay", may_exist, nothing, done, *WHY, "--json")
+
+    planned = {it["request"]: it for it in terminal(*words, "--dry-run").json}
+    assert {key: it["effect"] for key, it in planned.items()} == {
+        may_exist: "blocked",
+        nothing: "will",
+        done: "nothing",
+    }
+    assert "resolve" in planned[may_exist]["what"]
+    assert books.state(nothing) is State.HELD
+
+    said = terminal(*words)
+    assert said.code == 3
+    assert [it["effect"] for it in said.json] == ["blocked", "done", "nothing"]
+    assert [books.state(each) for each in (may_exist, nothing, done)] == [
+        State.HELD,
+        State.ACCEPTED,
+        State.PROVISIONED,
+    ]
+    assert (books.history(nothing)[-1].note, books.history(nothing)[-1].actor) == (
+        "because of a test",
+        "olivia",
+    )
+
+
+def test_a_filter_replays_in_bulk_and_counts(books: Books, terminal: Terminal) -> None:
+    """A filter finds the rows; the last line counts the effects; doing it again finds none."""
+    for number in range(3):
+        books.write(held(f"order-{number}"))
+    words = ("requests", "replay", "--state", "held", "--code", "attempts_exhausted", *WHY)
+    assert terminal(*words, "--dry-run").out.endswith("3 will; nothing was changed\n")
+    assert terminal(*words).out.endswith("3 done\n")
+    assert terminal(*words).out == "no request matches\n"
+
+
+def test_the_limit_of_a_bulk_verb_is_told(books: Books, terminal: Terminal) -> None:
+    """Whoever acts on the newest few hears that there may be more."""
+    for number in range(2):
+        books.write(held(f"order-{number}"))
+    said = terminal("requests", "replay", "--state", "held", "--limit", "1", *WHY)
+    assert "1 done" in said.out
+    assert "there may be more" in said.err
+
+
+def test_abandon_closes_with_the_reason_and_is_safe_to_repeat(books: Books, terminal: Terminal) -> None:
+    """The first time it is closed, the second time nothing happens, and both end well."""
+    request_id = books.bring(State.WAITING)
+    first = terminal("requests", "abandon", "key-1", *WHY, "--json")
+    again = terminal("requests", "abandon", "key-1", *WHY, "--json")
+    assert (first.code, first.json[0]["effect"]) == (0, "done")
+    assert (again.code, again.json[0]["effect"]) == (0, "nothing")
+    assert books.state(request_id) is State.ABANDONED
+
+
+def test_abandon_takes_filters(books: Books, terminal: Terminal) -> None:
+    """All waiting requests of one source are closed with one command, the others stay."""
+    ids = [books.bring(State.WAITING, f"order-{number}") for number in range(2)]
+    other = books.bring(State.HELD, "other")
+    said = terminal("requests", "abandon", "--state", "waiting", "--source", "urn:test", *WHY)
+    assert said.code == 0
+    assert [books.state(each) for each in (*ids, other)] == [State.ABANDONED, State.ABANDONED, State.HELD]
+
+
+def test_republish_marks_the_same_event_unpublished(books: Books, terminal: Terminal) -> None:
+    """The event keeps its id; a request without one is blocked."""
+    done, waiting = books.bring(State.PROVISIONED, "done"), books.bring(State.WAITING, "waiting")
+    said = terminal("requests", "republish", done, waiting, *WHY, "--json")
+    assert (said.code, [it["effect"] for it in said.json]) == (3, ["done", "blocked"])
+    assert books.history(done)[-1].name == "publish_again"
+    assert books.history(done)[-1].note == "because of a test"
+
+
+@pytest.fixture
+def with_consumer(terminal: Terminal, tmp_path: Path) -> Terminal:
+    """The same terminal, with a consumer to whom credentials can be encrypted."""
+    jwks, _ = consumer_keys(tmp_path)
+    terminal.environment["PROVISIONER_CREDENTIALS__KEYS_FILE"] = str(jwks)
+    return terminal
+
+
+def test_resolve_with_an_account_is_recorded_once(books: Books, with_consumer: Terminal) -> None:
+    """The account is recorded; the same again is nothing; another account is blocked, not quietly ignored."""
+    request_id = books.bring(State.HELD)
+    words = ("requests", "resolve", "key-1", *WHY, "--json", "--account-id")
+    assert with_consumer(*words, "A-7", "--dry-run").json[0]["effect"] == "will"
+    assert books.state(request_id) is State.HELD
+    first, again, other = (with_consumer(*words, account) for account in ("A-7", "A-7", "A-8"))
+    assert [(it.code, it.json[0]["effect"]) for it in (first, again, other)] == [
+        (0, "done"),
+        (0, "nothing"),
+        (3, "blocked"),
+    ]
+    assert "A-7" in other.json[0]["what"]
+    assert books.state(request_id) is State.PROVISIONED
+
+
+def test_resolve_refuses_the_account_of_another_request(books: Books, with_consumer: Terminal) -> None:
+    """One account is never given to two requests; the report names the verb's effect and nothing is changed."""
+    books.bring(State.PROVISIONED, "owner")
+    second = books.bring(State.HELD, "second")
+    said = with_consumer("requests", "resolve", "second", "--account-id", "owner", *WHY, "--json")
+    assert (said.code, said.json[0]["effect"]) == (3, "blocked")
+    assert books.state(second) is State.HELD
+
+
+def test_resolve_without_a_consumer_key_is_blocked(books: Books, terminal: Terminal) -> None:
+    """Credentials that nobody could decrypt are no result; the setting is named."""
+    books.bring(State.HELD)
+    said = terminal("requests", "resolve", "key-1", "--account-id", "A-7", *WHY, "--json")
+    assert said.code == 3
+    assert "PROVISIONER_CREDENTIALS__KEYS_FILE" in said.json[0]["what"]
+
+
+def test_resolve_not_created_runs_again(books: Books, terminal: Terminal) -> None:
+    """On a person's word the request goes back to accepted, with their name and reason."""
+    request_id = books.bring(State.IN_DOUBT)
+    assert (
+        "there will be two"
+        in terminal("requests", "resolve", "key-1", "--not-created", *WHY, "--dry-run").out
+    )
+    assert terminal("requests", "resolve", "key-1", "--not-created", *WHY).code == 0
+    assert books.state(request_id) is State.ACCEPTED
+    assert books.history(request_id)[-1].reason == ReasonCode.DECLARED_NOT_CREATED
+
+
+@pytest.mark.parametrize(
+    ("content", "told", "reason"),
+    [
+        ('{"passwort": "geheim"}', "it issues", "a name that the provider does not issue"),
+        ('{"password": 7}', "texts", "not a text"),
+        ("[]", "texts", "not an object"),
+        ("{geheim", "cannot be read", "not JSON"),
+        (None, "cannot be read", "not there"),
+    ],
+)
+def test_a_wrong_credentials_file_is_refused(
+    books: Books, terminal: Terminal, tmp_path: Path, content: str | None, told: str, reason: str
+) -> None:
+    """Before anything is recorded, and without showing what is in the file."""
+    request_id = books.bring(State.HELD)
+    path = tmp_path / "credentials.json"
+    if content is not None:
+        path.write_text(content)
+    words = ("--account-id", "A-7", "--credentials-file", str(path))
+    said = terminal("requests", "resolve", "key-1", *words, *WHY)
+    assert (said.code, told in said.err) == (2, True), reason
+    assert "geheim" not in said.everything
+    assert books.state(request_id) is State.HELD
+
+
+def test_a_table_of_effects_is_made_of_whole_lines(books: Books, terminal: Terminal) -> None:
+    """What would happen is told beside the id and the key, in a line that can be searched for."""
+    request_id = books.bring(State.HELD, "order-1")
+    header, line, counted = terminal("requests", "abandon", "order-1", *WHY, "--dry-run").out.splitlines()
+    assert header.split() == ["request", "key", "state", "effect", "what"]
+    assert line.startswith(f"{request_id}  order-1  held   will    is closed without an account")
+    assert counted == "1 will; nothing was changed"
+
+
+def test_json_holds_what_a_script_needs(books: Books, terminal: Terminal) -> None:
+    """Request, key, provider, the state it was in, the effect and the words."""
+    books.bring(State.WAITING)
+    (line,) = json.loads(terminal("requests", "replay", "key-1", *WHY, "--json").out)
+    assert line.keys() == {"request", "idempotency_key", "provider", "state", "effect", "what"}

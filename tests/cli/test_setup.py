@@ -1,0 +1,164 @@
+"""Verbs for whoever sets the worker up: configuration, keys, contracts."""
+
+import json
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.cli.terminal import Terminal
+from worker.keyring import load, new_consumer_key
+from worker.sandbox.credentials import Credentials
+
+CANARY = {"PROVIDERS__CANARY_SPEECH__API_KEY": Credentials().canary_speech.api_key}
+
+
+def parts(said: str) -> dict[str, str]:
+    """What `config check` found, by part: "yes …" or "no …"."""
+    return {line[:15].strip(): " ".join(line[15:].split()) for line in said.splitlines()[1:]}
+
+
+def test_a_check_before_the_first_start_is_well(bare: Terminal) -> None:
+    """What the first start makes is told and is no fault, also online; nothing is made by looking."""
+    said = bare("config", "check", **CANARY)
+    assert (said.code, bare("config", "check", "--json", **CANARY).json[0]["well"]) == (0, True)
+    assert parts(said.out)["sealing keys"] == "yes provisioner.db.keys.json will be made at the first start"
+    online = parts(bare("config", "check", "--online", **CANARY).out)
+    assert online["ledger"] == "yes provisioner.db will be made at the first start"
+    assert online["rabbitmq"].startswith("no PROVISIONER_BROKER__URL is not set")
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_a_ledger_in_a_folder_that_is_missing_is_told(bare: Terminal) -> None:
+    """A volume that was not mounted must not become a fresh ledger."""
+    said = bare("config", "check", "--online", LEDGER__URL="sqlite:////not-mounted/ledger.db", **CANARY)
+    assert (said.code, "is its volume mounted?" in said.out) == (78, True)
+
+
+@pytest.mark.postgresql
+def test_a_check_of_an_empty_database_is_well(bare: Terminal, postgresql_url: str) -> None:
+    """On PostgreSQL the first start makes the tables; until then operators' verbs say that there is no ledger."""
+    assert bare("keys", "new", "sealing").code == 0
+    settings = {"LEDGER__URL": postgresql_url, "SEALING__KEYS_FILE": "sealing.keys.json"}
+    said = parts(bare("config", "check", "--online", **settings, **CANARY).out)
+    assert said["ledger"] == "yes reached; its tables will be made at the first start"
+    listed = bare("requests", "list", **settings)
+    assert (listed.code, "there is no ledger at" in listed.err) == (78, True)
+
+
+def test_a_check_online_reaches_the_ledger_and_the_providers(terminal: Terminal) -> None:
+    """A ledger that works is proven by a write; a provider that does not answer is named."""
+    settings = {**CANARY, "PROVIDERS__CANARY_SPEECH__BASE_URL": "http://127.0.0.1:1"}
+    said = terminal("config", "check", "--online", "--json", **settings)
+    found = {it["part"]: (it["well"], it["words"]) for it in said.json}
+    assert said.code == 78
+    assert found["ledger"] == (True, "reached; a small write was durable")
+    assert found["canary_speech"][0] is False
+
+
+def test_every_problem_is_told_at_once(bare: Terminal) -> None:
+    """Two wrong settings are two paragraphs."""
+    said = bare("config", "check", LEDGER__LEASE="soon", LOG__LEVEL="loud")
+    assert "2 settings are wrong" in said.err
+    assert "PROVISIONER_LEDGER__LEASE" in said.err
+    assert "PROVISIONER_LOG__LEVEL" in said.err
+
+
+def test_show_lists_every_setting_and_masks_secrets(bare: Terminal) -> None:
+    """Name, value and where it comes from; with --json the meaning as well."""
+    said = bare("config", "show", BROKER__URL="amqp://u:geheim@h/", **CANARY)
+    lines = {line.split()[0]: line.split()[1:] for line in said.out.splitlines()}
+    assert lines["PROVISIONER_BROKER__URL"] == ["**********", "environment"]
+    assert lines["PROVISIONER_LEDGER__LEASE"] == ["30", "default"]
+    rows = bare("config", "show", "--json", **CANARY).json
+    assert all(row["description"] for row in rows)
+
+
+def test_the_reference_is_markdown(bare: Terminal) -> None:
+    """Every setting with its meaning, in tables."""
+    said = bare("config", "reference")
+    assert "| `PROVISIONER_BROKER__URL` |" in said.out
+    assert "### `providers.phone_com`" in said.out
+
+
+def test_the_topology_is_shown_and_exported(bare: Terminal) -> None:
+    """For people as tables, for RabbitMQ as definitions; no broker is needed."""
+    said = bare("topology", "show")
+    assert "provisioning.requests.phone_com      x-queue-type=quorum" in said.out
+    definitions = bare("topology", "show", "--json").json
+    assert {it["name"] for it in definitions["exchanges"]} >= {
+        "provisioning.requests",
+        "provisioning.results",
+    }
+
+
+def test_contracts_are_written_checked_and_found_drifted(bare: Terminal) -> None:
+    """Written files have not drifted; a changed one has, by name, with the command that mends it."""
+    assert bare("contracts", "export", "--folder", "wire").code == 0
+    assert bare("contracts", "export", "--folder", "wire", "--check").out == "wire: nothing has drifted\n"
+    changed = next(Path("wire").rglob("*.json"))
+    changed.write_text("{}")
+    said = bare("contracts", "export", "--folder", "wire", "--check")
+    assert (said.code, str(changed.relative_to("wire")) in said.err) == (1, True)
+    assert "provisioner contracts export --folder wire" in said.err
+    drifted = bare("contracts", "export", "--folder", "wire", "--check", "--json").json["drifted"]
+    assert drifted == [changed.relative_to("wire").as_posix()]
+    assert bare("contracts", "export", "--folder", "wire", "--json").json["written"] == drifted
+
+
+def test_new_sealing_keys_are_private_and_never_overwritten(bare: Terminal) -> None:
+    """Mode 0600, and a second time is refused: another key could open nothing that the first one sealed."""
+    path = Path("keys", "sealing.keys.json")
+    said = bare("keys", "new", "sealing", "--folder", "keys")
+    assert "PROVISIONER_SEALING__KEYS_FILE" in said.out
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    before = path.read_bytes()
+    again = bare("keys", "new", "sealing", "--folder", "keys")
+    assert (again.code, "not overwritten" in again.err) == (78, True)
+    assert path.read_bytes() == before
+
+
+def test_a_new_consumer_pair_is_two_files(bare: Terminal) -> None:
+    """The public half goes into the worker's configuration, the private half is readable by its owner only."""
+    said = bare("keys", "new", "consumer", "--kid", "crm-2026", "--json").json
+    assert [it["file"] for it in said] == ["crm-2026.jwks.json", "crm-2026.private.jwk.json"]
+    assert stat.S_IMODE(Path("crm-2026.private.jwk.json").stat().st_mode) == 0o600
+    assert "d" not in json.loads(Path("crm-2026.jwks.json").read_text())["keys"][0]
+    checked = bare("config", "check", CREDENTIALS__KEYS_FILE="crm-2026.jwks.json", **CANARY)
+    assert parts(checked.out)["consumer keys"] == "yes usable"
+    assert bare("keys", "new", "consumer", "--kid", "../crm").code == 2
+
+
+def test_a_private_consumer_key_is_refused_without_showing_it(bare: Terminal) -> None:
+    """The file of the wrong half is named, its content is not."""
+    private, _ = new_consumer_key("crm", datetime.now(UTC))
+    Path("wrong.json").write_text(json.dumps({"keys": [private]}))
+    said = bare("config", "check", CREDENTIALS__KEYS_FILE="wrong.json", **CANARY)
+    assert said.code == 78
+    assert private["d"] not in said.everything
+
+
+def test_rotation_may_begin_later_so_that_all_workers_can_be_restarted(bare: Terminal) -> None:
+    """Until the time that was asked for the old key seals; the new one is in the file already."""
+    bare("keys", "new", "sealing")
+    (old,) = load(Path("sealing.keys.json")).key_ids
+    said = bare("keys", "rotate", "sealing.keys.json", "--seals-after", "30", "--json").json
+    ring = load(Path("sealing.keys.json"))
+    ahead = datetime.fromisoformat(said["seals_from"]) - datetime.now(UTC)
+    assert timedelta(minutes=29) < ahead <= timedelta(minutes=30)
+    assert ring.key_ids == (old, said["key"])
+    assert ring.seal(b"x", "y").split(".")[1] == old
+    at_once = bare("keys", "rotate", "sealing.keys.json", "--json").json["key"]
+    assert load(Path("sealing.keys.json")).seal(b"x", "y").split(".")[1] == at_once
+
+
+def test_keys_that_somebody_named_may_be_a_link(bare: Terminal, terminal: Terminal) -> None:
+    """Kubernetes mounts a secret as a link; the worker's own default file must not be one."""
+    bare("keys", "new", "sealing")
+    Path("mounted.keys.json").symlink_to("sealing.keys.json")
+    settings = {"SEALING__KEYS_FILE": "mounted.keys.json", **CANARY}
+    assert parts(bare("config", "check", **settings).out)["sealing keys"] == "yes usable"
+    missing = bare("config", "check", **{**settings, "SEALING__KEYS_FILE": "nowhere.json"})
+    assert missing.code == 78
+    assert "provisioner keys new sealing" in missing.out

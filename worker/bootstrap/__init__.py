@@ -1,0 +1,63 @@
+"""The composition root: settings become objects here and nowhere else.
+
+Each name below is loaded when it is first asked for, so that a command waits only for the libraries that it needs:
+who lists requests wants no broker, and who asks for help wants neither.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from worker.bootstrap.broker import topology
+    from worker.bootstrap.errands import (
+        Finding,
+        Gap,
+        check,
+        check_topology,
+        declare_topology,
+        requests_exchange,
+        require_runnable,
+        submit,
+    )
+    from worker.bootstrap.office import OfficeParts, open_office
+    from worker.bootstrap.parts import provider_settings, settings
+    from worker.bootstrap.worker import run_worker
+    from worker.telemetry.tracebacks import describe, summarize
+else:
+    _HOMES = {
+        "worker.bootstrap.broker": {"topology"},
+        "worker.bootstrap.errands": {
+            "Finding", "Gap", "check", "check_topology", "declare_topology", "require_runnable",
+            "requests_exchange", "submit",
+        },
+        "worker.bootstrap.office": {"OfficeParts", "open_office"},
+        "worker.bootstrap.parts": {"provider_settings", "settings"},
+        "worker.bootstrap.worker": {"run_worker"},
+        "worker.telemetry.tracebacks": {"describe", "summarize"},
+    }  # fmt: skip
+
+    def __getattr__(name: str) -> object:
+        for home, names in _HOMES.items():
+            if name in names:
+                return getattr(import_module(home), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+__all__ = [
+    "Finding",
+    "Gap",
+    "OfficeParts",
+    "check",
+    "check_topology",
+    "declare_topology",
+    "describe",
+    "open_office",
+    "provider_settings",
+    "requests_exchange",
+    "require_runnable",
+    "run_worker",
+    "settings",
+    "submit",
+    "summarize",
+    "topology",
+]

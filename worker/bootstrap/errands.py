@@ -1,0 +1,233 @@
+"""One-off errands of the program: check, declare, submit."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from worker import ledger
+from worker.bootstrap import broker, parts
+from worker.core.broker import Message
+from worker.core.clock import SystemClock
+from worker.core.errors import (
+    BrokerUnavailable,
+    ConfigurationError,
+    PublishUnconfirmed,
+    TopologyMismatch,
+    WorkerError,
+)
+from worker.ledger.migrating import revision_of
+from worker.ledger.reader import Reader
+from worker.ledger.urls import store_at
+from worker.operations.dead_letters import Republish
+from worker.rabbitmq.admin import Admin
+from worker.rabbitmq.calls import NOT_FOUND, Refused
+from worker.rabbitmq.declaration import Difference
+from worker.settings import Settings
+
+_NO_PROVIDER = "no provider is configured; set for example PROVISIONER_PROVIDERS__CANARY_SPEECH__API_KEY"
+
+
+def require_runnable(configured: Settings) -> None:
+    """Refuse to start a worker that could never do anything.
+
+    Raises:
+        ConfigurationError: RabbitMQ or every provider is missing from the settings.
+    """
+    broker.connection(configured)
+    if not configured.providers:
+        raise ConfigurationError(f"{_NO_PROVIDER}, or try `provisioner dev`, which pretends all four")
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """One queue or exchange that is not on the broker as wanted, in words, and what helps."""
+
+    what: str
+    remedy: str
+
+
+async def declare_topology(configured: Settings) -> None:
+    """Create what is missing on the broker.
+
+    Raises:
+        TopologyMismatch: something is there with other arguments.
+        BrokerUnavailable: no answer.
+    """
+    async with _admin(configured) as admin:
+        await admin.declare()
+
+
+async def check_topology(configured: Settings) -> list[Gap]:
+    """How the broker differs from what is wanted, with the command that helps."""
+    return [_gap(difference) for difference in await _differences(configured)]
+
+
+def _gap(difference: Difference) -> Gap:
+    is_missing = not difference.argument
+    return Gap(
+        str(difference), "`provisioner topology declare` creates it" if is_missing else difference.remedy
+    )
+
+
+async def _differences(configured: Settings) -> list[Difference]:
+    async with _admin(configured) as admin:
+        return await admin.check()
+
+
+@asynccontextmanager
+async def _admin(configured: Settings) -> AsyncIterator[Admin]:
+    where, wanted = broker.connection(configured), broker.topology(configured)
+    try:
+        async with Admin.connect(where, wanted) as admin:
+            yield admin
+    except BrokerUnavailable as error:
+        refusal = error.__cause__ if isinstance(error, PublishUnconfirmed) else error
+        if isinstance(refusal, Refused) and refusal.code == NOT_FOUND:
+            raise ConfigurationError(
+                f"{refusal}; `provisioner topology declare` creates what is missing"
+            ) from None
+        raise
+
+
+@asynccontextmanager
+async def requests_exchange(configured: Settings) -> AsyncIterator[Republish]:
+    """A connection to RabbitMQ on which messages can be published again as requests."""
+    async with _admin(configured) as admin:
+        yield admin.publish_again
+
+
+async def submit(
+    configured: Settings,
+    event: Mapping[str, Any],
+    routing_key: str,
+    wait: float | None,
+    published: Callable[[], None],
+) -> dict[str, Any] | None:
+    """Publish one request; with `wait`, its first result event, or None when none came in that many seconds.
+
+    Args:
+        configured: The settings.
+        event: The request.
+        routing_key: Where it goes.
+        wait: Seconds; None to be content with the broker's confirmation.
+        published: Called once the broker confirmed it.
+    """
+    async with _admin(configured) as admin, AsyncExitStack() as stack:
+        # Listening begins before publishing, or a quick result would be missed.
+        results = None if wait is None else await stack.enter_async_context(admin.results())
+        await admin.publish_request(json.dumps(event).encode(), routing_key=routing_key)
+        published()
+        if results is None or wait is None:
+            return None
+        answer = await results.wait_for(lambda message: _answers(message, event), seconds=wait)
+    return _told(answer) if answer is not None else None
+
+
+def _answers(message: Message, event: Mapping[str, Any]) -> bool:
+    """Whether it is the answer to this request; what others publish there may be anything."""
+    told = _told(message)
+    data, asked = told.get("data"), event.get("data")
+    if not isinstance(data, dict) or "outcome" not in data:
+        return False
+    key = asked.get("idempotency_key") if isinstance(asked, dict) else None
+    same_key = (
+        key is not None
+        and data.get("request_source") == event.get("source")
+        and data.get("idempotency_key") == key
+    )
+    return same_key or (event.get("id") is not None and told.get("causationid") == event.get("id"))
+
+
+def _told(message: Message) -> dict[str, Any]:
+    try:
+        told = json.loads(message.body)
+    except (ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check of one part found."""
+
+    part: str
+    well: bool
+    words: str
+
+
+async def check(configured: Settings, *, online: bool) -> list[Finding]:
+    """Look at every part that the settings name; online also reach for it. Changes nothing."""
+    findings = [Finding("settings", well=True, words="all values are valid")]
+    findings.append(await _tried("sealing keys", partial(_check_keys, configured)))
+    findings.append(await _tried("consumer keys", partial(_check_consumer_keys, configured)))
+    if not configured.providers:
+        findings.append(Finding("providers", well=False, words=_NO_PROVIDER))
+    if online:
+        findings.append(await _tried("rabbitmq", partial(_check_broker, configured)))
+        findings.append(await _tried("ledger", partial(_check_ledger, configured)))
+        findings += await _check_providers(configured)
+    return findings
+
+
+async def _tried(part: str, look: Callable[[], Awaitable[str]]) -> Finding:
+    try:
+        return Finding(part, well=True, words=await look())
+    except WorkerError as error:
+        return Finding(part, well=False, words=str(error))
+
+
+async def _check_keys(configured: Settings) -> str:
+    own = configured.sealing_keys_file()
+    is_own = configured.sealing.keys_file is None and own is not None
+    if is_own and own is not None and not own.exists() and not parts.ledger_exists(configured):
+        return f"{own} will be made at the first start"
+    parts.sealer(configured, may_create=False)
+    return "usable"
+
+
+async def _check_consumer_keys(configured: Settings) -> str:
+    parts.credential_box(configured)
+    given = configured.credentials
+    if given.keys is None and given.keys_file is None and not given.by_source:
+        return "none: requests that end with credentials are rejected before the provider is asked"
+    return "usable"
+
+
+async def _check_broker(configured: Settings) -> str:
+    differences = await _differences(configured)
+    if not differences:
+        return "reached; exchanges and queues are as wanted"
+    if configured.broker.declare and not any(difference.argument for difference in differences):
+        return f"reached; the first start will declare {len(differences)} exchanges and queues"
+    raise TopologyMismatch("; ".join(f"{gap.what}: {gap.remedy}" for gap in map(_gap, differences)))
+
+
+async def _check_ledger(configured: Settings) -> str:
+    url, database = configured.ledger.url.get_secret_value(), configured.ledger.sqlite_file()
+    if database is not None and not database.parent.is_dir():
+        raise ConfigurationError(f"the folder of {database} is missing; is its volume mounted?")
+    if not parts.ledger_exists(configured):
+        return f"{database} will be made at the first start"
+    if not await _has_tables(url):
+        return "reached; its tables will be made at the first start"
+    async with ledger.open_ledger(url, exclusive=False) as opened:
+        await opened.check()
+    return "reached; a small write was durable"
+
+
+async def _has_tables(url: str) -> bool:
+    reader = Reader(store_at(url))
+    try:
+        return await reader.ask(revision_of) is not None
+    finally:
+        await reader.close()
+
+
+async def _check_providers(configured: Settings) -> list[Finding]:
+    async with AsyncExitStack() as stack:
+        handlers = await parts.handlers(configured, stack, SystemClock())
+        probes = {name: await handler.probe() for name, handler in handlers.items()}
+    return [Finding(name, well=probe.healthy, words=probe.detail) for name, probe in probes.items()]

@@ -1,0 +1,75 @@
+"""The ledger beside the running workers, and the operators' verbs on it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from worker import ledger, providers
+from worker.bootstrap import parts
+from worker.core.clock import Clock, SystemClock
+from worker.core.errors import ConfigurationError
+from worker.core.events import EventWriter
+from worker.core.ledger import Ledger
+from worker.core.recording import Recorder
+from worker.operations.dead_letters import DeadLetterOperations
+from worker.operations.providers import ProviderOperations
+from worker.operations.requests import RequestOperations
+from worker.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class OfficeParts:
+    """What operators' verbs work with."""
+
+    configured: Settings
+    ledger: Ledger
+    requests: RequestOperations
+    dead_letters: DeadLetterOperations
+    providers: ProviderOperations
+    known_providers: frozenset[str]
+    clock: Clock
+
+
+class _Silent:
+    """Nobody watches."""
+
+    def tell(self, fact: object) -> None:
+        """Take no note."""
+
+
+@asynccontextmanager
+async def open_office(configured: Settings, actor: str) -> AsyncIterator[OfficeParts]:
+    """The ledger beside the running workers, and the operators' verbs on it.
+
+    Raises:
+        ConfigurationError: there is no ledger yet, or its keys are missing.
+        LedgerUnavailable: the ledger cannot be opened.
+    """
+    _require_ledger(configured)
+    clock = SystemClock()
+    known = frozenset(providers.discover())
+    keys, box = parts.sealer(configured, may_create=False), parts.credential_box(configured)
+    async with ledger.open_ledger(
+        configured.ledger.url.get_secret_value(), clock=clock, lease=configured.ledger.lease, exclusive=False
+    ) as opened:
+        events = EventWriter(configured.results.source, keys)
+        recorder = Recorder(opened, events, box, clock, _Silent())
+        yield OfficeParts(
+            configured=configured,
+            ledger=opened,
+            requests=RequestOperations(opened, keys, box, recorder, clock, actor),
+            dead_letters=DeadLetterOperations(opened, keys, clock, actor),
+            providers=ProviderOperations(opened, known, clock, actor),
+            known_providers=known,
+            clock=clock,
+        )
+
+
+def _require_ledger(configured: Settings) -> None:
+    """Say so before its keys are missed, which without a ledger were never made either."""
+    if not parts.ledger_exists(configured):
+        database = configured.ledger.sqlite_file()
+        raise ConfigurationError(
+            f"there is no ledger at {database.absolute() if database else 'its place'} yet. `provisioner run` makes "
+            "it at its first start; if there should be one, set PROVISIONER_LEDGER__URL to where it is"
+        )

@@ -1,0 +1,210 @@
+"""A whole worker, put together and run."""
+
+import asyncio
+import gc
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, NoReturn
+from uuid import uuid4
+
+from aiolimiter import AsyncLimiter
+
+from worker import ledger, providers, telemetry
+from worker import settings as settings_edge
+from worker.bootstrap import broker, parts
+from worker.core.breaker import BreakerPolicy
+from worker.core.burial import Burial
+from worker.core.clock import Clock, SystemClock
+from worker.core.decode import Limits
+from worker.core.desk import Desk
+from worker.core.events import EventWriter
+from worker.core.gate import LedgerGate
+from worker.core.intake import Intake
+from worker.core.lanes import Lane
+from worker.core.observer import Observer, Observers
+from worker.core.orders import Orders
+from worker.core.pipeline import Pipeline
+from worker.core.recording import Recorder
+from worker.core.retry import RetryPolicy
+from worker.core.upkeep import Upkeep, UpkeepPolicy
+from worker.rabbitmq.consumer import Consumer
+from worker.rabbitmq.publisher import RabbitPublisher
+from worker.rabbitmq.topology import DEAD_LETTERS, request_queue
+from worker.service import Service, stop_on_signals
+from worker.settings import Settings
+
+_SECONDS_OF_A_DAY = 86400.0
+_STUCK_AFTER = 30.0  # seconds without a round of upkeep after which the process should be restarted
+
+
+async def run_worker(configured: Settings, *, watched: Callable[[int], None] | None = None) -> bool:
+    """The whole life of a worker; whether everything under way was finished when it was told to stop.
+
+    Args:
+        configured: The settings.
+        watched: Is told the monitoring port once it listens.
+
+    Raises:
+        ConfigurationError: a person must change something first; the text says what.
+        LedgerUnavailable: the ledger cannot be opened.
+    """
+    async with AsyncExitStack() as stack:
+        worker = await _worker(configured, stack)
+        if watched is not None:
+            watched(worker.probes.port)
+        _collect_rarely()
+        with stop_on_signals() as stopping:
+            return await _supervised(worker, stopping)
+
+
+def _collect_rarely() -> None:
+    """What was made so far lives as long as the process; going through it again and again stops the loop."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(5_000, 20, 20)
+
+
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    service: Service
+    links: tuple[Callable[[], Coroutine[Any, Any, NoReturn]], ...]
+    probes: telemetry.Probes
+
+
+async def _supervised(worker: _Worker, stopping: asyncio.Event) -> bool:
+    """Run the service beside its connections; a connection that ends by itself ends the process."""
+    links = [asyncio.create_task(link()) for link in worker.links]
+    for link in links:
+        link.add_done_callback(lambda _: stopping.set())
+    drained = await worker.service.run(stopping)
+    ended = [link for link in links if link.done()]
+    for link in links:
+        link.cancel()
+    await asyncio.gather(*links, return_exceptions=True)
+    for link in ended:
+        link.result()
+    return drained
+
+
+async def _worker(configured: Settings, stack: AsyncExitStack) -> _Worker:
+    clock, changed = SystemClock(), asyncio.Event()
+    worker_id = f"worker-{uuid4().hex[:12]}"
+    secrets = settings_edge.secret_values(configured)
+    telemetry.configure_logs(configured.log.level, configured.log.format, secrets=secrets)
+    metrics = telemetry.Metrics(tuple(sorted(configured.providers)))
+    observer = Observers(telemetry.LogObserver(worker_id), metrics)
+    wanted, where = broker.topology(configured), broker.connection(configured)
+    consumer = Consumer(where, wanted, observer=observer, clock=clock)
+    publisher = RabbitPublisher(where, wanted, observer=observer, clock=clock)
+    desk = await _desk(
+        configured,
+        stack,
+        worker_id=worker_id,
+        publisher=publisher,
+        clock=clock,
+        observer=observer,
+        changed=changed,
+    )
+    pipeline = Pipeline(desk)
+    upkeep = Upkeep(desk, pipeline, _upkeep_policy(configured))
+    intake = Intake(
+        desk,
+        consumer,
+        pipeline,
+        Burial(desk, pipeline),
+        changed,
+        lanes={request_queue(name): lane for name, lane in desk.lanes.items()},
+        dead_letters=DEAD_LETTERS,
+        prefetch=configured.broker.prefetch,
+    )
+    health = _Health(clock, upkeep, desk.gate, consumer, publisher)
+    watched = configured.monitoring
+    probes = await stack.enter_async_context(
+        telemetry.Probes(watched.host, watched.port, metrics, liveness=health.alive, readiness=health.ready)
+    )
+    service = Service(desk, intake, upkeep, consumer.drain, configured.shutdown.drain)
+    return _Worker(service, (consumer.run, publisher.run), probes)
+
+
+async def _desk(
+    configured: Settings,
+    stack: AsyncExitStack,
+    *,
+    worker_id: str,
+    publisher: RabbitPublisher,
+    clock: Clock,
+    observer: Observer,
+    changed: asyncio.Event,
+) -> Desk:
+    """Keys, ledger, providers and lanes on one desk."""
+    keys, box = parts.sealer(configured, may_create=True), parts.credential_box(configured)
+    url, lease = configured.ledger.url.get_secret_value(), configured.ledger.lease
+    opened = await stack.enter_async_context(
+        ledger.open_ledger(url, clock=clock, lease=lease, exclusive=True)
+    )
+    handlers = await parts.handlers(configured, stack, clock)
+    events = EventWriter(configured.results.source, keys)
+    retry = configured.retry
+    return Desk(
+        worker=worker_id,
+        ledger=opened,
+        publisher=publisher,
+        providers=handlers,
+        lanes={name: _lane(configured, name, clock, observer, changed) for name in handlers},
+        orders=Orders(keys, handlers, frozenset(providers.discover())),
+        events=events,
+        recorder=Recorder(opened, events, box, clock, observer),
+        box=box,
+        gate=LedgerGate(observer, changed),
+        clock=clock,
+        observer=observer,
+        limits=Limits(configured.requests.max_bytes, configured.requests.max_depth),
+        policy=RetryPolicy(retry.base, retry.cap, retry.attempts, retry.max_age),
+    )
+
+
+def _lane(configured: Settings, name: str, clock: Clock, observer: Observer, changed: asyncio.Event) -> Lane:
+    own = configured.providers[name]
+    return Lane(
+        name,
+        concurrency=own.concurrency,
+        limiter=AsyncLimiter(1, 1 / own.rate),
+        policy=BreakerPolicy(configured.breaker.failures, configured.breaker.cooldown),
+        clock=clock,
+        observer=observer,
+        changed=changed,
+    )
+
+
+def _upkeep_policy(configured: Settings) -> UpkeepPolicy:
+    return UpkeepPolicy(
+        interval=configured.upkeep.interval,
+        republish_after=configured.upkeep.republish_after,
+        look_ups_at_once=configured.upkeep.look_ups_at_once,
+        retention=configured.ledger.retention_days * _SECONDS_OF_A_DAY,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Health:
+    """What the probes ask. Liveness knows nothing of broker, ledger or providers: a restart cures none of them."""
+
+    clock: Clock
+    upkeep: Upkeep
+    gate: LedgerGate
+    consumer: Consumer
+    publisher: RabbitPublisher
+
+    def alive(self) -> dict[str, bool]:
+        """Whether upkeep went round lately, which needs a loop that turns."""
+        return {"upkeep": self.clock.monotonic() - self.upkeep.beat_at < _STUCK_AFTER}
+
+    def ready(self) -> dict[str, bool]:
+        """Whether the worker can do its work."""
+        return {
+            "ledger": self.gate.well,
+            "consume_connection": self.consumer.connected,
+            "publish_connection": self.publisher.connected,
+            "consuming": self.consumer.consuming,
+        }

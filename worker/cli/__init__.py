@@ -1,0 +1,1 @@
+"""The `provisioner` program: verbs and arguments only; what they do lives below."""

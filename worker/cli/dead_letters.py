@@ -1,0 +1,174 @@
+"""`provisioner dead-letters …`: messages that could not become requests."""
+
+from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from worker.cli import letter_story
+from worker.cli.common import Actor, DryRun, Json, Office, Reason, office
+from worker.cli.output import age, out, print_json, print_table
+from worker.cli.selection import (
+    CodeOption,
+    LetterIds,
+    LimitOption,
+    OlderOption,
+    ProviderOption,
+    Selection,
+    SourceOption,
+    either,
+)
+from worker.core.ledger import DeadLetter
+from worker.operations.dead_letters import LetterPlan
+
+app = typer.Typer(no_args_is_help=True, help="Messages that could not become requests.")
+
+
+class LetterState(StrEnum):
+    """Which dead letters to list."""
+
+    OPEN = "open"
+    REPLAYED = "replayed"
+    DISCARDED = "discarded"
+    ALL = "all"
+
+
+@app.command("list", epilog="Example: provisioner dead-letters list --code not_json")
+def list_letters(
+    state: Annotated[LetterState, typer.Option("--state", help="Only in this state.")] = LetterState.OPEN,
+    provider: ProviderOption = None,
+    code: CodeOption = None,
+    source: SourceOption = None,
+    older_than: OlderOption = None,
+    limit: LimitOption = 50,
+    as_json: Json = False,
+) -> None:
+    """List dead letters, newest first."""
+    chosen = Selection(provider, code, source, older_than, limit)
+    with office() as desk:
+        letters = chosen.letters(desk, None if state is LetterState.ALL else state)
+        if as_json:
+            print_json(letters)
+            return
+        rows = (
+            (
+                it.dead_letter_id,
+                it.state,
+                it.reason,
+                it.provider,
+                age(it.received_at, desk.now()),
+                it.idempotency_key,
+                it.size,
+            )
+            for it in letters
+        )
+        columns = ("dead letter", "state", "reason", "provider", "age", "key", "bytes")
+        print_table(columns, rows, empty="no dead letter matches", folds={"key"}, spare=("bytes", "age"))
+        chosen.mention_limit(len(letters))
+
+
+@app.command(epilog="Example: provisioner dead-letters show 540b2bb1-5f94-54a5-9131-8a9957f6fddc --body")
+def show(
+    dead_letter_id: Annotated[str, typer.Argument(metavar="ID", help="Dead-letter id.")],
+    body: Annotated[
+        bool, typer.Option("--body", metavar="", help="Also show the message itself. It may hold secrets.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show one dead letter: why it died, and its history."""
+    with office() as desk:
+        letter = desk.run(desk.dead_letters.find(dead_letter_id))
+        letter_story.show(desk, letter, body=body, as_json=as_json)
+
+
+@app.command(
+    epilog="Example: provisioner dead-letters replay --code provider_not_configured --reason 'configured now'"
+)
+def replay(
+    reason: Reason,
+    dead_letter_ids: LetterIds = None,
+    provider: ProviderOption = None,
+    code: CodeOption = None,
+    source: SourceOption = None,
+    older_than: OlderOption = None,
+    limit: LimitOption = 100,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    actor: Actor = None,
+) -> None:
+    """Publish dead letters again. Safe to repeat: the ledger knows each request by its key."""
+    chosen = Selection(provider, code, source, older_than, limit)
+    with office(actor) as desk:
+        plans = [desk.dead_letters.plan_replay(letter) for letter in _wanted(desk, dead_letter_ids, chosen)]
+        if dry_run:
+            _report(plans, (planned.words for planned in plans), dry_run=True, as_json=as_json)
+            return
+        if not any(planned.will for planned in plans):  # nothing to publish, so no broker is needed
+            _carry_out(plans, lambda planned: f"unchanged: {planned.words}", as_json=as_json)
+            return
+        with desk.requests_exchange() as publish:
+            _carry_out(
+                plans,
+                lambda planned: desk.run(desk.dead_letters.replay(planned, reason, publish)),
+                as_json=as_json,
+            )
+
+
+@app.command(epilog="Example: provisioner dead-letters discard --source urn:load-test --reason 'a load test'")
+def discard(
+    reason: Reason,
+    dead_letter_ids: LetterIds = None,
+    provider: ProviderOption = None,
+    code: CodeOption = None,
+    source: SourceOption = None,
+    older_than: OlderOption = None,
+    limit: LimitOption = 100,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    actor: Actor = None,
+) -> None:
+    """Close dead letters for good. The rows and their reasons stay."""
+    chosen = Selection(provider, code, source, older_than, limit)
+    with office(actor) as desk:
+        plans = [desk.dead_letters.plan_discard(letter) for letter in _wanted(desk, dead_letter_ids, chosen)]
+        if dry_run:
+            _report(plans, (planned.words for planned in plans), dry_run=True, as_json=as_json)
+            return
+        _carry_out(
+            plans, lambda planned: desk.run(desk.dead_letters.discard(planned, reason)), as_json=as_json
+        )
+
+
+def _wanted(desk: Office, ids: Sequence[str] | None, chosen: Selection) -> list[DeadLetter]:
+    if either(ids, chosen):
+        return [
+            desk.run(desk.dead_letters.find(dead_letter_id)) for dead_letter_id in dict.fromkeys(ids or ())
+        ]
+    found = chosen.letters(desk, LetterState.OPEN)
+    chosen.mention_limit(len(found))
+    return found
+
+
+def _carry_out(plans: list[LetterPlan], act: Callable[[LetterPlan], str], *, as_json: bool) -> None:
+    """One after the other; when the broker or the ledger goes away in the middle, what is done already is told."""
+    words: list[str] = []
+    try:
+        words.extend(map(act, plans))
+    finally:
+        if words or not plans:
+            _report(plans[: len(words)], words, dry_run=False, as_json=as_json)
+
+
+def _report(plans: Sequence[LetterPlan], words: Iterable[str], *, dry_run: bool, as_json: bool) -> None:
+    lines = [
+        {"dead_letter": planned.letter.dead_letter_id, "reason": planned.letter.reason, "what": said}
+        for planned, said in zip(plans, words, strict=True)
+    ]
+    if as_json:
+        print_json(lines)
+        return
+    rows = (tuple(line.values()) for line in lines)
+    print_table(("dead letter", "reason", "what"), rows, empty="no dead letter matches", folds={"what"})
+    if dry_run and lines:
+        out.print("nothing was changed", style="dim")

@@ -1,0 +1,168 @@
+"""`provisioner explain`: one request's whole story, as a person reads it."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from worker.cli import letter_story
+from worker.cli.common import Json, Office, office
+from worker.cli.output import age, as_data, cell, out, print_json, print_table, safe
+from worker.core.errors import UnknownRequest
+from worker.core.ledger import DeadLetter, Entry, HistoryLine
+from worker.core.states import TRANSITIONS, State
+from worker.operations.story import Story, tell
+from worker.operations.verbs import Effect, Verb, plan
+
+_LOOK_UP_RULE = "look_up"
+_MEANING: Mapping[str, str] = {
+    **{way.name: way.meaning for way in TRANSITIONS},
+    "accept": "the request came",
+    "publish_again": "the newest result event is published again, with the same id",
+    "answer_after_all": "an answer came when nobody could wait for it any more",
+}
+_LABELS: Mapping[str, str] = {
+    "baseline": "before it",
+    "account_id": "account",
+    "event": "told by",
+    "dry_run": "dry run",
+}
+_DUE = frozenset({State.WAITING, State.IN_DOUBT})
+_MOST_LETTERS = 1_000
+
+
+def explain(
+    reference: Annotated[str, typer.Argument(metavar="ID", help="Request id or idempotency key.")],
+    as_json: Json = False,
+) -> None:
+    """Tell one request's whole story: what came, what was seen, which rule decided, who did what and why."""
+    with office() as desk:
+        try:
+            entry = desk.run(desk.requests.find(reference))
+        except UnknownRequest:
+            letter = _dead_letter(desk, reference)
+            if letter is None:
+                raise
+            letter_story.show(desk, letter, body=False, as_json=as_json)
+            return
+        story = desk.run(tell(desk.ledger, entry))
+        if as_json:
+            attempts = desk.run(desk.ledger.attempts(entry.request_id))
+            told = as_data(story)
+            print_json({**told, "attempts": as_data(attempts)} if isinstance(told, dict) else told)
+        else:
+            _print_story(desk, story, reference)
+
+
+def _dead_letter(desk: Office, reference: str) -> DeadLetter | None:
+    """What could not become a request has a story as well, under the key that its sender knows."""
+    letters = desk.run(desk.ledger.dead_letters(None, None, _MOST_LETTERS))
+    return next((it for it in letters if reference in {it.dead_letter_id, it.idempotency_key}), None)
+
+
+def _print_story(desk: Office, story: Story, reference: str) -> None:
+    entry = story.entry
+    out.print(f"[bold]request {safe(entry.request_id)}[/]")
+    out.print(f"key {safe(entry.idempotency_key)} from {safe(entry.source)}, provider {entry.provider}")
+    out.print(f"received {cell(entry.received_at)} UTC, {age(entry.received_at, desk.now())} ago")
+    if entry.dry_run:
+        out.print("a dry run: nothing is opened")
+    if entry.deadline is not None:
+        out.print(f"nothing is sent after {cell(entry.deadline)} UTC")
+    out.print(f"[bold]now {safe(story.verdict)}[/]")
+    out.print(f"next: {safe(story.next_step)}")
+    _print_choices(entry, reference)
+    out.print()
+    for line in story.history:
+        _print_line(line)
+    if not story.history:
+        out.print("the history was erased after the retention time")
+    out.print()
+    events = (
+        (
+            it.event.event_type,
+            it.event.event_id,
+            it.event.recorded_at,
+            it.published_at or "not yet",
+            it.publishes,
+        )
+        for it in story.events
+    )
+    columns = ("result event", "id", "recorded", "confirmed by RabbitMQ", "times published")
+    print_table(columns, events, empty="no result event yet", spare=("times published", "recorded"))
+
+
+def _print_choices(entry: Entry, reference: str) -> None:
+    """What an operator may do now, as it is typed."""
+    typed = {
+        Verb.REPLAY: "requests replay {}",
+        Verb.RESOLVE_CREATED: "requests resolve {} --account-id ACCOUNT",
+        Verb.RESOLVE_NOT_CREATED: "requests resolve {} --not-created",
+        Verb.ABANDON: "requests abandon {}",
+        Verb.REPUBLISH: "requests republish {}",
+    }
+    plans = [plan(verb, entry) for verb in typed]
+    possible = [planned for planned in plans if planned.effect is Effect.WILL]
+    if possible:
+        out.print("you can (each with --reason, and with --dry-run first):")
+    for planned in possible:
+        command = typed[planned.verb].format(shlex.quote(reference))
+        out.print(f"  provisioner {safe(command)}\n      [dim]{safe(planned.words)}[/]")
+
+
+def _print_line(line: HistoryLine) -> None:
+    """One step: a line with time, step and who, and a line for everything that is known about it."""
+    step = f"{line.leaves or ''} → {line.enters}" if line.enters else ""
+    at = f"{line.at:%Y-%m-%d %H:%M:%S}.{line.at.microsecond // 1000:03d}"
+    out.print(f"[bold]{at}  {safe(line.name)}[/]  {step.strip()}  [dim]by {safe(line.actor)}[/]")
+    for label, value in _details(line):
+        if value not in (None, {}, [], "") and value is not False:
+            out.print(f"    {label:<10} {safe(value)}")
+
+
+def _details(line: HistoryLine) -> Iterator[tuple[str, object]]:
+    """Label and value of everything that is known about a step; empty ones are not worth a line."""
+    rest: dict[str, Any] = {name: value for name, value in line.detail.items() if name != "fence"}
+    yield "means", _MEANING.get(line.name)
+    yield "said", f"“{line.note}”" if line.note else None
+    yield "came as", _came(rest)
+    yield "attempt", rest.pop("attempt", None)
+    yield from _looked_up(rest) if rest.get("rule") == _LOOK_UP_RULE else _judged(rest)
+    yield "reason", line.reason
+    yield "due again", _due(rest.pop("due_at", None)) if line.enters in _DUE else None
+    rest.pop("due_at", None)
+    for name, value in rest.items():
+        yield _LABELS.get(name, name), value
+
+
+def _came(rest: dict[str, Any]) -> str | None:
+    mode = rest.pop("content_mode", None)
+    return f"{mode} message, event {cell(rest.pop('event', None))}" if mode else None
+
+
+def _due(at: str | None) -> str | None:
+    return f"{cell(datetime.fromisoformat(at))} UTC" if at else None
+
+
+def _looked_up(rest: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    """Take out what a look-up found, and what that rests on."""
+    for name in ("rule", "moment"):
+        rest.pop(name, None)
+    settled = ", after the settle time" if rest.pop("absent", False) else ""
+    yield "looked up", f"{rest.pop('verdict', '')}{settled}"
+    yield "evidence", rest.pop("detail", None)
+
+
+def _judged(rest: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    """Take out what was seen on the wire, and the rule that decided."""
+    if "verdict" not in rest:
+        return
+    status, error_id, message = (rest.pop(name, None) for name in ("status", "error_id", "message"))
+    wire = [str(rest.pop("moment", "")).replace("_", " ")]
+    wire += [f"status {status}"] if status is not None else ["no status"]
+    wire += [f"error {error_id}"] if error_id else []
+    wire += [f"“{message}”"] if message else []
+    yield "seen", ", ".join(wire)
+    yield "rule", f"{cell(rest.pop('rule', None))}: {cell(rest.pop('verdict'))}"

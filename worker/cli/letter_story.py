@@ -1,0 +1,65 @@
+"""One dead letter as a person reads it: why it died, what was done about it, and on demand the message itself."""
+
+import base64
+
+from contracts.reason import CATALOGUE
+from worker.cli.common import Office
+from worker.cli.output import as_data, cell, out, print_json, print_table, safe
+from worker.core.broker import Message
+from worker.core.ledger import DeadLetter
+
+
+def show(desk: Office, letter: DeadLetter, *, body: bool, as_json: bool) -> None:
+    """Print everything about one dead letter; the message itself may hold secrets, so only on demand."""
+    history = desk.run(desk.ledger.history(letter.dead_letter_id))
+    events = desk.run(desk.ledger.events(letter.dead_letter_id))
+    message = desk.dead_letters.message(letter) if body else None
+    if as_json:
+        told = {"dead_letter": letter, "history": history, "events": events}
+        print_json({**told, "message": _message(message)} if message is not None else told)
+        return
+    _print_letter(letter)
+    for line in history:
+        note = f": “{line.note}”" if line.note else ""
+        out.print(
+            f"{cell(line.at)}  {safe(line.name)} [dim]by {safe(line.actor)}[/]{safe(note) if note else ''}"
+        )
+    for it in events:
+        confirmed = f"confirmed {cell(it.published_at)}" if it.published_at else "not confirmed yet"
+        out.print(f"{cell(it.event.recorded_at)}  {it.event.event_type} {it.event.event_id}, {confirmed}")
+    if message is not None:
+        out.print()
+        print_table(("of the message", "value"), _message(message).items(), empty="", folds={"value"})
+
+
+def _print_letter(letter: DeadLetter) -> None:
+    reason = CATALOGUE[letter.reason]
+    out.print(f"[bold]dead letter {safe(letter.dead_letter_id)}[/] is {safe(letter.state)}")
+    out.print(f"{safe(letter.reason)}: {safe(reason.meaning)}")
+    for problem in letter.problems:
+        out.print(f"  {safe(problem.get('pointer') or '/')}: {safe(problem.get('message'))}")
+    out.print(f"next: {safe(reason.what_to_do)}")
+    if letter.state == "open":
+        out.print("you can (each with --reason, and with --dry-run first):")
+        for verb in ("replay", "discard"):
+            out.print(f"  provisioner dead-letters {verb} {safe(letter.dead_letter_id)}")
+    out.print()
+    shown = {"dead_letter_id", "state", "reason", "problems"}
+    data = as_data(letter)
+    fields = data if isinstance(data, dict) else {}
+    rows = ((name, value) for name, value in fields.items() if name not in shown)
+    print_table(("field", "value"), rows, empty="", folds={"value"})
+    out.print()
+
+
+def _message(message: Message) -> dict[str, object]:
+    data = as_data(message)
+    return {**(data if isinstance(data, dict) else {}), "body": _text(message.body)}
+
+
+def _text(body: bytes) -> str:
+    """Text where it is text, Base64 where it is not."""
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError:
+        return "base64:" + base64.b64encode(body).decode()

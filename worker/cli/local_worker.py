@@ -1,0 +1,40 @@
+"""What the worker on this machine says of itself, on its monitoring port."""
+
+import re
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from worker.settings import MonitoringSettings
+
+_STATE = re.compile(r'^provisioner_provider_state\{provider="(\w+)",state="(\w+)"\} 1\.0$', re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back; `status` is None where nobody answered, and `text` then says why."""
+
+    place: str
+    status: int | None
+    text: str
+
+
+def ask(watched: "MonitoringSettings", page: str, *, seconds: float) -> Answer:
+    """Get one page: livez, readyz or metrics."""
+    host = "127.0.0.1" if watched.host in {"0.0.0.0", "::"} else watched.host  # noqa: S104 - compared, not bound
+    place = f"{host}:{watched.port}/{page}"
+    try:
+        with urllib.request.urlopen(f"http://{place}", timeout=seconds) as answer:
+            return Answer(place, answer.status, answer.read().decode(errors="replace"))
+    except urllib.error.HTTPError as error:
+        return Answer(place, error.code, error.read(500).decode(errors="replace"))
+    except OSError as error:
+        return Answer(place, None, str(getattr(error, "reason", error)))
+
+
+def provider_states(watched: "MonitoringSettings") -> dict[str, str]:
+    """How each of its providers stands, breakers included; empty when no worker answers here."""
+    answer = ask(watched, "metrics", seconds=1)
+    return dict(_STATE.findall(answer.text)) if answer.status == 200 else {}

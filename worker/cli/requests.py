@@ -1,0 +1,299 @@
+"""`provisioner requests …`: look at requests, and decide what a machine cannot."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import SecretStr
+
+from contracts.providers import discover
+from worker.cli.common import Actor, DryRun, Json, Misuse, Office, Reason, exit_codes, office
+from worker.cli.output import Exit, age, as_data, out, print_json, print_table
+from worker.cli.selection import (
+    CodeOption,
+    Ids,
+    LimitOption,
+    OlderOption,
+    ProviderOption,
+    Selection,
+    SourceOption,
+    StateOption,
+    either,
+)
+from worker.core.errors import AccountClaimed, NotAllowed
+from worker.core.states import State
+from worker.operations.requests import Account
+from worker.operations.verbs import Effect, Plan, Verb
+
+app = typer.Typer(no_args_is_help=True, help="Look at requests, and decide what a machine cannot.")
+
+Reference = Annotated[str, typer.Argument(metavar="ID", help="Request id or idempotency key.")]
+
+
+@app.command("list", epilog="Example: provisioner requests list --state held --provider postcode_eu --json")
+def list_requests(
+    state: StateOption = None,
+    provider: ProviderOption = None,
+    code: CodeOption = None,
+    source: SourceOption = None,
+    older_than: OlderOption = None,
+    limit: LimitOption = 50,
+    as_json: Json = False,
+) -> None:
+    """List requests, newest first."""
+    chosen = Selection(provider, code, source, older_than, limit, state)
+    with office() as desk:
+        entries = desk.run(desk.ledger.entries(chosen.wanted(desk)))
+        if as_json:
+            print_json(entries)
+            return
+        rows = (
+            (
+                it.request_id,
+                it.provider,
+                it.state,
+                it.reason,
+                age(it.received_at, desk.now()),
+                it.idempotency_key,
+                it.account_id,
+            )
+            for it in entries
+        )
+        columns = ("request", "provider", "state", "reason", "age", "key", "account")
+        print_table(columns, rows, empty="no request matches", folds={"key"}, spare=("account", "age"))
+        chosen.mention_limit(len(entries))
+
+
+@app.command(epilog="Example: provisioner requests show order-4711")
+def show(reference: Reference, as_json: Json = False) -> None:
+    """Show one request as the ledger has it; `explain` tells its story."""
+    with office() as desk:
+        data = as_data(desk.run(desk.requests.find(reference)))
+        if as_json or not isinstance(data, dict):
+            print_json(data)
+        else:
+            print_table(("field", "value"), data.items(), empty="", folds={"value"})
+
+
+@app.command(
+    epilog="Example: provisioner requests replay --state held --code attempts_exhausted --reason 'outage over'"
+)
+def replay(
+    reason: Reason,
+    references: Ids = None,
+    state: StateOption = None,
+    provider: ProviderOption = None,
+    code: CodeOption = None,
+    source: SourceOption = None,
+    older_than: OlderOption = None,
+    limit: LimitOption = 100,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    actor: Actor = None,
+) -> None:
+    """Run requests again that certainly created nothing. What may exist is blocked, and says what to do instead."""
+    chosen = Selection(provider, code, source, older_than, limit, state)
+    _all(Verb.REPLAY, references, chosen, reason, actor, dry_run=dry_run, as_json=as_json)
+
+
+@app.command(
+    epilog="Example: provisioner requests resolve order-4711 --account-id 34144 --reason 'seen in portal'"
+)
+def resolve(
+    reference: Reference,
+    reason: Reason,
+    account_id: Annotated[
+        str | None, typer.Option("--account-id", metavar="ID", help="The account exists and has this id.")
+    ] = None,
+    not_created: Annotated[
+        bool, typer.Option("--not-created", metavar="", help="You are certain that no account exists.")
+    ] = False,
+    credentials_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="JSON object of the account's credentials by name, to be encrypted to the consumer.",
+        ),
+    ] = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    actor: Actor = None,
+) -> None:
+    """Settle a request that is in doubt or held, by your word: the account exists, or it does not."""
+    with exit_codes():
+        verb = _word(account_id, not_created=not_created, credentials_file=credentials_file)
+    with office(actor) as desk:
+        (planned,) = desk.run(desk.requests.plan(verb, [reference], None))
+        account = _account(planned, account_id, credentials_file) if account_id is not None else None
+        _carry_out(desk, [planned], reason, account, dry_run=dry_run, as_json=as_json)
+
+
+@app.command(epilog="Example: provisioner requests abandon order-4711 --reason 'customer withdrew'")
+def abandon(
+    reason: Reason,
+    references: Ids = None,
+    state: StateOption = None,
+    provider: ProviderOption = None,
+    code: CodeOption = None,
+    source: SourceOption = None,
+    older_than: OlderOption = None,
+    limit: LimitOption = 100,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    actor: Actor = None,
+) -> None:
+    """Close requests without an account. Each publishes `account.abandoned`."""
+    chosen = Selection(provider, code, source, older_than, limit, state)
+    _all(Verb.ABANDON, references, chosen, reason, actor, dry_run=dry_run, as_json=as_json)
+
+
+@app.command(epilog="Example: provisioner requests republish order-4711 --reason 'consumer lost it'")
+def republish(
+    reason: Reason,
+    references: Ids = None,
+    state: StateOption = None,
+    provider: ProviderOption = None,
+    code: CodeOption = None,
+    source: SourceOption = None,
+    older_than: OlderOption = None,
+    limit: LimitOption = 100,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    actor: Actor = None,
+) -> None:
+    """Publish the newest result event again, with the same event id. The provider is never asked."""
+    chosen = Selection(provider, code, source, older_than, limit, state)
+    _all(Verb.REPUBLISH, references, chosen, reason, actor, dry_run=dry_run, as_json=as_json)
+
+
+def _word(account_id: str | None, *, not_created: bool, credentials_file: Path | None) -> Verb:
+    """Which of the two words is given. An empty id, from a variable that is not set, is neither."""
+    if (account_id is None) == (not not_created):
+        raise Misuse("give either --account-id or --not-created")
+    if account_id is None:
+        if credentials_file is not None:
+            raise Misuse("--credentials-file goes with --account-id")
+        return Verb.RESOLVE_NOT_CREATED
+    if not account_id.strip():
+        raise Misuse("--account-id is empty")
+    return Verb.RESOLVE_CREATED
+
+
+def _account(planned: Plan, account_id: str, credentials_file: Path | None) -> Account:
+    contract = discover().get(planned.entry.provider)
+    known = frozenset(contract.Credentials.model_fields) if contract else frozenset()
+    return Account(account_id.strip(), _credentials(credentials_file, known))
+
+
+def _credentials(path: Path | None, known: frozenset[str]) -> Mapping[str, SecretStr]:
+    if path is None:
+        return {}
+    try:
+        given = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise Misuse(f"--credentials-file {path} cannot be read as JSON: {type(error).__name__}") from None
+    if not isinstance(given, dict) or not all(isinstance(value, str) and value for value in given.values()):
+        raise Misuse(f"--credentials-file {path} must hold one JSON object of texts")
+    if given.keys() - known:
+        names = ", ".join(sorted(known)) or "none"
+        raise Misuse(
+            f"--credentials-file {path} has names that this provider does not issue; it issues {names}"
+        )
+    return {name: SecretStr(value) for name, value in given.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What a verb did, or would do, to one request."""
+
+    request: str
+    idempotency_key: str
+    provider: str
+    state: State
+    effect: str
+    what: str
+
+
+def _all(
+    verb: Verb,
+    references: Sequence[str] | None,
+    chosen: Selection,
+    reason: str,
+    actor: str | None,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """One verb on the named requests, or on those that the filters find."""
+    with office(actor) as desk:
+        named = either(references, chosen)
+        plans = desk.run(desk.requests.plan(verb, references or [], None if named else chosen.wanted(desk)))
+        _carry_out(desk, plans, reason, None, dry_run=dry_run, as_json=as_json)
+        if not named and not as_json:
+            chosen.mention_limit(len(plans))
+
+
+def _carry_out(
+    desk: Office,
+    plans: Sequence[Plan],
+    reason: str,
+    account: Account | None,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Say what would happen, or do it, one request after the other; a blocked one does not stop the others."""
+    lines: list[_Line] = []
+    try:
+        lines.extend(
+            _one(desk, _checked(planned, account), reason, account, dry_run=dry_run) for planned in plans
+        )
+    finally:
+        # Also when the ledger goes away in the middle: what is done already must be known.
+        if lines or not plans:
+            _report(lines, dry_run=dry_run, as_json=as_json)
+    if any(line.effect == Effect.BLOCKED for line in lines):
+        raise typer.Exit(Exit.BLOCKED)
+
+
+def _checked(planned: Plan, account: Account | None) -> Plan:
+    """To record an account twice is nothing; to record another one is a mistake that must not look like success."""
+    recorded = planned.entry.account_id
+    if planned.effect is Effect.NOTHING and account is not None and recorded != account.account_id:
+        return replace(planned, effect=Effect.BLOCKED, words=f"another account is recorded: {recorded}")
+    return planned
+
+
+def _one(desk: Office, planned: Plan, reason: str, account: Account | None, *, dry_run: bool) -> _Line:
+    entry = planned.entry
+    line = _Line(
+        entry.request_id,
+        entry.idempotency_key,
+        entry.provider,
+        entry.state,
+        str(planned.effect),
+        planned.words,
+    )
+    if dry_run or planned.effect is not Effect.WILL:
+        return line
+    try:
+        return replace(line, effect="done", what=desk.run(desk.requests.carry_out(planned, reason, account)))
+    except (NotAllowed, AccountClaimed) as error:
+        return replace(line, effect=str(Effect.BLOCKED), what=str(error))
+
+
+def _report(lines: Sequence[_Line], *, dry_run: bool, as_json: bool) -> None:
+    if as_json:
+        print_json(lines)
+        return
+    rows = ((it.request, it.idempotency_key, it.state, it.effect, it.what) for it in lines)
+    columns = ("request", "key", "state", "effect", "what")
+    print_table(columns, rows, empty="no request matches", folds={"key", "what"}, spare=("key",))
+    counts = Counter(line.effect for line in lines)
+    if lines:
+        told = ", ".join(f"{count} {effect}" for effect, count in counts.items())
+        out.print(f"{told}; nothing was changed" if dry_run else told, style="dim")

@@ -1,0 +1,114 @@
+"""Which rows a verb is for: those that are named, or those that filters find. Never everything by accident."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from contracts.reason import ReasonCode
+from worker.cli.common import Misuse, Office
+from worker.cli.output import err
+from worker.core.ledger import DeadLetter, Filter
+from worker.core.states import State
+
+Ids = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="ID", help="Request ids or idempotency keys.", show_default=False),
+]
+LetterIds = Annotated[
+    list[str] | None, typer.Argument(metavar="ID", help="Dead-letter ids.", show_default=False)
+]
+StateOption = Annotated[
+    list[State] | None,
+    typer.Option("--state", metavar="STATE", help=f"Only in this state; repeatable: {', '.join(State)}."),
+]
+ProviderOption = Annotated[
+    str | None, typer.Option("--provider", metavar="NAME", help="Only of this provider.")
+]
+CodeOption = Annotated[
+    ReasonCode | None,
+    typer.Option("--code", metavar="CODE", help="Only with this reason code, such as connection_lost."),
+]
+SourceOption = Annotated[str | None, typer.Option("--source", metavar="URI", help="Only from this source.")]
+OlderOption = Annotated[
+    float | None,
+    typer.Option("--older-than", metavar="MINUTES", min=0, help="Only received longer ago than this."),
+]
+LimitOption = Annotated[
+    int, typer.Option("--limit", metavar="ROWS", min=1, max=10_000, help="At most this many, the newest.")
+]
+
+_MOST = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The filters of one command line; None where one was not given."""
+
+    provider: str | None
+    code: ReasonCode | None
+    source: str | None
+    older_than: float | None
+    limit: int
+    states: Sequence[State] | None = None
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether any filter was given; a limit alone is none."""
+        given = (self.provider, self.code, self.source, self.older_than, self.states or None)
+        return any(value is not None for value in given)
+
+    def wanted(self, desk: Office) -> Filter:
+        """The same for the ledger.
+
+        Raises:
+            UnknownRequest: no provider has that name.
+        """
+        if self.provider is not None:
+            desk.providers.check(self.provider)
+        return Filter(
+            states=frozenset(self.states) if self.states else None,
+            provider=self.provider,
+            reason=self.code,
+            source=self.source,
+            older_than=self._before(desk.now()),
+            limit=self.limit,
+        )
+
+    def letters(self, desk: Office, state: str | None) -> list[DeadLetter]:
+        """The dead letters in this state that the filters find, newest first."""
+        # The ledger itself finds dead letters by state and code; the rest is picked here.
+        elsewhere = (self.provider, self.source, self.older_than)
+        most = self.limit if all(value is None for value in elsewhere) else _MOST
+        found = desk.run(desk.ledger.dead_letters(state, self.code, most))
+        before = self._before(desk.now())
+        return [
+            letter
+            for letter in found
+            if self.provider in {None, letter.provider}
+            and self.source in {None, letter.source}
+            and (before is None or letter.received_at < before)
+        ][: self.limit]
+
+    def _before(self, now: datetime) -> datetime | None:
+        return None if self.older_than is None else now - timedelta(minutes=self.older_than)
+
+    def mention_limit(self, count: int) -> None:
+        """Say so when there may be more rows than were asked for."""
+        if count >= self.limit:
+            err.print(f"[dim]the newest {count}; there may be more (--limit)[/]")
+
+
+def either(ids: Sequence[str] | None, selection: Selection) -> bool:
+    """Whether rows are named; if not, they are filtered for.
+
+    Raises:
+        Misuse: both, or neither, which would mean everything.
+    """
+    if ids and selection.is_narrowed:
+        raise Misuse("give ids or filters, not both")
+    if not ids and not selection.is_narrowed:
+        raise Misuse("name at least one id, or give a filter such as --code")
+    return bool(ids)
