@@ -171,3 +171,15 @@ def test_the_lock_lasts_as_long_as_the_server(tmp_path: Path, log: Path) -> None
     assert is_locked(file)
     server.kill()
     assert not is_locked(file)
+
+
+def test_orphans_that_end_are_buried(log: Path) -> None:
+    """What the server starts, abandons and loses does not stay a zombie; Erlang does that every minute."""
+    orphan = "(sh -c 'echo $$ >&2' &)"
+    server = KeptServer.start(Order([["sh", "-c", f"{orphan}; {orphan}; exec sleep 1000"]]), log, os.environ)
+    try:
+        assert server.wait_until(lambda: len(log.read_text().split()) == 2, 10)
+        orphans = [Path("/proc", number) for number in log.read_text().split()]
+        assert server.wait_until(lambda: not any(folder.exists() for folder in orphans), 10)
+    finally:
+        server.kill()

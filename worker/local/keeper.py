@@ -33,10 +33,14 @@ def main(order: dict[str, Any]) -> None:
     children: list[subprocess.Popen[bytes]] = []
     try:
         children.extend(_start(command, order["account"], farewell) for command in order["commands"])
+        own = {child.pid for child in children}
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: _bury_orphans(own))
+        _bury_orphans(own)
         _announce(children[-1].pid, order["announce_to"])
         _wait_for_either(children[-1].pid, order["watched"])
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         if children:
             _say_farewell(children[-1], farewell, order["patience"])
         _end_all_descendants()
@@ -48,6 +52,12 @@ def main(order: dict[str, Any]) -> None:
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
     sys.exit(0)
+
+
+def _bury_orphans(own: set[int]) -> None:
+    """Take note of adopted processes that ended; Erlang leaves some every minute, and each would stay a zombie."""
+    while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and ended.si_pid not in own:
+        os.waitpid(ended.si_pid, 0)
 
 
 def _start(command: Sequence[str], account: Sequence[int] | None, farewell: int) -> subprocess.Popen[bytes]:
