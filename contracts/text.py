@@ -6,11 +6,9 @@ matching takes linear time.
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import MappingProxyType
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -28,9 +26,6 @@ from pydantic.json_schema import JsonSchemaValue
 # They would let a name look like another one on an operator's screen.
 # Beyond Latin-1 the characters stand for themselves, because not every engine knows the same escape.
 _UNSEEN = r"\x00-\x1f\x7f-\x9f" + "\u200b\u2028-\u202e\u2060\u2066-\u2069\ufeff"
-
-SENTENCES: Final[Mapping[str, str]] = MappingProxyType({})
-"""Words for bare patterns of pydantic's. A `Shape` brings its own, so none is left here."""
 
 
 @dataclass(frozen=True, slots=True)
