@@ -136,6 +136,7 @@ class ScriptedProvider:
         self.probes = Script[Probe](Probe(healthy=True, detail="answered 200"))
         self.prepared: list[Order] = []
         self.sent: list[Order] = []
+        self.given: list[Prepared] = []
         self.asked: list[tuple[Order, Doubt]] = []
         self.probed = 0
         self.issues_credentials = False
@@ -156,6 +157,7 @@ class ScriptedProvider:
 
     async def create(self, order: Order, prepared: Prepared) -> Outcome:
         self.sent.append(order)
+        self.given.append(prepared)
         await self.while_sending(order)
         return await self.creates.next()
 

@@ -221,6 +221,38 @@ async def test_full_backlog_sends_nothing(client: HttpClient, limits: Limits) ->
     assert exchange == Exchange(Moment.CONNECTING, failure="connect_timeout")
 
 
+async def test_a_request_that_is_too_late_is_not_sent(servers: Servers, client: HttpClient) -> None:
+    """A worker that was frozen until its connection stood writes no byte to it when it wakes."""
+    seen: list[bytes] = []
+
+    async def connected(peer: Peer) -> None:
+        seen.append(await peer.reader.read())
+
+    limits = Limits(connect=20, total=20, in_time=lambda: False)
+    exchange = await client.exchange(post(await servers.start(connected)), limits)
+    await servers.stop()
+    assert exchange == Exchange(Moment.CONNECTING, failure="too_late")
+    assert seen in ([], [b""])
+
+
+async def test_a_request_that_becomes_too_late_between_head_and_body_is_in_doubt(
+    servers: Servers, client: HttpClient
+) -> None:
+    """Still no byte is written; but the head was on its way, so nobody claims that it was not sent."""
+    seen: list[bytes] = []
+    answers = iter([True, False])
+
+    async def connected(peer: Peer) -> None:
+        seen.append(await peer.reader.read())
+
+    limits = Limits(connect=20, total=20, in_time=lambda: next(answers))
+    exchange = await client.exchange(post(await servers.start(connected)), limits)
+    await servers.stop()
+    assert exchange.moment is Moment.HEADERS_SENT
+    assert exchange.failure is not None
+    assert seen == [b""]
+
+
 async def test_unknown_host_sends_nothing(client: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """A name that cannot be resolved leaves the exchange at connecting."""
 

@@ -7,7 +7,7 @@ status 400.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from types import SimpleNamespace, TracebackType
@@ -50,11 +50,13 @@ class Limits:
         connect: Seconds to find, connect and shake hands.
         total: Seconds for all of it, the connecting included.
         max_bytes: Bytes of the answer's body, decompressed.
+        in_time: Asked just before the first byte is written; when it says no, none is.
     """
 
     connect: float
     total: float
     max_bytes: int = MAX_BYTES
+    in_time: Callable[[], bool] = field(default=lambda: True, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +68,10 @@ class Exchange:
         status: HTTP status, where a status line was read, whatever became of the body.
         headers: Headers of the answer, found whatever their case.
         body: What was read of the body; cut short where `failure` says so, empty when it was too large.
-        failure: What broke, or None. While nothing was sent: "refused", "dns", "tls", "connect_timeout". With
-            no status line that can be read: "timeout", "closed", "garbled". After the status line: "timeout",
-            "body_cut", "too_large". At any time: "broken", for what none of these words covers.
+        failure: What broke, or None. While nothing was sent: "refused", "dns", "tls", "connect_timeout", or
+            "too_late" by `Limits.in_time`. With no status line that can be read: "timeout", "closed", "garbled".
+            After the status line: "timeout", "body_cut", "too_large". At any time: "broken", for what none of
+            these words covers.
     """
 
     moment: Moment
@@ -104,9 +107,13 @@ class HttpClient:
     Every exchange has a connection of its own: on a kept-alive one the provider's idle time-out would turn
     creates into doubts. No redirect is followed, no cookie kept, no proxy taken from the environment, and
     certificates are verified.
+
+    Args:
+        reached: Is told each moment of each exchange. Must not raise.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, reached: Callable[[Moment], None] = lambda _moment: None) -> None:
+        self._reached = reached
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -133,7 +140,7 @@ class HttpClient:
         """
         if self._session is None:
             raise RuntimeError("the HTTP client is used outside its context")
-        seen = _Seen()
+        seen = _Seen(limits.in_time, self._reached)
         try:
             async with self._send(self._session, request, limits, seen) as response:
                 seen.reached(Moment.STATUS_READ)
@@ -163,10 +170,16 @@ class _TooLargeError(Exception):
     pass
 
 
+class _TooLateError(Exception):
+    pass
+
+
 class _Seen:
     """The notes taken while one exchange is under way."""
 
-    def __init__(self) -> None:
+    def __init__(self, in_time: Callable[[], bool], told: Callable[[Moment], None]) -> None:
+        self.in_time = in_time
+        self._told = told
         self.moment = Moment.PREPARING
         self.status: int | None = None
         self.headers: Mapping[str, str] = {}
@@ -176,6 +189,7 @@ class _Seen:
     def reached(self, moment: Moment) -> None:
         """Later moments stay: a hidden second try of a read must not hide that the first one left."""
         self.moment = max(self.moment, moment)
+        self._told(moment)
 
     def exchange(self) -> Exchange:
         return Exchange(self.moment, self.status, self.headers, bytes(self.body), self.failure)
@@ -193,9 +207,18 @@ def _trace() -> aiohttp.TraceConfig:
     # aiohttp fires both "sent" hooks just before it writes: where they are silent, nothing has left.
     trace = aiohttp.TraceConfig()
     trace.on_connection_create_start.append(_note(Moment.CONNECTING))
+    for sent in (trace.on_request_headers_sent, trace.on_request_chunk_sent):
+        sent.append(_refuse_too_late)
     trace.on_request_headers_sent.append(_note(Moment.HEADERS_SENT))
     trace.on_request_chunk_sent.append(_note(Moment.REQUEST_SENT))
     return trace
+
+
+async def _refuse_too_late(
+    _session: aiohttp.ClientSession, context: SimpleNamespace, _params: object
+) -> None:
+    if not context.trace_request_ctx.in_time():
+        raise _TooLateError
 
 
 def _note(moment: Moment) -> Any:
@@ -219,6 +242,8 @@ def _name(problem: Exception, seen: _Seen) -> str:
 
 def _name_unsent(problem: Exception) -> str:
     match problem:
+        case _TooLateError():
+            return "too_late"
         case TimeoutError():
             return "connect_timeout"
         case aiohttp.ClientConnectorDNSError():

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from contracts.model import reveal
 from contracts.reason import ReasonCode
-from worker.core.provider import Probe, ProviderSettings, Unclear
+from worker.core.provider import Prepared, Probe, ProviderSettings, Unclear
 from worker.core.rules import Reading, Rule, Shape
 from worker.core.verdict import Created, Effect, Moment, Verdict
 from worker.http_client import Exchange, Limits
@@ -118,9 +118,11 @@ BaseUrl = Annotated[str, AfterValidator(_checked_base_url)]
 """Root of an API, without a slash at its end."""
 
 
-def create_limits(settings: ProviderSettings) -> Limits:
-    """A create is listened for as long as the settings allow: every early give-up makes a doubt."""
-    return Limits(settings.connect_timeout, settings.listen_for)
+def create_limits(settings: ProviderSettings, prepared: Prepared) -> Limits:
+    """A create leaves in time or not at all, and is listened for as long as the settings allow: every early give-up
+    makes a doubt.
+    """
+    return Limits(settings.connect_timeout, settings.listen_for, in_time=prepared.in_time)
 
 
 def read_limits(settings: ProviderSettings) -> Limits:

@@ -52,6 +52,27 @@ async def test_nothing_is_sent_while_the_intent_cannot_be_written(world: World) 
     assert len(world.place.acme.sent) == 1
 
 
+async def test_a_create_that_did_not_leave_in_time_is_not_sent_any_more(world: World) -> None:
+    """A worker that is frozen behind its intent for as long as an answer may take must not send when it wakes."""
+    answered_in = world.place.acme.settings.answer_within
+    await world.ask()
+    (given,) = world.place.acme.given
+    assert given.in_time()
+    world.clock.advance(answered_in)
+    assert not given.in_time()
+
+
+async def test_the_window_opens_before_the_intent_is_written(world: World) -> None:
+    """Time that the ledger took, or a freeze between the intent and the create, is counted."""
+    goes_on = world.ledger.hold("record send", "after")
+    await world.take()
+    world.clock.advance(world.place.acme.settings.answer_within)
+    goes_on.set()
+    await world.calm()
+    (given,) = world.place.acme.given
+    assert not given.in_time()
+
+
 async def test_an_intent_of_unknown_fate_sends_nothing(world: World) -> None:
     """Without the ledger's word the create stays here; a row that was stored ends in doubt, not in a second try."""
     world.ledger.forgetting.add("record send")

@@ -1,7 +1,7 @@
 """What the tests of the providers share: a clock that is set, a sandbox, and handlers that talk to it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -91,14 +91,16 @@ class Bench:
         completed, generated = handler.complete(asked)
         return Order(REQUEST_ID, completed, generated=generated, **more)
 
-    async def run(self, handler: Handler, order: Order, *, vanishes: bool = False) -> Outcome:
-        """Prepare and create, as execution does; the provider may take no connection in between any more."""
+    async def run(
+        self, handler: Handler, order: Order, *, vanishes: bool = False, too_late: bool = False
+    ) -> Outcome:
+        """Prepare and create, as execution does; in between the provider may vanish or the worker be frozen."""
         prepared = await handler.prepare(order)
         if isinstance(prepared, Outcome):
             return prepared
         if vanishes:
             await self.sandbox.close_listener()
-        return await handler.create(order, prepared)
+        return await handler.create(order, replace(prepared, in_time=lambda: not too_late))
 
     async def run_with_baseline(self, handler: Handler, order: Order) -> tuple[Outcome, Doubt]:
         """Prepare and create, and what a later look-up may lean on."""

@@ -29,7 +29,7 @@ LOST: Expected = (DONE, Code.CREDENTIALS_LOST, False, NONE)
 
 @dataclass(frozen=True)
 class Case:
-    """One row: what is arranged, whether the provider vanishes before the create, and what must come of it."""
+    """One row: what is arranged, what happens between preparing and the create, and what must come of it."""
 
     rule_id: str
     expected: Expected
@@ -38,6 +38,7 @@ class Case:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     order: Mapping[str, Any] = field(default_factory=dict)
     vanishes: bool = False
+    too_late: bool = False
     reason: str = ""
 
 
@@ -92,6 +93,7 @@ def common(provider: str) -> list[Case]:
     return [
         Case("dry_run_passed", PASSED, order=DRY_RUN),
         Case("common.not_sent", (NOT_DONE, Code.UNREACHABLE, True, OUTAGE), vanishes=True),
+        Case("common.too_late", (NOT_DONE, Code.UNREACHABLE, True, NONE), too_late=True),
         Case(f"{provider}.created", MADE),
         Case(f"{provider}.created", MADE, fault(Fault.SLOW, seconds=0.01), reason="slow is no failure"),
         Case(

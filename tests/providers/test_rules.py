@@ -19,9 +19,10 @@ async def test_row(bench: Bench, provider: str, case: Case) -> None:
     case.arrange(bench)
     handler = bench.handler(provider, **case.settings)
     order = bench.order(handler, case.parameters, **case.order)
-    outcome = await bench.run(handler, order, vanishes=case.vanishes)
+    outcome = await bench.run(handler, order, vanishes=case.vanishes, too_late=case.too_late)
     seen = (outcome.verdict, outcome.reason, outcome.retry, outcome.effect)
     assert (outcome.rule_id, seen) == (case.rule_id, case.expected), case.reason
+    assert not (case.too_late and bench.sandbox.creates(provider).attempted), case.reason
     assert (outcome.created is not None) == (outcome.verdict is Verdict.DONE), case.reason
 
 

@@ -11,6 +11,8 @@ from worker.core.clock import Clock
 from worker.core.errors import ConfigurationError
 from worker.core.provider import Provider, ProviderSettings
 from worker.core.sealing import CredentialBox, Sealer
+from worker.core.steps import Reached, Step, unwatched
+from worker.core.verdict import Moment
 from worker.http_client import HttpClient
 from worker.settings import Settings
 
@@ -80,9 +82,17 @@ def credential_box(configured: Settings) -> CredentialBox:
     return keyring.ConsumerKeys(general, by_source)
 
 
-async def handlers(configured: Settings, stack: AsyncExitStack, clock: Clock) -> dict[str, Provider]:
+async def handlers(
+    configured: Settings, stack: AsyncExitStack, clock: Clock, reached: Reached = unwatched
+) -> dict[str, Provider]:
+    """The configured providers, each with an HTTP client of its own."""
     known = providers.discover()
+
+    def told(moment: Moment) -> None:
+        if moment is not Moment.PREPARING:
+            reached(Step[moment.name], "")
+
     return {
-        name: known[name](own, await stack.enter_async_context(HttpClient()), clock)
+        name: known[name](own, await stack.enter_async_context(HttpClient(told)), clock)
         for name, own in configured.providers.items()
     }

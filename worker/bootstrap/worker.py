@@ -27,6 +27,7 @@ from worker.core.orders import Orders
 from worker.core.pipeline import Pipeline
 from worker.core.recording import Recorder
 from worker.core.retry import RetryPolicy
+from worker.core.steps import Reached, unwatched
 from worker.core.upkeep import Upkeep, UpkeepPolicy
 from worker.rabbitmq.consumer import Consumer
 from worker.rabbitmq.publisher import RabbitPublisher
@@ -38,19 +39,22 @@ _SECONDS_OF_A_DAY = 86400.0
 _STUCK_AFTER = 30.0  # seconds without a round of upkeep after which the process should be restarted
 
 
-async def run_worker(configured: Settings, *, watched: Callable[[int], None] | None = None) -> bool:
+async def run_worker(
+    configured: Settings, *, watched: Callable[[int], None] | None = None, reached: Reached = unwatched
+) -> bool:
     """The whole life of a worker; whether everything under way was finished when it was told to stop.
 
     Args:
         configured: The settings.
         watched: Is told the monitoring port once it listens.
+        reached: Is told every step of every request.
 
     Raises:
         ConfigurationError: a person must change something first; the text says what.
         LedgerUnavailable: the ledger cannot be opened.
     """
     async with AsyncExitStack() as stack:
-        worker = await _worker(configured, stack)
+        worker = await _worker(configured, stack, reached)
         if watched is not None:
             watched(worker.probes.port)
         _collect_rarely()
@@ -87,7 +91,7 @@ async def _supervised(worker: _Worker, stopping: asyncio.Event) -> bool:
     return drained
 
 
-async def _worker(configured: Settings, stack: AsyncExitStack) -> _Worker:
+async def _worker(configured: Settings, stack: AsyncExitStack, reached: Reached) -> _Worker:
     clock, changed = SystemClock(), asyncio.Event()
     worker_id = f"worker-{uuid4().hex[:12]}"
     secrets = settings_edge.secret_values(configured)
@@ -105,6 +109,7 @@ async def _worker(configured: Settings, stack: AsyncExitStack) -> _Worker:
         clock=clock,
         observer=observer,
         changed=changed,
+        reached=reached,
     )
     pipeline = Pipeline(desk)
     upkeep = Upkeep(desk, pipeline, _upkeep_policy(configured))
@@ -136,6 +141,7 @@ async def _desk(
     clock: Clock,
     observer: Observer,
     changed: asyncio.Event,
+    reached: Reached,
 ) -> Desk:
     """Keys, ledger, providers and lanes on one desk."""
     keys, box = parts.sealer(configured, may_create=True), parts.credential_box(configured)
@@ -143,7 +149,7 @@ async def _desk(
     opened = await stack.enter_async_context(
         ledger.open_ledger(url, clock=clock, lease=lease, exclusive=True)
     )
-    handlers = await parts.handlers(configured, stack, clock)
+    handlers = await parts.handlers(configured, stack, clock, reached)
     events = EventWriter(configured.results.source, keys)
     retry = configured.retry
     return Desk(
@@ -161,6 +167,7 @@ async def _desk(
         observer=observer,
         limits=Limits(configured.requests.max_bytes, configured.requests.max_depth),
         policy=RetryPolicy(retry.base, retry.cap, retry.attempts, retry.max_age),
+        reached=reached,
     )
 
 

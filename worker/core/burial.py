@@ -17,6 +17,7 @@ from worker.core.ledger import Accepted, Arrival, Conflict, DeadLetter, Event, S
 from worker.core.observer import Buried, Surprised
 from worker.core.pipeline import Pipeline
 from worker.core.sealing import Sealer
+from worker.core.steps import Step
 
 _NAMESPACE = UUID("5d2c9c1b-9d55-5d0f-8a39-0f4a1b5b7f11")
 
@@ -37,6 +38,7 @@ class Burial:
             await delivery.requeue()
             return
         await delivery.ack()
+        self._desk.reached(Step.BURIAL_ENDED, "")
 
     async def _bury(self, delivery: Delivery) -> None:
         try:
@@ -69,8 +71,10 @@ class Burial:
         now = self._desk.clock.now()
         letter = dead_letter(message, refusal, self._desk.orders.sealer, now)
         event = self._rejection(letter.dead_letter_id, refusal, now)
+        self._desk.reached(Step.BURYING, letter.dead_letter_id)
         if await self._desk.ledger.bury(letter, event):
             self._desk.observer.tell(Buried(letter.dead_letter_id, letter.provider, refusal.reason))
+        self._desk.reached(Step.BURIED, letter.dead_letter_id)
         if event is not None:  # the one that was stored first, if this message was buried before
             await self._pipeline.publish_stored(letter.dead_letter_id, event.event_id)
 

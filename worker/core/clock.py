@@ -1,8 +1,13 @@
 """Port: time. Everything that waits or dates asks this, so that tests move time themselves."""
 
 import asyncio
+import time
 from datetime import UTC, datetime
 from typing import Protocol
+
+_UPTIME = getattr(
+    time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC
+)  # only Linux has the one that sleeps with nobody
 
 
 class Clock(Protocol):
@@ -13,7 +18,7 @@ class Clock(Protocol):
         ...
 
     def monotonic(self) -> float:
-        """Seconds that never go back; only differences mean something."""
+        """Seconds that never go back and go on while the machine is suspended; only differences mean something."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -28,7 +33,7 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
+        return time.clock_gettime(_UPTIME)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -16,6 +16,7 @@ from worker.core.provider import Provider
 from worker.core.recording import Recorder
 from worker.core.retry import RetryPolicy
 from worker.core.sealing import CredentialBox
+from worker.core.steps import Reached, unwatched
 from worker.core.tasks import Tasks
 
 
@@ -38,3 +39,4 @@ class Desk:
     limits: Limits = field(default_factory=Limits)
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     tasks: Tasks = field(default_factory=Tasks)
+    reached: Reached = unwatched

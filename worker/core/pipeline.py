@@ -43,6 +43,7 @@ from worker.core.recording import Stage
 from worker.core.retry import Decision, Hold, LookUp, Refuse, Retry, after_attempt, after_look_up
 from worker.core.seen import harmless, seen_by_look_up, seen_in, surprise
 from worker.core.states import State
+from worker.core.steps import Step
 from worker.core.verdict import Effect, Outcome, Verdict
 
 T = TypeVar("T")
@@ -99,26 +100,37 @@ class Pipeline:
 
     async def _take(self, delivery: Delivery, slot: Slot) -> bool:
         """Whether the slot was handed on to execution."""
+        reached = self._desk.reached
+        reached(Step.DELIVERED, "")
         arrival = read(self._desk, delivery.message)
         if isinstance(arrival, Refusal):
-            await delivery.reject()
+            await self._reject(delivery)
             return False
+        reached(Step.READ, arrival.request_id)
         match await self.accept(arrival):
             case Accepted(claim=claim):
                 self._desk.tasks.start(self.run(claim, slot), f"run {claim.entry.request_id}")
                 await delivery.ack()
+                reached(Step.ACKNOWLEDGED, claim.entry.request_id)
                 return True
             case Same(entry=entry):
                 await self.answer_again(entry)
                 await delivery.ack()
+                reached(Step.ACKNOWLEDGED, entry.request_id)
             case Conflict():
-                await delivery.reject()
+                await self._reject(delivery)
         return False
+
+    async def _reject(self, delivery: Delivery) -> None:
+        """To the dead-letter queue, from which it becomes a row."""
+        await delivery.reject()
+        self._desk.reached(Step.REJECTED, "")
 
     async def accept(self, arrival: Arrival) -> Accepted | Same | Conflict:
         """One insert; the unique key decides."""
         acceptance = await self._desk.ledger.accept(arrival, self._desk.worker)
         entry = acceptance.claim.entry if isinstance(acceptance, Accepted) else acceptance.entry
+        self._desk.reached(Step.ACCEPTED, entry.request_id)
         novelty = {Accepted: "new", Same: "same", Conflict: "conflict"}[type(acceptance)]
         self._desk.observer.tell(
             Received(
@@ -163,6 +175,7 @@ class Pipeline:
         """Bring one claimed, unsent request to a verdict. Never raises; never cancelled once the create is sent."""
         entry = claim.entry
         self._desk.observer.tell(Began(entry.provider, entry.request_id))
+        self._desk.reached(Step.BEGUN, entry.request_id)
         try:
             with self._working_on(claim):
                 await self._run(claim)
@@ -196,8 +209,17 @@ class Pipeline:
         if is_late(desk, entry):  # preparing and waiting took their time
             await self._decided(claim, Refuse(ReasonCode.DEADLINE_PASSED), Stage.UNSENT)
             return
+        desk.reached(Step.PREPARED, entry.request_id)
+        in_time = self._in_time(provider)
         claim = await desk.recorder.sending(claim, prepared.baseline)
-        await self._send(claim, provider, order, prepared)
+        desk.reached(Step.INTENDED, entry.request_id)
+        await self._send(claim, provider, order, replace(prepared, in_time=in_time))
+
+    def _in_time(self, provider: Provider) -> Callable[[], bool]:
+        """A create leaves before its answer is due, or never: a worker that was frozen so long may have been judged."""
+        clock = self._desk.clock
+        closes = clock.monotonic() + provider.settings.answer_within
+        return lambda: clock.monotonic() < closes
 
     async def _open(self, claim: Claim) -> Order | None:
         try:
@@ -239,7 +261,9 @@ class Pipeline:
             with contextlib.suppress(StaleClaim):
                 unanswered = self._unanswered(provider)
                 claim = await self._until_it_sticks(lambda: self._decided(claim, unanswered, Stage.SENT))
+                desk.reached(Step.DOUBTED, order.request_id)
         outcome = await asyncio.shield(create)
+        desk.reached(Step.JUDGED, order.request_id)
         self._called(provider, "create", outcome.reason, began, order.request_id, outcome)
         await self._settle(claim, harmless(outcome) if order.dry_run else outcome, stage)
 
@@ -305,6 +329,7 @@ class Pipeline:
         recorded = await self._desk.recorder.decided(
             claim, decision, stage, seen or seen_in(outcome), outcome
         )
+        self._desk.reached(Step.RECORDED, claim.entry.request_id)
         if recorded.event is not None:
             await self.publish(recorded.event)
         return recorded.claim
@@ -364,6 +389,7 @@ class Pipeline:
             return
         began = desk.clock.monotonic()
         finding = await self._ask(provider, entry)
+        desk.reached(Step.LOOKED_UP, entry.request_id)
         self._called(provider, "look_up", type(finding).__name__.lower(), began, entry.request_id, None)
         decision = after_look_up(finding, entry, now=desk.clock.now(), settings=provider.settings)
         await self._decided(claim, decision, Stage.LOOKED_UP, seen=seen_by_look_up(finding))
@@ -389,7 +415,9 @@ class Pipeline:
                 event_type=event.event_type,
                 routing_key=event.routing_key,
             )
+            desk.reached(Step.CONFIRMED, event.event_id)
             await desk.ledger.published(event.event_id, desk.clock.now())
+            desk.reached(Step.SETTLED, event.event_id)
             confirmed, detail = True, ""
         except (PublishUnconfirmed, LedgerUnavailable, SealBroken) as error:
             confirmed, detail = False, str(error)

@@ -1,6 +1,6 @@
 """Port: one account provider. A module in ``worker/providers/`` implements it; nothing else knows the vendor."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Protocol
@@ -80,10 +80,13 @@ class Prepared:
     Attributes:
         payload: What `create` needs (body, headers); may hold secrets, so it is never shown or stored.
         baseline: What was seen before the attempt and helps a later look-up; stored with the attempt, no secrets.
+        in_time: Whether the create may still be sent. A worker that was frozen after its intent wakes up in a world
+            in which others have judged the attempt; asked at the last moment before the first byte.
     """
 
     payload: Any = field(repr=False)
     baseline: Mapping[str, JsonValue] = field(default_factory=dict)
+    in_time: Callable[[], bool] = field(default=lambda: True, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +147,8 @@ class Provider(Protocol):
     """One vendor's API.
 
     Demanded of every implementer: `prepare`, `look_up` and `probe` change nothing at the provider and may be
-    repeated; `create` sends the create at most once, never raises for anything seen on the wire, and is never
-    cancelled by its caller once it has begun; every call ends within its own limits.
+    repeated; `create` sends the create at most once, only while `Prepared.in_time` says so, never raises for anything
+    seen on the wire, and is never cancelled by its caller once it has begun; every call ends within its own limits.
     """
 
     name: ClassVar[str]

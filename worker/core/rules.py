@@ -112,6 +112,15 @@ UNLISTED = Rule(
 
 COMMON: tuple[Rule, ...] = (
     Rule(
+        id="common.too_late",
+        verdict=Verdict.NOT_DONE,
+        reason=ReasonCode.UNREACHABLE,
+        source="reliability.md b.2, moment 2: a worker that was frozen after its intent sends nothing when it wakes",
+        moments=NOT_SENT,
+        failures=frozenset({"too_late"}),
+        retry=True,
+    ),
+    Rule(
         id="common.not_sent",
         verdict=Verdict.NOT_DONE,
         reason=ReasonCode.UNREACHABLE,

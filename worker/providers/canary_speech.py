@@ -169,7 +169,7 @@ class Handler:
     async def create(self, order: Order, prepared: Prepared) -> Outcome:
         """Send the create; once more with a fresh token after a 401, which proves that nothing was done."""
         parameters = contract.Parameters.model_validate(order.parameters)
-        asked = await self._bearer.ask(prepared.payload, kit.create_limits(self.settings))
+        asked = await self._bearer.ask(prepared.payload, kit.create_limits(self.settings, prepared))
         if isinstance(asked, Outcome):
             return asked
         reading = replace(self._read(asked, parameters), after_doubt=order.after_doubt)

@@ -139,7 +139,7 @@ class Handler:
 
     async def create(self, order: Order, prepared: Prepared) -> Outcome:
         """Send the create and judge what was seen."""
-        exchange = await self._http.exchange(prepared.payload, kit.create_limits(self.settings))
+        exchange = await self._http.exchange(prepared.payload, kit.create_limits(self.settings, prepared))
         return judge(self.RULES, self._read(exchange, order))
 
     async def look_up(self, order: Order, doubt: Doubt) -> Finding:

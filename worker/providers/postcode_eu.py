@@ -98,7 +98,7 @@ class Handler:
 
     async def create(self, order: Order, prepared: Prepared) -> Outcome:
         """Send the create and judge what was seen; of a dry run nothing is kept but that it passed."""
-        exchange = await self._http.exchange(prepared.payload, kit.create_limits(self.settings))
+        exchange = await self._http.exchange(prepared.payload, kit.create_limits(self.settings, prepared))
         reading = self._read_dry_run(exchange) if order.dry_run else self._read(exchange)
         return judge(self.RULES, replace(reading, after_doubt=order.after_doubt))
 
