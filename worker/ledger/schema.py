@@ -9,7 +9,7 @@ from contracts.reason import ReasonCode
 from worker.core.states import State
 from worker.ledger.columns import Json, Utc, Word, Words
 
-REVISION = "0001"
+REVISION = "0002"
 """The newest migration: the only revision this code reads and writes."""
 
 metadata = sa.MetaData(
@@ -179,4 +179,30 @@ checks = sa.Table(
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("at", Utc, nullable=False),
+)
+
+# How many of a provider's slots each worker has; together never more than the provider is to be asked with.
+shares = sa.Table(
+    "shares",
+    metadata,
+    sa.Column("provider", sa.Text, primary_key=True),
+    sa.Column("worker", sa.Text, primary_key=True),
+    sa.Column("slots", sa.Integer, nullable=False),
+)
+
+# Until when a provider asked everybody to wait.
+waits = sa.Table(
+    "waits",
+    metadata,
+    sa.Column("provider", sa.Text, primary_key=True),
+    sa.Column("until", Utc, nullable=False),
+)
+
+# Where this ledger was copied to; from the beginning of that on no worker may use it here.
+moves = sa.Table(
+    "moves",
+    metadata,
+    sa.Column("place", sa.Text, primary_key=True),
+    sa.Column("begun_at", Utc, nullable=False),
+    sa.Column("ended_at", Utc),
 )
