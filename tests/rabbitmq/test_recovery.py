@@ -11,6 +11,7 @@ from aiormq.channel import Channel
 from tests.rabbitmq.rig import BODY, KEY, PROVIDER, QUEUE, TOPOLOGY, Inbox, Rig, eventually, within
 from worker.core.broker import Delivery
 from worker.core.errors import TopologyMismatch
+from worker.core.observer import Unsettled
 from worker.rabbitmq.subscription import Subscription
 from worker.rabbitmq.topology import DEAD_LETTERS, Topology, request_queue
 
@@ -49,7 +50,8 @@ async def test_running_handler_survives_the_loss_of_its_connection(rig: Rig) -> 
         assert {await within(finished.get()), await within(finished.get())} == {first, second}
         await rig.probe.until_ready(QUEUE, 0)
     assert cancelled == []
-    assert [surprise.where for surprise in rig.watcher.surprises] == [f"ack of a delivery from {QUEUE}"]
+    unsettled = [(fact.verb, fact.queue) for fact in rig.watcher.facts if isinstance(fact, Unsettled)]
+    assert (unsettled, rig.watcher.surprises) == ([("ack", QUEUE)], [])
 
 
 async def test_connection_closed_again_and_again(rig: Rig) -> None:
@@ -187,7 +189,8 @@ async def test_deleted_queue_is_declared_and_consumed_again(rig: Rig) -> None:
 
 async def test_recreated_queue_is_consumed_again(rig: Rig) -> None:
     """Pitfall 16 at its worst: deleted and at once declared again, RabbitMQ 3.10 cancels nobody, counts the consumer
-    and sends it nothing. A consumer that is silent for long is replaced; what was kept from it then comes.
+    and sends it nothing. A consumer that is silent for long is replaced; what was kept from it then comes. RabbitMQ 4
+    cancels it, and it is begun anew at once.
     """
     consumer, inbox = rig.consumer(settings=replace(rig.settings, watch_every=0.1)), Inbox()
     async with rig.running(consumer):

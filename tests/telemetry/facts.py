@@ -23,6 +23,7 @@ from worker.core.observer import (
     Received,
     Rescued,
     Surprised,
+    Unsettled,
 )
 from worker.core.states import DOUBT, HOLD, NOT_DONE, RETRY_NOW, SEND, State
 from worker.core.verdict import Effect, Moment, Outcome, Verdict
@@ -66,10 +67,11 @@ LEDGER_SICK = LedgerChanged(well=False, detail="disk full")
 RESCUED = Rescued(("r1", "r2"))
 RESCUED_NONE = Rescued(())
 COUNTED = Counted((Standing(PHONE, "in_doubt", 3, SINCE),))
+UNSETTLED = Unsettled("ack", "provisioning.requests.phone_com", "its channel is gone")
 SURPRISED = Surprised("upkeep", RuntimeError("boom"), "r1")
 
 FACTS: tuple[Fact, ...] = (
     RECEIVED, CONFLICT, BURIED, BEGAN, ENDED, CREATED, CREATE_REFUSED, LOOKED_UP, PROBED, SENDS, WAITS, DOUBTS, HOLDS,
     HURRIED, FINISHED, PUBLISHED, UNPUBLISHED, PAUSED, OPENED, CONNECTED, DISCONNECTED, LEDGER_WELL, LEDGER_SICK,
-    RESCUED, RESCUED_NONE, COUNTED, SURPRISED,
+    RESCUED, RESCUED_NONE, COUNTED, UNSETTLED, SURPRISED,
 )  # fmt: skip

@@ -95,6 +95,7 @@ def test_metric_goes_from_zero_to_one(
         (facts.UNPUBLISHED, "publish_seconds_sum", {}, 10.0),
         (facts.RESCUED, "rescued_total", {}, 2),
         (facts.RESCUED_NONE, "rescued_total", {}, 0),
+        (facts.UNSETTLED, "deliveries_unsettled_total", {"verb": "ack"}, 1),
         (facts.SURPRISED, "surprises_total", {"where": "upkeep"}, 1),
         (facts.LEDGER_SICK, "ledger_up", {}, 0),
         (facts.COUNTED, "requests", {**PHONE, "state": "in_doubt"}, 3),

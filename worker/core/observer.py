@@ -147,6 +147,15 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
+class Unsettled:
+    """The verb of a delivery did not reach RabbitMQ, which hands the message over again."""
+
+    verb: str
+    queue: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Surprised:
     """Something that should not happen did and was survived; `where` names the loop or the step."""
 
@@ -157,7 +166,7 @@ class Surprised:
 
 Fact = (
     Received | Buried | Began | Ended | Called | Moved | Finished | Published
-    | LaneChanged | BrokerChanged | LedgerChanged | Rescued | Counted | Surprised
+    | LaneChanged | BrokerChanged | LedgerChanged | Rescued | Counted | Unsettled | Surprised
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from aiormq.abc import AbstractChannel, DeliveredMessage
 
 from worker.core.broker import Message
 from worker.core.errors import BrokerUnavailable
-from worker.core.observer import Observer, Surprised
+from worker.core.observer import Observer, Unsettled
 from worker.rabbitmq.calls import answering
 
 
@@ -66,19 +66,18 @@ class BrokerDelivery:
 
     async def _settle(self, verb: str, send: Callable[[], Awaitable[None]]) -> None:
         """Written, not confirmed: AMQP knows no answer to these verbs, and what gets lost is delivered again."""
-        where = f"{verb} of a delivery from {self._message.queue}"
+        queue = self._message.queue
         if self._fate is Fate.LOST:
-            lost = BrokerUnavailable(f"{where}: its channel is gone, the message comes again")
-            self._observer.tell(Surprised(where, lost))
+            self._observer.tell(Unsettled(verb, queue, "its channel is gone"))
         if self._fate is not Fate.OPEN:
             return
         self._fate = Fate.SETTLED
         self._settled(self._tag)
         try:
-            async with answering(self._seconds, where):
+            async with answering(self._seconds, f"{verb} of a delivery from {queue}"):
                 await send()
         except BrokerUnavailable as error:
-            self._observer.tell(Surprised(where, error))
+            self._observer.tell(Unsettled(verb, queue, str(error)))
 
 
 def read_message(queue: str, raw: DeliveredMessage) -> Message:

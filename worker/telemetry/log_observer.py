@@ -24,6 +24,7 @@ from worker.core.observer import (
     Received,
     Rescued,
     Surprised,
+    Unsettled,
 )
 from worker.core.states import State
 from worker.core.verdict import Effect, Outcome
@@ -41,6 +42,7 @@ _EVENTS: Mapping[type[Fact], str] = {
     BrokerChanged: "broker_connected",
     LedgerChanged: "ledger_well",
     Rescued: "requests_rescued",
+    Unsettled: "delivery_comes_again",
     Surprised: "surprise",
 }
 _NAMES: Mapping[type[Fact], tuple[str, ...]] = {

@@ -35,6 +35,7 @@ from worker.core.observer import (
     Received,
     Rescued,
     Surprised,
+    Unsettled,
 )
 from worker.core.states import Actor, State
 from worker.core.verdict import Effect
@@ -77,7 +78,15 @@ class Metrics:
                 self._requests.tell(fact, self._label(fact.provider))
             case Called() | LaneChanged():
                 self._calls.tell(fact, self._label(fact.provider))
-            case Buried() | Published() | BrokerChanged() | LedgerChanged() | Rescued() | Surprised():
+            case (
+                Buried()
+                | Published()
+                | BrokerChanged()
+                | LedgerChanged()
+                | Rescued()
+                | Unsettled()
+                | Surprised()
+            ):
                 self._surroundings.tell(fact)
             case Counted():
                 self._standings.count(fact.standings)
@@ -256,6 +265,12 @@ class _Surroundings:
             "Requests left sending by a dead worker, in doubt since this one found them.",
             registry=registry,
         )
+        self._unsettled = Counter(
+            "provisioner_deliveries_unsettled_total",
+            "Deliveries whose verb did not reach RabbitMQ, which hands them over again, by verb.",
+            ["verb"],
+            registry=registry,
+        )
         self._surprises = Counter(
             "provisioner_surprises_total",
             "Errors that should not happen and were survived, by where.",
@@ -264,7 +279,9 @@ class _Surroundings:
         )
         self._was_up: set[str] = set()
 
-    def tell(self, fact: Buried | Published | BrokerChanged | LedgerChanged | Rescued | Surprised) -> None:
+    def tell(
+        self, fact: Buried | Published | BrokerChanged | LedgerChanged | Rescued | Unsettled | Surprised
+    ) -> None:
         match fact:
             case Buried():
                 self._buried.labels(fact.reason).inc()
@@ -279,6 +296,8 @@ class _Surroundings:
                 self.ledger_up.set(fact.well)
             case Rescued():
                 self._rescued.inc(len(fact.request_ids))
+            case Unsettled():
+                self._unsettled.labels(fact.verb).inc()
             case Surprised():
                 self._surprises.labels(fact.where).inc()
 
@@ -288,6 +307,8 @@ class _Surroundings:
         for event_type in (PROVISIONED_TYPE, REJECTED_TYPE, HELD_TYPE, ABANDONED_TYPE):
             for result in ("confirmed", "unconfirmed"):
                 self._published.labels(event_type, result)
+        for verb in ("ack", "reject", "requeue"):
+            self._unsettled.labels(verb)
         for connection in ("consume", "publish"):
             self._connected.labels(connection)
             self._reconnects.labels(connection)
