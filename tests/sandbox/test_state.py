@@ -112,3 +112,15 @@ async def test_counts_hold_under_load(caller: Any, sandbox: Sandbox) -> None:
 def _made_up(sandbox: Sandbox) -> str:
     world = sandbox._providers["phone_com"].world
     return json.dumps([world.numbers.random() for _ in range(3)])
+
+
+async def test_ended_accounts_leave_their_ids_behind(caller: Any, sandbox: Sandbox) -> None:
+    """Once all accounts have ended their names are free again, and the next account has an id of its own."""
+    await caller.create("phone_com")
+    (first,) = sandbox.accounts("phone_com")
+    sandbox.end_accounts()
+    assert sandbox.accounts("phone_com") == ()
+    await caller.create("phone_com")
+    (second,) = sandbox.accounts("phone_com")
+    assert second.id != first.id
+    assert sandbox.creates("phone_com").made == 2

@@ -150,6 +150,11 @@ class Sandbox:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
+    def end_accounts(self) -> None:
+        """Ends every account at every provider; unlike after `reset`, no id comes a second time."""
+        for provider in self._providers.values():
+            provider.book.remove_all()
+
     def reset(self) -> None:
         """Forgets accounts, counts, requests, rules and gates, and cuts every request under way."""
         self._listener.cut_requests()

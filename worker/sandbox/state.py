@@ -117,6 +117,12 @@ class Book:
         self._hidden.discard(account_id)
         self._by_natural_key = {key: held for key, held in self._by_natural_key.items() if held != account_id}
 
+    def remove_all(self) -> None:
+        """Ends every account; counts and ids go on."""
+        self._accounts.clear()
+        self._by_natural_key.clear()
+        self._hidden.clear()
+
     def taken(self, natural_key: str) -> bool:
         """Whether an account of that natural key exists, shown by look-ups or not."""
         return natural_key in self._by_natural_key
