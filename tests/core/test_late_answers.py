@@ -69,7 +69,7 @@ LATE = [
         make_outcome(Verdict.IN_DOUBT, reason=ReasonCode.CONNECTION_LOST),
         State.IN_DOUBT,
         ReasonCode.CONNECTION_LOST,
-        "look_again",
+        "late_doubt",
         "no word again",
     ),
 ]
@@ -89,6 +89,17 @@ async def test_a_late_answer_settles_the_doubt(
     assert (entry.state, entry.reason) == (state, code), reason
     assert (await world.story())[1:] == ["send", "doubt", way]
     assert len(world.place.acme.sent) == 1
+
+
+async def test_the_end_of_the_listening_is_no_look_up(world: World) -> None:
+    """Nobody looked yet, so the schedule of look-ups begins at its beginning, and the attempt says what was seen."""
+    answer = await unanswered(world)
+    answer.set_result(make_outcome(Verdict.IN_DOUBT, reason=ReasonCode.CONNECTION_LOST))
+    await world.calm()
+    entry = await world.entry()
+    (attempt,) = await world.ledger.real.attempts(entry.request_id)
+    assert entry.look_ups == 0
+    assert (attempt.verdict, attempt.reason) == ("in_doubt", ReasonCode.CONNECTION_LOST)
 
 
 async def test_the_result_says_that_the_answer_was_late(world: World) -> None:

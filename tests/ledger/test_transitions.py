@@ -209,7 +209,7 @@ async def test_a_look_up_is_told_in_the_history_and_leaves_the_attempt_alone(sce
     """What a look-up found is evidence about the account, not about the exchange."""
     claim = await scene.take(await scene.in_doubt(), states.LOOK_AGAIN, seen=SEEN, absent=True)
     (attempt,) = await scene.ledger.attempts(claim.entry.request_id)
-    assert attempt.verdict is None
+    assert (attempt.verdict, attempt.rule_id) == ("in_doubt", None)
     *_, line = await scene.ledger.history(claim.entry.request_id)
     assert (line.detail["absent"], line.detail["detail"]) == (True, {"hint": "none"})
 

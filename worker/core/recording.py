@@ -44,7 +44,7 @@ _WAYS: Mapping[tuple[Stage, type[Decision]], Transition] = {
     (Stage.LATE, Provision): states.LATE_ANSWER,
     (Stage.LATE, Refuse): states.LATE_REFUSAL,
     (Stage.LATE, Retry): states.LATE_NOT_DONE,
-    (Stage.LATE, LookUp): states.LOOK_AGAIN,
+    (Stage.LATE, LookUp): states.LATE_DOUBT,
     (Stage.LATE, Hold): states.LATE_HOLD,
     (Stage.LOOKED_UP, Provision): states.FOUND,
     (Stage.LOOKED_UP, Refuse): states.ABSENT_TOO_LATE,

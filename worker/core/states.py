@@ -93,6 +93,13 @@ LATE_REFUSAL = _way(
 LATE_NOT_DONE = _way(
     "late_not_done", "in_doubt", State.WAITING, Actor.EXECUTION, "a late answer proved it did not happen"
 )
+LATE_DOUBT = _way(
+    "late_doubt",
+    "in_doubt",
+    State.IN_DOUBT,
+    Actor.EXECUTION,
+    "the listening is over, and what was seen settles nothing",
+)
 LOOK_AGAIN = _way("look_again", "in_doubt", State.IN_DOUBT, Actor.UPKEEP, "a look-up could not settle it yet")
 FOUND = _way("found", "in_doubt", State.PROVISIONED, Actor.UPKEEP, "a look-up found the account")
 CONFIRM_ABSENT = _way(
@@ -152,7 +159,7 @@ ABANDON = _way(
 
 TRANSITIONS: tuple[Transition, ...] = (
     SEND, WAIT, NOT_DONE, DOUBT, RESCUE, PROVISION, REFUSE, REJECT, HOLD_UNSENT, HOLD,
-    LATE_ANSWER, LATE_HOLD, LATE_REFUSAL, LATE_NOT_DONE,
+    LATE_ANSWER, LATE_HOLD, LATE_REFUSAL, LATE_NOT_DONE, LATE_DOUBT,
     LOOK_AGAIN, FOUND, CONFIRM_ABSENT, ABSENT_TOO_LATE, HOLD_IN_DOUBT,
     REPLAY, RETRY_NOW, REPLAY_HELD, LOOK_UP_NOW, RESOLVE_CREATED, RESOLVE_NOT_CREATED, ABANDON,
 )  # fmt: skip

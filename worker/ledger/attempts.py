@@ -26,10 +26,12 @@ _COMPLETED: Final = (
 _ENDING: Final = frozenset(
     {
         states.NOT_DONE, states.DOUBT, states.RESCUE, states.PROVISION, states.REFUSE, states.HOLD,
-        states.LATE_ANSWER, states.LATE_HOLD, states.LATE_REFUSAL, states.LATE_NOT_DONE,
+        states.LATE_ANSWER, states.LATE_HOLD, states.LATE_REFUSAL, states.LATE_NOT_DONE, states.LATE_DOUBT,
     }
 )  # fmt: skip
 """The ways that tell what became of an attempt. A late answer replaces what was known before."""
+_SEEN_NOTHING: Final = frozenset({states.DOUBT, states.RESCUE})
+"""Those that tell something although nothing was seen: nobody answered in time, or nobody was left to see it."""
 
 _BEGIN: Final = insert(attempts)
 _END: Final = Prepared(
@@ -43,7 +45,7 @@ def write(batch: Batch, entry: Entry, number: int, change: Change) -> None:
     """Begin the attempt that a change announces, or complete the newest one with what the change saw."""
     if change.transition.enters is State.SENDING:
         batch.later(_BEGIN, _begun(entry, number, change))
-    elif change.transition in _ENDING and (change.seen or change.transition is states.RESCUE):
+    elif change.transition in _ENDING and (change.seen or change.transition in _SEEN_NOTHING):
         batch.later(_END, {"p_request_id": entry.request_id, "p_number": number} | _ended(change))
 
 
