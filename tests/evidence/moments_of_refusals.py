@@ -1,0 +1,214 @@
+"""The moments at which the provider says no (16), or that there is such an account already (17)."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from contracts.reason import ReasonCode as Code
+from tests.evidence.moments import (
+    Act,
+    Moment,
+    faulty,
+    in_doubt,
+    unchanged,
+)
+from tests.evidence.moments_of_answers import READ, our_fault, own, page, says
+from tests.evidence.moments_world import LOOK_UP_EVERY, Stage
+from tests.providers.bench import CANARY, GATEWAY, PHONE, POSTCODE, PROVIDERS
+from worker.core.states import State
+from worker.core.verdict import Verdict
+from worker.demo.cast import phone_com
+from worker.sandbox import Fault
+
+
+def refused(number: int, how: str, provider: str, bring: Act, reason: Code, **more: Any) -> Moment:
+    """The provider says no: the request is over, and nothing was opened."""
+    plain: dict[str, Any] = {"table": "N", "then": unchanged, "end": State.REJECTED, "accounts": 0}
+    return Moment(
+        number=number,
+        how=how,
+        provider=provider,
+        bring=bring,
+        verdict=Verdict.NOT_DONE,
+        reason=reason,
+        seen=READ,
+        state=State.REJECTED,
+        **{**plain, **more},
+    )
+
+
+# 16: a no
+
+
+async def wrong_language(stage: Stage) -> None:
+    """The provider itself finds something wrong with the request."""
+    await stage.ask(language="xx")
+
+
+NO: Sequence[Moment] = (
+    refused(16, "its own check", GATEWAY, wrong_language, Code.PROVIDER_VALIDATION),
+    *(
+        refused(16, f"{status}", provider, says(status, own(provider)), Code.PROVIDER_VALIDATION)
+        for provider, statuses in (
+            (PHONE, (400, 422)),
+            (CANARY, (400, 422)),
+            (POSTCODE, (400,)),
+            (GATEWAY, (400, 405, 415, 422)),
+        )
+        for status in statuses
+    ),
+    *(
+        our_fault(16, f"{status}", provider, says(status, own(provider)), reason)
+        for status, reason in (
+            (401, Code.CREDENTIALS_REFUSED),
+            (403, Code.PERMISSION_REFUSED),
+            (404, Code.ENDPOINT_MISSING),
+        )
+        for provider in PROVIDERS
+        if (status, provider) != (401, CANARY)
+    ),
+    our_fault(
+        16, "401 twice", CANARY, faulty(Fault.UNAUTHORIZED, times=2), Code.CREDENTIALS_REFUSED, creates=3
+    ),
+    Moment(
+        number=16,
+        how="401 for an old token",
+        provider=CANARY,
+        table="N",
+        bring=faulty(Fault.UNAUTHORIZED),
+        verdict=Verdict.DONE,
+        reason=Code.CREATED,
+        seen=READ,
+        state=State.PROVISIONED,
+        then=unchanged,
+        creates=2,
+        why="the 401 proves that nothing was done, so it is sent once more at once, with a fresh token",
+    ),
+    *(
+        in_doubt(
+            16,
+            f"{status}, unlisted",
+            says(status, own(provider)),
+            Code.UNEXPECTED_STATUS,
+            READ,
+            provider=provider,
+            happened=False,
+            table="N",
+            why="no document of this vendor names the status, and what is not listed is in doubt (providers.md 0)",
+        )
+        for status, provider in ((405, PHONE), (405, CANARY), (415, POSTCODE))
+    ),
+    *(
+        in_doubt(
+            16,
+            f"bare {status}, account opened: {creates}",
+            page(status, creates=creates),
+            Code.UNREADABLE_ANSWER,
+            READ,
+            provider=provider,
+            happened=creates,
+        )
+        for status, provider, creates in (
+            (400, PHONE, True),
+            (401, CANARY, False),
+            (403, POSTCODE, True),
+            (404, GATEWAY, True),
+            (405, PHONE, False),
+            (415, CANARY, True),
+            (422, POSTCODE, False),
+        )
+    ),
+)
+
+# 17: the name is taken
+
+ANOTHERS: Mapping[str, Mapping[str, Any]] = {
+    PHONE: {"contact": {**phone_com("another")["contact"], "name": "X", "primary_email": "x@example.org"}},
+    GATEWAY: {"email": "another@example.org"},
+}
+"""The particulars by which somebody else's account of the same name differs."""
+
+
+async def taken(stage: Stage) -> None:
+    """Somebody else has the name already."""
+    await stage.open_by_hand(**ANOTHERS[stage.provider])
+    await stage.ask()
+
+
+async def slower_than_settled(stage: Stage) -> None:
+    """The provider opens the account only after its absence was confirmed, so the next create meets our own name."""
+    stage.let_go_wrong(Fault.DELAYED_CREATE, until="at last")
+    await stage.ask()
+    for _ in range(4):
+        await stage.later(LOOK_UP_EVERY)
+    assert (await stage.entry()).reason is Code.CONFIRMED_ABSENT
+    stage.sandbox.gate("at last").set()
+    await stage.until_made()
+    await stage.later()
+
+
+async def found_after_all(stage: Stage) -> None:
+    """The name is ours: the account that came late is adopted."""
+    await stage.later(LOOK_UP_EVERY)
+    assert (await stage.entry()).account_id == stage.accounts[0].id
+    assert len(await stage.attempts()) == 2
+
+
+async def taken_in_doubt(stage: Stage) -> None:
+    """Somebody else has the name, and the provider says no more than that there is such an account."""
+    await stage.open_by_hand(**ANOTHERS[stage.provider])
+    stage.let_go_wrong(Fault.STATUS, status=409, body=json.dumps(own(stage.provider)), times=None)
+    await stage.ask()
+
+
+async def given_up(stage: Stage) -> None:
+    """The account that bears the name is never taken for ours; after the last attempt a person is asked."""
+    while (await stage.entry()).state is not State.HELD:
+        await stage.later(LOOK_UP_EVERY)
+    assert (await stage.entry()).reason is Code.ATTEMPTS_EXHAUSTED
+    await unchanged(stage)
+
+
+TAKEN: Sequence[Moment] = (
+    *(
+        in_doubt(
+            17,
+            f"409, account opened: {creates}",
+            says(409, own(provider), creates=creates),
+            Code.CONFLICT_AT_PROVIDER,
+            READ,
+            provider=provider,
+            happened=creates,
+        )
+        for creates in (True, False)
+        for provider in (PHONE, CANARY)
+    ),
+    *(
+        refused(17, "taken by another", provider, taken, Code.NAME_TAKEN, accounts=1, creates=2)
+        for provider in (PHONE, GATEWAY)
+    ),
+    *(
+        in_doubt(
+            17,
+            "taken by ourselves",
+            slower_than_settled,
+            Code.CONFLICT_AT_PROVIDER,
+            READ,
+            provider=provider,
+            then=found_after_all,
+            creates=2,
+        )
+        for provider in (PHONE, GATEWAY)
+    ),
+    in_doubt(
+        17,
+        "409 because of another",
+        taken_in_doubt,
+        Code.CONFLICT_AT_PROVIDER,
+        READ,
+        happened=False,
+        then=given_up,
+        end=State.HELD,
+        creates=4,
+    ),
+)
