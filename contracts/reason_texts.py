@@ -380,7 +380,7 @@ TEXTS: Final[Mapping[str, tuple[str, Retried, str]]] = MappingProxyType(
             ),
             "after_a_person",
             (
-                "Operator: send the request's history to the developers, and resolve or replay the "
+                "Operator: send the request's history to the developers, and resolve or abandon the "
                 "request by hand."
             ),
         ),

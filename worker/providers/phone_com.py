@@ -88,7 +88,7 @@ class PhoneComSettings(ProviderSettings):
     rate: float = Field(
         default=0.9,
         gt=0,
-        description="Creates started per second, at most, in this worker; divide by workers. The vendor takes 30 "
+        description="Creates started per second, at most, over all workers that share the ledger. The vendor takes 30 "
         "requests per endpoint in 30 seconds.",
     )
     token: kit.Credential = Field(description="Permanent access token with the scope account-owner.")
@@ -257,13 +257,17 @@ def _agreement(item: _Item, parameters: contract.Parameters) -> set[bool]:
     return {kit.same_text(seen, sent) for seen, sent in pairs if seen}
 
 
+_LONGEST_NAME: Final = 200
+"""Characters; a longer one is not told, as a list of accounts may be larger than RabbitMQ takes."""
+
+
 def _created(account_id: str, view: _Item, order: Order) -> Created:
     parameters = contract.Parameters.model_validate(order.parameters)
     name, master = view.get("name"), view.get("master_account")
     account = contract.Account(
         subaccount_id=account_id,
         username=parameters.username,
-        name=name if isinstance(name, str) else None,
+        name=name if isinstance(name, str) and len(name) <= _LONGEST_NAME else None,
         master_account_id=kit.number_as_id(master.get("id")) if isinstance(master, dict) else None,
     )
     secrets = {"password": parameters.password} if parameters.password and order.generated else {}
