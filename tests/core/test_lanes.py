@@ -1,6 +1,7 @@
 """One lane: its slots, its waits and its states."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from tests.fakes import FixedClock, FreeLimiter, Watch
 from worker.core.breaker import BreakerPolicy
 from worker.core.lanes import Lane, LaneClosed, Slot
 from worker.core.observer import LaneChanged, LaneState
+from worker.core.shares import Share, Wish
 from worker.core.verdict import Effect, Verdict
 
 OUTAGE = make_outcome(Verdict.IN_DOUBT, effect=Effect.OUTAGE)
@@ -39,6 +41,11 @@ class Rig:
             observer=self.watch,
             changed=self.changed,
         )
+
+    def share(self, slots: int, *, wait: float = 0, lease: float = 30) -> None:
+        """This worker's part changes."""
+        until = self.clock.now() + timedelta(seconds=wait)
+        self.lane.share(Share(slots, until), self.clock.monotonic() + lease)
 
     def waiting(self) -> asyncio.Task[Slot]:
         """Somebody who asks for a slot."""
@@ -244,3 +251,133 @@ async def test_each_change_of_state_is_told_once() -> None:
     rig.lane.pause(None, "resumed")
     told = [fact.state for fact in rig.watch.all(LaneChanged)]
     assert told == [LaneState.BROKEN, LaneState.PAUSED_BY_OPERATOR, LaneState.BROKEN]
+
+
+# --- what all workers share -----------------------------------------------------------------------------------
+
+
+async def test_a_part_that_grows_serves_those_who_wait() -> None:
+    """New slots are given out at once, in the order of asking."""
+    rig = Rig(concurrency=4)
+    rig.share(1)
+    await rig.lane.slot()
+    waiters = [rig.waiting() for _ in range(3)]
+    await turns()
+    rig.share(3)
+    await turns()
+    assert [waiter.done() for waiter in waiters] == [True, True, False]
+    assert rig.lane.in_use == 3
+
+
+async def test_a_part_that_shrinks_ends_nothing_and_begins_nothing() -> None:
+    """What runs is finished; the next one begins when fewer run than the part that is left."""
+    rig = Rig(concurrency=3)
+    slots = [await rig.lane.slot() for _ in range(3)]
+    rig.share(1)
+    waiter = rig.waiting()
+    assert (rig.lane.in_use, rig.lane.wish.keeps) == (3, 3)
+    slots[0].free()
+    slots[1].free()
+    await turns()
+    assert (waiter.done(), rig.lane.wish.keeps) == (False, 1)
+    slots[2].free()
+    await asyncio.wait_for(waiter, 1)
+    assert rig.lane.in_use == 1
+
+
+async def test_what_a_lane_keeps_holds_until_it_hears_the_answer() -> None:
+    """While the ledger divides the slots, nothing is begun above what was named as kept."""
+    rig = Rig(concurrency=4)
+    rig.share(2)
+    await rig.lane.slot()
+    keeps = rig.lane.wish.keeps
+    waiters = [rig.waiting() for _ in range(3)]
+    await turns()
+    assert rig.lane.in_use == keeps == 2
+    assert [waiter.done() for waiter in waiters] == [True, False, False]
+
+
+async def test_a_lane_without_slots_takes_no_work() -> None:
+    """With more workers than slots this one has none: its queue is left alone, and those who wait are turned away."""
+    rig = Rig()
+    rig.share(1)
+    await rig.lane.slot()
+    waiter = rig.waiting()
+    await turns()
+    rig.changed.clear()
+    rig.share(0)
+    with pytest.raises(LaneClosed):
+        await waiter
+    assert (rig.lane.takes_work, rig.changed.is_set()) == (False, True)
+    rig.changed.clear()
+    rig.share(1)
+    assert (rig.lane.takes_work, rig.changed.is_set()) == (True, True)
+
+
+async def test_a_part_lapses_unless_it_is_renewed() -> None:
+    """Others take a silent worker for dead: it begins nothing from that moment on, until it has asked again."""
+    rig = Rig()
+    rig.share(2, lease=30)
+    await rig.lane.slot()
+    seen = []
+    for seconds in (29, 1):
+        rig.clock.advance(seconds)
+        seen.append(rig.lane.takes_work)
+    assert seen == [True, False]
+    with pytest.raises(LaneClosed):
+        await rig.lane.permission()
+    with pytest.raises(LaneClosed):
+        await rig.lane.slot()
+    rig.share(2)
+    await rig.lane.permission()
+    await rig.lane.slot()
+    assert rig.lane.in_use == 2
+
+
+async def test_the_part_of_the_rate_is_that_of_the_slots() -> None:
+    """Slots that are still used count, so that whoever waits for the rate is never left without any."""
+    rig = Rig(concurrency=4)
+    assert rig.lane.part == 1
+    rig.share(2)
+    assert rig.lane.part == 0.5
+    await rig.lane.slot()
+    rig.share(0)
+    assert rig.lane.part == 0.25
+
+
+@pytest.mark.parametrize(("close", "reason"), CLOSERS[:4], ids=[reason for _, reason in CLOSERS[:4]])
+async def test_a_closed_lane_leaves_its_part_to_others(close: Any, reason: str) -> None:
+    """Whatever keeps this worker from asking the provider, it keeps no slot from others."""
+    rig = Rig()
+    await rig.lane.slot()
+    close(rig.lane)
+    assert rig.lane.wish.leaves, reason
+
+
+async def test_a_wait_is_passed_on_until_all_know_of_it() -> None:
+    """What this worker was asked for stands in its wish until the answer holds it; nothing else does."""
+    rig = Rig()
+    until = rig.clock.now() + timedelta(seconds=9)
+    rig.lane.learn(limit(9))
+    rig.lane.learn(limit(3))
+    wishes = [rig.lane.wish]
+    for wait in (5, 9, 60):
+        rig.share(2, wait=wait)
+        wishes.append(rig.lane.wish)
+    assert wishes == [Wish(2, 2, wait_until=until)] * 2 + [Wish(2, 2)] * 2
+    assert not rig.lane.takes_work
+
+
+async def test_a_wait_that_an_operator_ended_is_over() -> None:
+    """A provider that asked for a day may be asked again at once, also by those who wait for it already."""
+    rig = Rig()
+    rig.lane.learn(limit(86400))
+    rig.share(2, wait=86400)
+    permission = asyncio.create_task(rig.lane.permission())
+    await turns()
+    rig.share(2)
+    assert rig.lane.takes_work
+    (nap,) = rig.clock.naps
+    rig.clock.advance(nap)
+    await permission
+    assert nap == 10.0

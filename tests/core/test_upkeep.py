@@ -233,7 +233,17 @@ async def test_a_request_in_doubt_is_not_looked_up_while_our_credentials_are_ref
     assert world.place.acme.asked == []
 
 
-STEPS = ["rescue", "pauses", "claim_due", "claim_look_ups", "unpublished", "forget", "prune", "standings"]
+STEPS = [
+    "rescue",
+    "pauses",
+    "share",
+    "claim_due",
+    "claim_look_ups",
+    "unpublished",
+    "forget",
+    "prune",
+    "standings",
+]
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -1,21 +1,30 @@
 """Every test of the ledger runs on a fresh one of each kind."""
 
+import asyncio
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from tests.fakes import FixedClock
+from tests.ledger.moves import make_filled
 from tests.ledger.scene import Scene, empty
 from worker.ledger import migrate, open_ledger
+from worker.ledger.memory import memory_uri
+from worker.ledger.sqlite import opened
 from worker.local.postgresql_server import PostgresqlServer
 
 KINDS = [
     pytest.param("sqlite", id="sqlite"),
+    pytest.param("memory", id="memory"),
     pytest.param("postgresql", id="postgresql", marks=pytest.mark.postgresql),
 ]
+LASTING = [KINDS[0], KINDS[2]]
+"""Those that another process can use, and that outlive this one."""
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +33,15 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("migrated") / "ledger.db"
     migrate(f"sqlite:///{path}")
     return path
+
+
+@pytest.fixture(scope="session")
+def migrated_memory() -> Iterator[sqlite3.Connection]:
+    """An empty ledger in memory, to be copied. (A file's cannot be: in memory there is no log of recent writes.)"""
+    name = f"migrated-{uuid4().hex}"
+    with closing(opened(memory_uri(name))) as kept:
+        migrate(f"sqlite:///:memory:{name}")
+        yield kept
 
 
 @pytest.fixture(scope="session")
@@ -50,21 +68,35 @@ def postgresql_ledger_url(migrated_database: str) -> str:
     return migrated_database
 
 
+@pytest.fixture
+def memory_url(migrated_memory: sqlite3.Connection) -> Iterator[str]:
+    """A new ledger in memory."""
+    name = f"ledger-{uuid4().hex}"
+    with closing(opened(memory_uri(name))) as kept:
+        migrated_memory.backup(kept)
+        yield f"sqlite:///:memory:{name}"
+
+
 @pytest.fixture(params=KINDS)
 def ledger_url(request: pytest.FixtureRequest) -> str:
     """A new ledger of each kind."""
-    fixture = "sqlite_url" if request.param == "sqlite" else "postgresql_ledger_url"
-    url: str = request.getfixturevalue(fixture)
+    fixtures = {"sqlite": "sqlite_url", "memory": "memory_url", "postgresql": "postgresql_ledger_url"}
+    url: str = request.getfixturevalue(fixtures[request.param])
     return url
 
 
 @pytest.fixture(params=KINDS)
-def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A place where no ledger is yet."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'new.db'}"
-    url: str = request.getfixturevalue("postgresql_url")
-    return url
+    match request.param:
+        case "sqlite":
+            yield f"sqlite:///{tmp_path / 'new.db'}"
+        case "memory":
+            name = f"new-{uuid4().hex}"
+            with closing(opened(memory_uri(name))):
+                yield f"sqlite:///:memory:{name}"
+        case _:
+            yield request.getfixturevalue("postgresql_url")
 
 
 @pytest.fixture
@@ -80,3 +112,27 @@ async def scene(ledger_url: str, clock: FixedClock) -> AsyncIterator[Scene]:
         found = Scene(ledger, clock, ledger_url)
         await ledger.heartbeat(found.worker, clock.now())
         yield found
+
+
+# --- moving ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger with rows of every kind, to be copied."""
+    path = tmp_path_factory.mktemp("filled") / "ledger.db"
+    asyncio.run(make_filled(f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture
+def source(filled: Path, tmp_path: Path) -> str:
+    """A copy of it."""
+    shutil.copy(filled, tmp_path / "ledger.db")
+    return f"sqlite:///{tmp_path / 'ledger.db'}"
+
+
+@pytest.fixture
+def target(postgresql_url: str) -> str:
+    """An empty database."""
+    return postgresql_url

@@ -17,7 +17,9 @@ from worker.core.sealing import Sealed
 from worker.core.states import Actor, State, Transition
 from worker.core.verdict import Moment, Verdict
 from worker.ledger import SqlLedger
+from worker.ledger.memory import MEMORY, memory_uri
 from worker.ledger.schema import metadata
+from worker.ledger.sqlite import opened
 
 WORKER = "worker-1"
 PROVIDER = "phone_com"
@@ -178,7 +180,10 @@ def make_arrival(key: str, at: datetime) -> Arrival:
 @contextmanager
 def connected(url: str) -> Iterator[sa.Connection]:
     """A connection of the test's own, which commits."""
-    engine = sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://"), poolclass=sa.NullPool)
+    _, _, in_memory = url.partition(MEMORY)
+    options: dict[str, Any] = {"creator": lambda: opened(memory_uri(in_memory))} if in_memory else {}
+    driver = url.replace("postgresql://", "postgresql+psycopg://")
+    engine = sa.create_engine(driver, poolclass=sa.NullPool, **options)
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql("SET LOCAL TIME ZONE 'Asia/Kathmandu'")  # must make no difference

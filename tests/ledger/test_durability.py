@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 import sqlalchemy as sa
 
+from tests.ledger.conftest import LASTING
 from tests.ledger.scene import connected
 from worker.core.states import State
 from worker.ledger import migrate, open_ledger
@@ -37,6 +38,7 @@ def killed(url: str, callers: int, after: int) -> Iterator[list[tuple[str, str]]
     yield [(line.split()[0], line.split()[1]) for line in said if line.endswith("\n")]
 
 
+@pytest.mark.parametrize("ledger_url", LASTING, indirect=True)
 @pytest.mark.parametrize(("seed", "callers"), [(1, 1), (2, 40)])
 async def test_everything_that_was_confirmed_is_there_after_a_kill(
     ledger_url: str, seed: int, callers: int
@@ -64,6 +66,7 @@ async def test_everything_that_was_confirmed_is_there_after_a_kill(
     assert len(lines) == len(state_of) + len(sent) + len(published)
 
 
+@pytest.mark.parametrize("new_url", LASTING, indirect=True)
 async def test_a_migration_that_is_killed_half_way_leaves_nothing(new_url: str) -> None:
     """The tables are made in one transaction, so the next start finds none of them and makes them all."""
     program = f"""

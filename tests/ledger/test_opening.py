@@ -201,8 +201,7 @@ def test_a_url_names_a_file_or_a_server() -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("sqlite://", "in memory"),
-        ("sqlite:///:memory:", "in memory"),
+        ("sqlite://", "names no file"),
         ("mysql://u:secret@host/db", "not at mysql:"),
         ("postgresql://u:secret@host", "not at postgresql:"),
         ("postgresql+psycopg2://u:secret@host/db", r"not at postgresql\+psycopg2:"),
@@ -231,9 +230,26 @@ async def test_settings_of_the_url_are_kept_beside_the_ledgers_own(ledger_url: s
         connection.exec_driver_sql("DROP SCHEMA own CASCADE")
 
 
+async def test_a_ledger_in_memory_lives_as_long_as_it_is_open() -> None:
+    """Writer and reader share it, another name is another ledger, and nothing outlives it: for trials only."""
+    url = "sqlite:///:memory:trial"
+    for _ in range(2):
+        async with open_ledger(url, exclusive=True) as ledger:
+            scene = Scene(ledger, FixedClock(), url)
+            claim = await scene.accepted()
+            assert await scene.entry(claim) == claim.entry
+            async with open_ledger("sqlite:///:memory:", exclusive=True) as another:
+                assert await another.find(claim.entry.request_id) is None
+    with pytest.raises(ConfigurationError, match="there is no ledger at memory yet"):
+        async with open_ledger(url):
+            pass
+
+
 def test_an_sqlite_that_is_too_old_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything is written with it."""
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
     with pytest.raises(ConfigurationError, match=r"3\.35"):
         migrate(f"sqlite:///{tmp_path / 'ledger.db'}")
+    with pytest.raises(ConfigurationError, match=r"3\.36"):
+        migrate("sqlite:///:memory:")
     assert list(tmp_path.iterdir()) == []

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.fakes import FixedClock
+from tests.ledger.conftest import LASTING
 from tests.ledger.scene import Scene, count_commits
 from worker.core import states
 from worker.core.errors import LedgerUnavailable, StaleClaim
@@ -162,8 +163,12 @@ async def test_closing_commits_what_was_handed_in(ledger_url: str, clock: FixedC
             await late
 
 
+@pytest.mark.parametrize("ledger_url", LASTING, indirect=True)
 async def test_reading_does_not_wait_for_writing(scene: Scene) -> None:
-    """While the writer is busy an operator still gets an answer: what was committed last."""
+    """While the writer is busy an operator still gets an answer: what was committed last.
+
+    (In memory, where nobody operates, there is one lock for all.)
+    """
     claim = await scene.accepted()
     async with Gate(scene.ledger):
         async with asyncio.timeout(PATIENCE):

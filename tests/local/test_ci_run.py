@@ -8,7 +8,7 @@ import pytest
 
 from tests.local.processes import ROOT, environment_without_make, kill
 
-PRETENDED = "venv lint test demo:\n\t@echo did $@\n"
+PRETENDED = "venv lint test evidence demo:\n\t@echo did $@\n"
 
 
 @pytest.fixture
@@ -33,6 +33,7 @@ def test_everything_runs_in_order(project: Path) -> None:
         "did venv",
         "did lint",
         "did test",
+        "did evidence",
         "did demo",
     ]
     assert "== test: make test\n" in done.stdout

@@ -139,4 +139,4 @@ def test_it_runs_with_a_bare_python() -> None:
         check=False,
     )
     assert asked.returncode == 2
-    assert "everything: not one of rabbitmq, postgresql, promtool, venv" in asked.stderr
+    assert "everything: not one of rabbitmq, postgresql, promtool, debootstrap, venv" in asked.stderr

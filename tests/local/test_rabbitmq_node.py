@@ -135,6 +135,7 @@ def test_without_rabbitmq_the_error_names_the_command(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Where RabbitMQ is not installed, the error says how to install it."""
+    monkeypatch.delenv("LOCAL_RABBITMQ_ROOT", raising=False)
     monkeypatch.setattr(shutil, "which", lambda *_args, **_kwargs: None)
     with pytest.raises(ServerMissing, match=r"make test.*apt-get install rabbitmq-server"):
         RabbitmqNode(tmp_path).start()

@@ -19,9 +19,21 @@ if TYPE_CHECKING:
         require_runnable,
         submit,
     )
+    from worker.bootstrap.keeping import (
+        NEWEST,
+        Moved,
+        cancel_move,
+        ledger_revisions,
+        ledger_standing,
+        migrate_ledger,
+        move_ledger,
+    )
     from worker.bootstrap.office import OfficeParts, open_office
     from worker.bootstrap.parts import provider_settings, settings
     from worker.bootstrap.worker import run_worker
+    from worker.ledger.migrating import Step
+    from worker.ledger.moving import Progress
+    from worker.ledger.standing import LedgerStanding
     from worker.telemetry.tracebacks import describe, summarize
 else:
     _HOMES = {
@@ -30,9 +42,15 @@ else:
             "Finding", "Gap", "check", "check_topology", "declare_topology", "require_runnable",
             "requests_exchange", "submit",
         },
+        "worker.bootstrap.keeping": {
+            "NEWEST", "Moved", "cancel_move", "ledger_revisions", "ledger_standing", "migrate_ledger", "move_ledger",
+        },
         "worker.bootstrap.office": {"OfficeParts", "open_office"},
         "worker.bootstrap.parts": {"provider_settings", "settings"},
         "worker.bootstrap.worker": {"run_worker"},
+        "worker.ledger.migrating": {"Step"},
+        "worker.ledger.moving": {"Progress"},
+        "worker.ledger.standing": {"LedgerStanding"},
         "worker.telemetry.tracebacks": {"describe", "summarize"},
     }  # fmt: skip
 
@@ -44,13 +62,23 @@ else:
 
 
 __all__ = [
+    "NEWEST",
     "Finding",
     "Gap",
+    "LedgerStanding",
+    "Moved",
     "OfficeParts",
+    "Progress",
+    "Step",
+    "cancel_move",
     "check",
     "check_topology",
     "declare_topology",
     "describe",
+    "ledger_revisions",
+    "ledger_standing",
+    "migrate_ledger",
+    "move_ledger",
     "open_office",
     "provider_settings",
     "requests_exchange",

@@ -18,8 +18,9 @@ from worker.core.errors import (
     TopologyMismatch,
     WorkerError,
 )
-from worker.ledger.migrating import revision_of
+from worker.ledger.fit import revision_of
 from worker.ledger.reader import Reader
+from worker.ledger.schema import REVISION
 from worker.ledger.urls import store_at
 from worker.operations.dead_letters import Republish
 from worker.rabbitmq.admin import Admin
@@ -211,17 +212,20 @@ async def _check_ledger(configured: Settings) -> str:
         raise ConfigurationError(f"the folder of {database} is missing; is its volume mounted?")
     if not parts.ledger_exists(configured):
         return f"{database} will be made at the first start"
-    if not await _has_tables(url):
+    found = await _schema(url)
+    if found is None:
         return "reached; its tables will be made at the first start"
+    if database is not None and found < REVISION:
+        return f"reached; the first start will bring it from schema {found} to {REVISION}"
     async with ledger.open_ledger(url, exclusive=False) as opened:
         await opened.check()
     return "reached; a small write was durable"
 
 
-async def _has_tables(url: str) -> bool:
+async def _schema(url: str) -> str | None:
     reader = Reader(store_at(url))
     try:
-        return await reader.ask(revision_of) is not None
+        return await reader.ask(revision_of)
     finally:
         await reader.close()
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from worker import ledger, providers
 from worker.bootstrap import parts
 from worker.core.clock import Clock, SystemClock
-from worker.core.errors import ConfigurationError
 from worker.core.events import EventWriter
 from worker.core.ledger import Ledger
 from worker.core.recording import Recorder
@@ -45,7 +44,7 @@ async def open_office(configured: Settings, actor: str) -> AsyncIterator[OfficeP
         ConfigurationError: there is no ledger yet, or its keys are missing.
         LedgerUnavailable: the ledger cannot be opened.
     """
-    _require_ledger(configured)
+    parts.require_ledger(configured)
     clock = SystemClock()
     known = frozenset(providers.discover())
     keys, box = parts.sealer(configured, may_create=False), parts.credential_box(configured)
@@ -62,14 +61,4 @@ async def open_office(configured: Settings, actor: str) -> AsyncIterator[OfficeP
             providers=ProviderOperations(opened, known, clock, actor),
             known_providers=known,
             clock=clock,
-        )
-
-
-def _require_ledger(configured: Settings) -> None:
-    """Say so before its keys are missed, which without a ledger were never made either."""
-    if not parts.ledger_exists(configured):
-        database = configured.ledger.sqlite_file()
-        raise ConfigurationError(
-            f"there is no ledger at {database.absolute() if database else 'its place'} yet. `provisioner run` makes "
-            "it at its first start; if there should be one, set PROVISIONER_LEDGER__URL to where it is"
         )

@@ -67,6 +67,20 @@ def ledger_exists(configured: Settings) -> bool:
     return database is None or (database.exists() and database.stat().st_size > 0)
 
 
+def require_ledger(configured: Settings) -> None:
+    """Say that there is no ledger before its keys are missed, which without one were never made either.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    if not ledger_exists(configured):
+        database = configured.ledger.sqlite_file()
+        raise ConfigurationError(
+            f"there is no ledger at {database.absolute() if database else 'its place'} yet. `provisioner run` makes "
+            "it at its first start; if there should be one, set PROVISIONER_LEDGER__URL to where it is"
+        )
+
+
 def credential_box(configured: Settings) -> CredentialBox:
     """The consumers' public keys."""
     credentials = configured.credentials

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 from uuid import uuid4
 
-from aiolimiter import AsyncLimiter
-
 from worker import ledger, providers, telemetry
 from worker import settings as settings_edge
 from worker.bootstrap import broker, parts
@@ -24,6 +22,7 @@ from worker.core.intake import Intake
 from worker.core.lanes import Lane
 from worker.core.observer import Observer, Observers
 from worker.core.orders import Orders
+from worker.core.pace import Pace
 from worker.core.pipeline import Pipeline
 from worker.core.recording import Recorder
 from worker.core.retry import RetryPolicy
@@ -172,16 +171,19 @@ async def _desk(
 
 
 def _lane(configured: Settings, name: str, clock: Clock, observer: Observer, changed: asyncio.Event) -> Lane:
+    """A lane without slots: the first round of upkeep brings this worker's part of them."""
     own = configured.providers[name]
-    return Lane(
+    lane = Lane(
         name,
         concurrency=own.concurrency,
-        limiter=AsyncLimiter(1, 1 / own.rate),
+        limiter=Pace(lambda: own.rate * lane.part, clock),
         policy=BreakerPolicy(configured.breaker.failures, configured.breaker.cooldown),
         clock=clock,
         observer=observer,
         changed=changed,
+        slots=0,
     )
+    return lane
 
 
 def _upkeep_policy(configured: Settings) -> UpkeepPolicy:
@@ -189,6 +191,7 @@ def _upkeep_policy(configured: Settings) -> UpkeepPolicy:
         interval=configured.upkeep.interval,
         republish_after=configured.upkeep.republish_after,
         look_ups_at_once=configured.upkeep.look_ups_at_once,
+        lease=configured.ledger.lease,
         retention=configured.ledger.retention_days * _SECONDS_OF_A_DAY,
     )
 

@@ -9,7 +9,7 @@ import typer
 import typer.main
 
 from worker import __version__, bootstrap
-from worker.cli import dead_letters, explain, keys, process, provider, requests, setup, submit
+from worker.cli import dead_letters, explain, keys, ledger, process, provider, requests, setup, submit
 from worker.cli.output import complain, err
 
 app = typer.Typer(
@@ -50,6 +50,7 @@ app.command(epilog="Example: provisioner explain order-4711")(explain.explain)
 app.add_typer(requests.app, name="requests")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(provider.app, name="provider")
+app.add_typer(ledger.app, name="ledger")
 app.add_typer(setup.config, name="config")
 app.add_typer(setup.topology, name="topology")
 app.add_typer(setup.contracts, name="contracts")

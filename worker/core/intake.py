@@ -23,7 +23,7 @@ class Doors(Protocol):
     """The queues, as far as they can be opened and closed. What is open stays open over a reconnect."""
 
     async def open(self, queue: str, handler: Handler, *, prefetch: int) -> None:
-        """Consume from now on."""
+        """Consume from now on; with another prefetch where it is open already."""
         ...
 
     async def close(self, queue: str) -> None:
@@ -48,7 +48,7 @@ class Intake:
     ) -> None:
         """`lanes` by queue name; `dead_letters` is the queue that is drained into rows.
 
-        `prefetch` is how many deliveries a queue hands out ahead; None: as many as its lane has slots.
+        `prefetch` is how many deliveries a queue hands out ahead; None: as many as its lane has slots here.
         """
         self._doors = doors
         self._pipeline = pipeline
@@ -59,7 +59,7 @@ class Intake:
         self._lanes = lanes
         self._dead_letters = dead_letters
         self._prefetch = prefetch
-        self._reading: set[str] = set()
+        self._reading: dict[str, int] = {}
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Follow lanes and ledger until told to stop; then close every queue."""
@@ -80,7 +80,7 @@ class Intake:
         """Open what may be read, close what may not."""
         for queue, lane in self._lanes.items():
             take = partial(self._take, lane)
-            ahead = self._prefetch or lane.concurrency
+            ahead = self._prefetch or lane.slots
             await self._set(queue, take, ahead, wanted=self._gate.well and lane.takes_work)
         await self._set(self._dead_letters, self._burial.bury, 10, wanted=self._gate.well)
 
@@ -90,12 +90,12 @@ class Intake:
     async def _set(self, queue: str, handler: Handler, prefetch: int, *, wanted: bool) -> None:
         # What fails is tried again at the next look; the connection tells its own story.
         with contextlib.suppress(BrokerUnavailable):
-            if wanted and queue not in self._reading:
+            if wanted and self._reading.get(queue) != prefetch:
                 await self._doors.open(queue, handler, prefetch=prefetch)
-                self._reading.add(queue)
+                self._reading[queue] = prefetch
             elif not wanted and queue in self._reading:
                 await self._doors.close(queue)
-                self._reading.remove(queue)
+                del self._reading[queue]
 
     async def _next_look(self, stopping: asyncio.Event) -> None:
         await first_of(self._changed.wait(), stopping.wait(), self._clock.sleep(_LOOK_AGAIN_AFTER))

@@ -1,4 +1,7 @@
-"""One lane per provider: its slots, its rate, its breaker and its pauses. A slow provider blocks only its own lane."""
+"""One lane per provider: its slots, its rate, its breaker and its pauses. A slow provider blocks only its own lane.
+
+Slots, rate and waits are shared by all workers of the provider: a lane has this worker's part of them.
+"""
 
 import asyncio
 from collections import deque
@@ -8,6 +11,7 @@ from typing import Protocol, assert_never
 from worker.core.breaker import Breaker, BreakerPolicy, BreakerState
 from worker.core.clock import Clock
 from worker.core.observer import LaneChanged, LaneState, Observer
+from worker.core.shares import Share, Wish
 from worker.core.verdict import Effect, Outcome
 
 _PATIENCE = 10.0  # seconds a lane may be asked to wait before its queue is left alone meanwhile
@@ -51,10 +55,24 @@ class Lane:
         clock: Clock,
         observer: Observer,
         changed: asyncio.Event,
+        slots: int | None = None,
     ) -> None:
-        """`changed` is set whenever this lane may take work that it could not take before, or no longer."""
+        """A lane that is open.
+
+        Args:
+            provider: Its name.
+            concurrency: Creates under way at once, over all workers.
+            limiter: The rate.
+            policy: When the breaker opens.
+            clock: Time.
+            observer: Is told each change of state.
+            changed: Is set whenever this lane may take work that it could not take before, or no longer.
+            slots: This worker's part of the concurrency, until it is told another; None: all of it.
+        """
         self.provider = provider
         self.concurrency = concurrency
+        self._slots = concurrency if slots is None else slots
+        self._lapses_at: float | None = None
         self._limiter = limiter
         self._policy = policy
         self._clock = clock
@@ -63,6 +81,7 @@ class Lane:
         self._breaker = Breaker()
         self._pause: LaneState | None = None
         self._hold_until: datetime | None = None
+        self._asked_until: datetime | None = None  # the same, while the other workers do not know of it
         self._stopped = False
         self._told = LaneState.OPEN
         self._waiters: deque[asyncio.Future[Slot]] = deque()
@@ -85,13 +104,44 @@ class Lane:
 
     @property
     def takes_work(self) -> bool:
-        """Whether its queue should be read: open (or trying), not stopped, and not told to wait for long."""
-        return self._is_open and self._held_for() <= _PATIENCE
+        """Whether its queue should be read: open (or trying), with a slot, and not told to wait for long."""
+        return self._is_open and self._allowed() > 0 and self._held_for() <= _PATIENCE
+
+    @property
+    def slots(self) -> int:
+        """This worker's part of the concurrency."""
+        return self._slots
 
     @property
     def in_use(self) -> int:
-        """Slots taken."""
+        """Slots taken; more than there are while what was begun with a larger part is finished."""
         return self._in_use
+
+    @property
+    def part(self) -> float:
+        """How much of the provider's rate is this worker's, above 0 and up to 1."""
+        return max(1, self._kept) / self.concurrency
+
+    @property
+    def wish(self) -> Wish:
+        """What this worker asks of the slots that all workers share."""
+        return Wish(self.concurrency, self._kept, leaves=not self._is_open, wait_until=self._asked_until)
+
+    def share(self, share: Share, lapses_at: float) -> None:
+        """From now on this part is this worker's; nothing that runs is ended.
+
+        Args:
+            share: What it got.
+            lapses_at: Monotonic time from which others may take the part, so that nothing is begun any more.
+        """
+        before = (self._slots, self.takes_work)
+        self._slots, self._lapses_at = share.slots, lapses_at
+        if self._asked_until is not None and self._asked_until <= share.wait_until:
+            self._asked_until = None  # all know of it
+        self._hold_until = max(share.wait_until, self._asked_until or share.wait_until)
+        if before != (self._slots, self.takes_work):
+            self._changed.set()
+        self._serve()
 
     @property
     def stopped(self) -> bool:
@@ -126,9 +176,9 @@ class Lane:
             LaneClosed: the lane closed meanwhile: nothing may be sent.
         """
         while (wait := self._held_for()) > 0:
-            await self._clock.sleep(wait)
+            await self._clock.sleep(min(wait, _PATIENCE))  # an operator may end a long one
         await self._limiter.acquire()
-        if not self._is_open:
+        if not self._is_open or self._lapsed:
             raise LaneClosed
 
     def learn(self, outcome: Outcome) -> None:
@@ -140,7 +190,8 @@ class Lane:
             case Effect.LIMIT:
                 self._breaker = self._breaker.after_answer()
                 until = now + timedelta(seconds=outcome.wait or 1.0)
-                self._hold_until = max(until, self._hold_until or until)
+                if until > (self._hold_until or now):
+                    self._hold_until = self._asked_until = until
             case Effect.PAUSE | Effect.NONE:
                 self._breaker = self._breaker.after_answer()
             case _:
@@ -171,8 +222,18 @@ class Lane:
     def _is_open(self) -> bool:
         return not self._stopped and self.state in (LaneState.OPEN, LaneState.TRYING)
 
+    @property
+    def _lapsed(self) -> bool:
+        return self._lapses_at is not None and self._clock.monotonic() >= self._lapses_at
+
+    @property
+    def _kept(self) -> int:
+        return max(self._in_use, self._slots)
+
     def _allowed(self) -> int:
-        return 1 if self.state is LaneState.TRYING else self.concurrency
+        if self._lapsed:
+            return 0
+        return min(self._slots, 1) if self.state is LaneState.TRYING else self._slots
 
     def _held_for(self) -> float:
         if self._hold_until is None:

@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 from contracts.reason import ReasonCode
 from worker.core.sealing import Sealed
+from worker.core.shares import Share, Wish
 from worker.core.states import State, Transition
 from worker.core.verdict import Moment
 
@@ -389,7 +390,17 @@ class Ledger(Protocol):
         ...
 
     async def retire(self, worker: str) -> None:
-        """This worker ends: its unsent claims are free at once, its rows left sending become rescuable at once."""
+        """This worker ends: its unsent claims and its slots are free at once, its rows left sending become rescuable
+        at once.
+        """
+        ...
+
+    async def share(self, worker: str, wishes: Mapping[str, Wish], now: datetime) -> Mapping[str, Share]:
+        """Divide each provider's slots among the living workers that want some, and hear of its waits.
+
+        The slots of all living workers never exceed the provider's limit (the largest, where they are configured with
+        different ones). A provider that another worker is dividing at this moment is left out: nothing changes then.
+        """
         ...
 
     async def rescue(self, now: datetime, actor: str) -> Sequence[str]:
@@ -414,7 +425,7 @@ class Ledger(Protocol):
         ...
 
     async def resume(self, provider: str, actor: str, note: str, at: datetime) -> bool:
-        """Forget the pause; False when there was none."""
+        """Forget the pause or, without one, a wait that the provider asked for; False when there was neither."""
         ...
 
     async def pauses(self) -> Sequence[Pause]:

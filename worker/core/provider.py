@@ -21,12 +21,15 @@ class ProviderSettings(BaseModel):
 
     base_url: str = Field(description="Root of the provider's API, without a path.")
     concurrency: int = Field(
-        default=8, ge=1, le=1000, description="Creates under way at once in this worker."
+        default=8,
+        ge=1,
+        le=1000,
+        description="Creates under way at once, over all workers that share the ledger.",
     )
     rate: float = Field(
         default=20.0,
         gt=0,
-        description="Creates started per second, at most, in this worker; divide by workers.",
+        description="Creates started per second, at most, over all workers that share the ledger.",
     )
     connect_timeout: float = Field(default=5.0, gt=0, description="Seconds to connect, TLS included.")
     answer_within: float = Field(

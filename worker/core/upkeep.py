@@ -28,6 +28,7 @@ class UpkeepPolicy:
         retention: Age at which closed requests are pruned.
         rare: Between two rounds of what need not be done often (forgotten claims, pruning).
         credentials_probe: Between two probes of a provider that refused our credentials.
+        lease: Since the last sign of life, until others take this worker for dead; the ledger's.
     """
 
     interval: float = 1.0
@@ -37,6 +38,7 @@ class UpkeepPolicy:
     retention: float = 90 * 86400.0
     rare: float = 10.0
     credentials_probe: float = 60.0
+    lease: float = 30.0
 
 
 class Upkeep:
@@ -68,6 +70,7 @@ class Upkeep:
             self._heartbeat,
             self._rescue,
             self._follow_pauses,
+            self._share,
             self._probe,
             self._run_due,
             self._look_up_due,
@@ -111,6 +114,23 @@ class Upkeep:
                 by_operator = pause.cause == "operator"
                 state = LaneState.PAUSED_BY_OPERATOR if by_operator else LaneState.PAUSED_BY_CREDENTIALS
                 lane.pause(state, pause.note)
+
+    async def _share(self) -> None:
+        """This worker's part of every provider's slots, and the waits that any worker was asked for.
+
+        What is too much from now on is given back in the same round, as far as it is not in use.
+        """
+        if await self._divide():
+            await self._divide()
+
+    async def _divide(self) -> bool:
+        """Whether there is more to give back."""
+        desk, lapses_at = self._desk, self.beat_at + self._policy.lease
+        wishes = {name: lane.wish for name, lane in desk.lanes.items()}
+        shares = await desk.ledger.share(desk.worker, wishes, desk.clock.now())
+        for name, share in shares.items():
+            desk.lanes[name].share(share, lapses_at)
+        return any(desk.lanes[name].wish.keeps < wishes[name].keeps for name in shares)
 
     async def _probe(self) -> None:
         """A harmless read tells whether an outage is over, or refused credentials are taken again."""
@@ -165,7 +185,7 @@ class Upkeep:
     async def _run_due(self) -> None:
         """Requests whose time has come. They wait for slots side by side with what intake takes, so neither starves."""
         for name, lane in self._desk.lanes.items():
-            room = lane.concurrency - self._queued[name] if lane.takes_work else 0
+            room = lane.slots - self._queued[name] if lane.takes_work else 0
             if room <= 0:
                 continue
             for claim in await self._desk.ledger.claim_due(

@@ -14,7 +14,7 @@ from worker.core.states import State
 from worker.ledger import changes
 from worker.ledger.entries import ENTRY, entry_of
 from worker.ledger.prepared import Prepared
-from worker.ledger.schema import requests, workers
+from worker.ledger.schema import requests, shares, workers
 from worker.ledger.statements import hole, in_states, insert_once, time
 from worker.ledger.writer import Batch
 
@@ -76,7 +76,7 @@ _HELLO: Final = insert_once(workers)
 _HEARTBEAT: Final = (
     sa.update(workers).where(workers.c.worker == hole("worker")).values(heartbeat_at=time("now"))
 )
-_GOODBYE: Final = sa.delete(workers).where(workers.c.worker == hole("worker"))
+_GOODBYE: Final = tuple(sa.delete(own).where(own.c.worker == hole("worker")) for own in (shares, workers))
 _BURIAL: Final = sa.delete(workers).where(workers.c.heartbeat_at <= time("dead_since"))
 
 _dead: Final = _r.worker.not_in(
@@ -133,15 +133,15 @@ def heartbeat(batch: Batch, worker: str, now: datetime) -> None:
 
 
 def end(batch: Batch, worker: str) -> None:
-    """A worker ends: its unsent claims are free, its rows left sending are nobody's."""
-    batch.connection.execute(_FREE_OWN, {"p_worker": worker})
-    batch.connection.execute(_GOODBYE, {"p_worker": worker})
+    """A worker ends: its unsent claims and its slots are free, its rows left sending are nobody's."""
+    for statement in (_FREE_OWN, *_GOODBYE):
+        batch.connection.execute(statement, {"p_worker": worker})
 
 
 def end_all(batch: Batch) -> None:
     """Nobody else can be alive: every lease is over."""
-    batch.connection.execute(_FREE_ALL)
-    batch.connection.execute(sa.delete(workers))
+    for statement in (_FREE_ALL, sa.delete(shares), sa.delete(workers)):
+        batch.connection.execute(statement)
 
 
 def rescue(batch: Batch, lease: Lease, actor: str) -> Sequence[str]:

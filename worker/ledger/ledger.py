@@ -1,6 +1,6 @@
 """The ledger in SQL: every promise of the port, on SQLite and PostgreSQL alike."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from contracts.reason import ReasonCode
 from worker.core import ledger as port
 from worker.core.clock import Clock
-from worker.core.errors import AccountClaimed, LedgerUnavailable
+from worker.core.errors import AccountClaimed, WorkerError
 from worker.core.ledger import (
     Acceptance,
     Accepted,
@@ -28,9 +28,22 @@ from worker.core.ledger import (
     Same,
     Standing,
 )
-from worker.ledger import changes, claims, dead_letters, events, intake, pauses, pruning, questions, story
+from worker.core.shares import Share, Wish
+from worker.ledger import (
+    changes,
+    claims,
+    dead_letters,
+    events,
+    intake,
+    pauses,
+    pruning,
+    questions,
+    shares,
+    story,
+)
 from worker.ledger.claims import CLAIM_DUE, CLAIM_LOOK_UPS, Lease
 from worker.ledger.faults import RuleBroken
+from worker.ledger.fit import hold_fit
 from worker.ledger.reader import Reader
 from worker.ledger.schema import checks
 from worker.ledger.statements import hole, insert_once, time
@@ -149,16 +162,25 @@ class SqlLedger(port.Ledger):
             await self._begin(worker, self._clock.now())
 
     async def _begin(self, worker: str, now: datetime) -> None:
+        def begin(batch: Batch) -> None:
+            hold_fit(batch.connection, self._writer.place)  # it may have been migrated since it was opened
+            claims.begin(batch, worker, now)
+
         self._begun.add(worker)  # now: what is written from here on comes after the beginning
         try:
-            await self._writer.write(lambda batch: claims.begin(batch, worker, now))
-        except LedgerUnavailable:
+            await self._writer.write(begin)
+        except WorkerError:
             self._begun.discard(worker)
             raise
 
     async def retire(self, worker: str) -> None:
         await self._writer.write(lambda batch: claims.end(batch, worker))
         self._begun.discard(worker)
+
+    async def share(self, worker: str, wishes: Mapping[str, Wish], now: datetime) -> Mapping[str, Share]:
+        await self._begin_once(worker)
+        lease = Lease(now, now - self._lease)
+        return await self._writer.write(lambda batch: shares.share(batch, worker, wishes, lease))
 
     async def rescue(self, now: datetime, actor: str) -> Sequence[str]:
         lease = Lease(now, now - self._lease)

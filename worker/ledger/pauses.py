@@ -6,7 +6,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from worker.core.ledger import HistoryLine, Pause
-from worker.ledger import story
+from worker.ledger import shares, story
 from worker.ledger.schema import pauses
 from worker.ledger.statements import hole, insert_once, time
 from worker.ledger.writer import Batch
@@ -48,8 +48,9 @@ def pause(batch: Batch, wanted: Pause) -> None:
 
 
 def resume(batch: Batch, provider: str, line: HistoryLine) -> bool:
-    """Forget a pause."""
-    if batch.connection.execute(_FORGET, {"p_provider": provider}).rowcount == 0:
+    """Forget a pause; where there is none, a wait that the provider asked for."""
+    paused = batch.connection.execute(_FORGET, {"p_provider": provider}).rowcount > 0
+    if not paused and not shares.end_wait(batch, provider, line.at):
         return False
     story.tell(batch, subject(provider), line)
     return True

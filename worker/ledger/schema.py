@@ -198,11 +198,12 @@ waits = sa.Table(
     sa.Column("until", Utc, nullable=False),
 )
 
-# Where this ledger was copied to; from the beginning of that on no worker may use it here.
+# Where this ledger was copied to, or from. No worker may use one that went away, nor one that is not all there yet.
 moves = sa.Table(
     "moves",
     metadata,
     sa.Column("place", sa.Text, primary_key=True),
+    sa.Column("way", sa.Text, nullable=False),  # to or from
     sa.Column("begun_at", Utc, nullable=False),
     sa.Column("ended_at", Utc),
 )

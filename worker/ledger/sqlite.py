@@ -30,8 +30,9 @@ class SqliteStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._writing = _engine(path, begin="BEGIN IMMEDIATE")
-        self._reading = _engine(path, begin="BEGIN")
+        # Only a file that is there: a ledger that vanished must not be replaced by an empty one.
+        uri = f"file:{quote(os.fspath(path.absolute()))}?mode=rw"
+        self._writing, self._reading = engines(uri)
 
     @property
     def place(self) -> str:
@@ -53,7 +54,7 @@ class SqliteStore:
     def connect_to_read(self) -> Link:
         """A connection that refuses to write."""
         link = self._link(self._reading)
-        _raw(link.connection).execute("PRAGMA query_only=ON")
+        raw(link.connection).execute("PRAGMA query_only=ON")
         return link
 
     def serialise(self, connection: sa.Connection) -> None:
@@ -63,7 +64,7 @@ class SqliteStore:
         watch = _Watch(self.path)
         connection = through.connect()
         try:
-            _configure(_raw(connection))
+            _configure(raw(connection))
             watch.verify()
         except BaseException:
             connection.close()
@@ -71,21 +72,36 @@ class SqliteStore:
         return Link(connection, watch.verify)
 
 
+class AtWork(ConfigurationError):
+    """A worker works on the file; `holder` is its process."""
+
+    def __init__(self, path: Path, holder: str) -> None:
+        super().__init__(
+            f"another worker (process {holder}) already works on the ledger {path}; "
+            "several workers need PostgreSQL as their ledger"
+        )
+        self.holder = holder
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock that makes this process the only worker on this file; the system frees it when the process ends.
 
     Raises:
-        ConfigurationError: another worker holds it.
+        AtWork: another worker holds it.
+        ConfigurationError: there is no folder for it.
     """
-    real = path.resolve()  # one file may have several names
-    lock = real.with_name(real.name + ".lock")
-    descriptor = _open_private(lock)
+    descriptor = _open_private(_lock_of(path))
     try:
         _take(descriptor, path)
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock_of(path: Path) -> Path:
+    real = path.resolve()  # one file may have several names
+    return real.with_name(real.name + ".lock")
 
 
 def _open_private(path: Path, how: int = 0) -> int:
@@ -110,11 +126,8 @@ def _take(descriptor: int, path: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        holder = os.read(descriptor, 20).decode(errors="replace").strip() or "unknown"
-        raise ConfigurationError(
-            f"another worker (process {holder}) already works on the ledger {path}; "
-            "several workers need PostgreSQL as their ledger"
-        ) from error
+        found = os.read(descriptor, 20).decode(errors="replace").strip()
+        raise AtWork(path, found or "unknown") from error
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"{os.getpid()}\n".encode())
 
@@ -150,45 +163,49 @@ def _identity(path: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _engine(path: Path, *, begin: str) -> sa.Engine:
-    made = engine("sqlite://", creator=partial(_open, path))
-    # The driver itself begins no transaction (isolation_level None), so this is the only one that does.
-    sa.event.listen(made, "begin", lambda connection: connection.exec_driver_sql(begin))
-    return made
+def engines(uri: str) -> tuple[sa.Engine, sa.Engine]:
+    """One to write through and one to read through. The driver itself begins no transaction (isolation_level None)."""
+    made = []
+    for begin in ("BEGIN IMMEDIATE", "BEGIN"):
+        through = engine("sqlite://", creator=partial(opened, uri))
+        sa.event.listen(through, "begin", partial(_begin, begin))
+        made.append(through)
+    writing, reading = made
+    return writing, reading
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    """Open the file if it is there. A ledger that vanished must not be replaced by an empty one."""
+def _begin(begin: str, connection: sa.Connection) -> None:
+    connection.exec_driver_sql(begin)
+
+
+def opened(uri: str) -> sqlite3.Connection:
+    """Open what a URI names."""
     return sqlite3.connect(
-        f"file:{quote(os.fspath(path.absolute()))}?mode=rw",
-        uri=True,
-        timeout=_BUSY,
-        isolation_level=None,
-        check_same_thread=False,
-        cached_statements=256,
+        uri, uri=True, timeout=_BUSY, isolation_level=None, check_same_thread=False, cached_statements=256
     )
 
 
-def _raw(connection: sa.Connection) -> sqlite3.Connection:
-    raw: Any = connection.connection.driver_connection
-    return raw  # type: ignore[no-any-return]  # the driver is known here
+def raw(connection: sa.Connection) -> sqlite3.Connection:
+    """The driver's own connection."""
+    found: Any = connection.connection.driver_connection
+    return found  # type: ignore[no-any-return]  # the driver is known here
 
 
-def _configure(raw: sqlite3.Connection) -> None:
-    raw.execute(f"PRAGMA journal_size_limit={_WAL_LIMIT}")
+def _configure(own: sqlite3.Connection) -> None:
+    own.execute(f"PRAGMA journal_size_limit={_WAL_LIMIT}")
     for name, wanted in _PRAGMAS:
-        _set_patiently(raw, f"PRAGMA {name}={wanted}")
-        (found,) = raw.execute(f"PRAGMA {name}").fetchone()
+        _set_patiently(own, f"PRAGMA {name}={wanted}")
+        (found,) = own.execute(f"PRAGMA {name}").fetchone()
         if found != wanted:
             raise ConfigurationError(f"this file system or SQLite gives {name} {found}, not {wanted}")
 
 
-def _set_patiently(raw: sqlite3.Connection, pragma: str) -> None:
+def _set_patiently(own: sqlite3.Connection, pragma: str) -> None:
     """The first change of the journal mode is the one thing for which SQLite does not wait by itself."""
     patience = time.monotonic() + _BUSY
     while True:
         try:
-            raw.execute(pragma)
+            own.execute(pragma)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > patience:
                 raise

@@ -6,22 +6,26 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
 
 from worker.core.errors import ConfigurationError
+from worker.ledger.memory import MEMORY, MemoryStore
 from worker.ledger.postgresql import PostgresqlStore
 from worker.ledger.sqlite import SqliteStore
 
 _POSTGRESQL = {"postgresql", "postgres", "postgresql+psycopg"}
 
 
-def store_at(url: str) -> SqliteStore | PostgresqlStore:
-    """The store a URL names: ``sqlite:////var/lib/x/ledger.db`` or ``postgresql://user:password@host/database``.
+def store_at(url: str) -> SqliteStore | MemoryStore | PostgresqlStore:
+    """The store a URL names: ``sqlite:////var/lib/x/ledger.db``, ``postgresql://user:password@host/database``, or for
+    tests ``sqlite:///:memory:NAME``.
 
     Raises:
         ConfigurationError: it names none.
     """
-    path = sqlite_path(url)
-    if path is not None:
-        return SqliteStore(path)
     parsed = _parse(url)
+    if parsed.get_backend_name() == "sqlite":
+        named = parsed.database or ""
+        if named.startswith(MEMORY):
+            return MemoryStore(named.removeprefix(MEMORY))
+        return SqliteStore(_file(named))
     if parsed.drivername not in _POSTGRESQL or not parsed.database:
         raise ConfigurationError(
             f"a ledger lies at sqlite:///FILE or postgresql://USER@HOST/DATABASE, not at {parsed.drivername}:"
@@ -35,14 +39,14 @@ def sqlite_path(url: str) -> Path | None:
     Raises:
         ConfigurationError: the URL cannot be read, or names no file.
     """
-    parsed = _parse(url)
-    if parsed.get_backend_name() != "sqlite":
-        return None
-    if not parsed.database or parsed.database == ":memory:":
-        raise ConfigurationError(
-            "a ledger in memory would forget its promises; name a file: sqlite:////PATH/ledger.db"
-        )
-    return Path(parsed.database)
+    store = store_at(url)
+    return store.path if isinstance(store, SqliteStore) else None
+
+
+def _file(named: str) -> Path:
+    if not named:
+        raise ConfigurationError("the ledger's URL names no file; it looks like sqlite:////PATH/ledger.db")
+    return Path(named)
 
 
 def _parse(url: str) -> sa.URL:

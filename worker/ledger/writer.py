@@ -91,6 +91,11 @@ class Writer:
         # A daemon, so that a process which ends without closing is not kept alive; what it promised is committed.
         threading.Thread(target=self._run, name="ledger-writer", daemon=True).start()
 
+    @property
+    def place(self) -> str:
+        """Where the ledger lies."""
+        return self._store.place
+
     async def write(self, unit: Unit[T]) -> T:
         """Run the unit in the next transaction; returns once it is committed. If the caller is cancelled the unit
         runs all the same.

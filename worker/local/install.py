@@ -1,6 +1,6 @@
 """Installs the Debian packages that the demo, the tests and `make run` need, if they are missing.
 
-    python3 -m worker.local.install [rabbitmq] [postgresql] [promtool] [venv]
+    python3 -m worker.local.install [rabbitmq] [postgresql] [promtool] [debootstrap] [venv]
 
 Runs with the system's Python before anything else is installed. No service is started or enabled: what is needed of the
 packages are their programs, which run as private servers.
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def install(names: Sequence[str], say: Callable[[str], object]) -> None:
-    """Install what is missing of `rabbitmq`, `postgresql`, `promtool` and `venv` (for this very Python).
+    """Install what is missing of `rabbitmq`, `postgresql`, `promtool`, `debootstrap` and `venv` (for this very Python).
 
     Args:
         names: What is needed; nothing is touched when all of it is there.
@@ -181,6 +181,7 @@ _NEEDS = {
     "rabbitmq": _Need("rabbitmq-server", rabbitmq_is_installed, ("rabbitmq-server",)),
     "postgresql": _Need("postgresql", _has_postgresql, ("postgresql",)),
     "promtool": _Need("prometheus", _has_promtool, ("prometheus",)),
+    "debootstrap": _Need("debootstrap", lambda: shutil.which("debootstrap") is not None),
     "venv": _Need("python3-venv", _has_ensurepip),
 }
 

@@ -15,6 +15,7 @@ from worker.local.kept_server import KeptServer, Order
 from worker.local.loopback import HOST, answers_amqp
 from worker.local.private_files import is_locked, locked
 from worker.local.rabbitmq_files import USER, NodeFiles
+from worker.local.trixie_runner import PROGRAMS, other_root, runner
 
 _SECONDS_TO_START = 120.0
 
@@ -108,7 +109,7 @@ class RabbitmqNode:
             ServerMissing: RabbitMQ is not installed.
             ServerFailed: the node does not come up, or another one runs on the same folder.
         """
-        commands = [["epmd"], [rabbitmq_program("rabbitmq-server")]]
+        commands = [[*runner(), "epmd"], rabbitmq_command("rabbitmq-server")]
         with locked(self._files.lock) as lock:
             self._identity = self._files.configure(self._identity)
             # A foreground epmd of its own: RabbitMQ would otherwise use the machine's, or leave a daemon behind.
@@ -157,7 +158,7 @@ class RabbitmqNode:
             ServerFailed: it failed.
         """
         done = subprocess.run(
-            [rabbitmq_program("rabbitmqctl"), "--quiet", *arguments],
+            [*rabbitmq_command("rabbitmqctl"), "--quiet", *arguments],
             env=self._files.environment(self._identity),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -195,14 +196,25 @@ def _erlang_list(names: Sequence[str]) -> str:
     return ", ".join(f'<<"{name}">>' for name in names)
 
 
+def rabbitmq_command(name: str) -> list[str]:
+    """How one of RabbitMQ's programs is called: this machine's, or another Debian's (`trixie_runner.py`).
+
+    Raises:
+        ServerMissing: RabbitMQ is not installed.
+    """
+    return [*runner(), rabbitmq_program(name)]
+
+
 def rabbitmq_program(name: str) -> str:
     """Path of one of RabbitMQ's programs.
 
     Raises:
         ServerMissing: RabbitMQ is not installed.
     """
+    if other_root() is not None:
+        return str(PROGRAMS / name)
     # Debian's programs of the same name on the PATH insist on a user of their own; these are what they wrap.
-    found = shutil.which(name, path=f"/usr/lib/rabbitmq/bin{os.pathsep}{os.environ.get('PATH', os.defpath)}")
+    found = shutil.which(name, path=f"{PROGRAMS}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
     if found is None:
         raise ServerMissing(
             "RabbitMQ is not installed. `make test` installs it, and so does: apt-get install rabbitmq-server"
@@ -212,7 +224,7 @@ def rabbitmq_program(name: str) -> str:
 
 def rabbitmq_is_installed() -> bool:
     try:
-        rabbitmq_program("rabbitmq-server")
+        rabbitmq_command("rabbitmq-server")
     except ServerMissing:
         return False
     return True

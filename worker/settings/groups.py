@@ -37,7 +37,7 @@ def _broker_url(url: SecretStr) -> SecretStr:
 def _ledger_url(url: SecretStr) -> SecretStr:
     file = url.get_secret_value().removeprefix(SQLITE)
     if file != url.get_secret_value():
-        if file in {"", ":memory:"} or "?" in file:
+        if not file or file.startswith(":memory:") or "?" in file:
             raise ValueError("must name a plain file: what was accepted has to outlive the worker")
         return url
     parts = _split(url)
@@ -79,7 +79,7 @@ class BrokerSettings(Group):
         default=None,
         ge=1,
         le=65535,
-        description="Deliveries a provider's queue hands out ahead; left out, as many as the provider's concurrency.",
+        description="Deliveries a provider's queue hands out ahead; left out, as many as this worker has slots.",
         examples=[16],
     )
     declare: bool = Field(

@@ -9,6 +9,7 @@ revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
+loses = "the waits that providers asked for, and how their slots are divided"
 
 _TIME: Final = sa.Text().with_variant(sa.TIMESTAMP(timezone=True), "postgresql")
 
@@ -38,6 +39,7 @@ def upgrade() -> None:
     op.create_table(
         "moves",
         _text("place"),
+        _text("way"),
         _time("begun_at"),
         sa.Column("ended_at", _TIME),
         sa.PrimaryKeyConstraint("place", name="pk_moves"),
