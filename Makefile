@@ -5,16 +5,18 @@ ARGS ?=
 PARALLEL ?= -n 2 --dist loadfile
 
 BIN := .venv/bin
+# The environment of the negative control, with Celery and FastStream; the worker needs neither.
+PEERS := .venv-peers
 SHELL := /bin/sh
 .SHELLFLAGS := -euc
 MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := verbs
-.PHONY: verbs venv demo test run lint bench clean
+.PHONY: verbs venv demo test run lint evidence control rabbitmq4 bench clean
 
 verbs:
-	@sed -nE 's/^([a-z]+):.*## (.*)$$/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -nE 's/^([a-z0-9]+):.*## (.*)$$/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: venv ## show the whole thing: requests in, results out, faults on the way
 	@$(BIN)/provisioner demo $(ARGS)
@@ -35,11 +37,26 @@ lint: venv ## check style, types, imports between packages, dependencies and YAM
 	@$(BIN)/yamllint --strict -c deploy/.yamllint deploy
 	@echo "lint: nothing to complain about"
 
+# The long form has the other workers of the negative control beside it.
+PROVING := $(if $(findstring --short,$(ARGS)),$(BIN),$(PEERS)/bin)
+evidence: $(if $(findstring --short,$(ARGS)),venv,$(PEERS)/locked) ## prove the promises under crashes and faults, with a report (ARGS=--short: minutes, else over an hour)
+	@$(BIN)/python -m worker.local.install rabbitmq postgresql
+	@$(PROVING)/python -m tests.evidence $(ARGS)
+
+control: $(PEERS)/locked ## run the same faults on ordinary workers, which open second accounts (ARGS="--worker naive")
+	@$(BIN)/python -m worker.local.install rabbitmq
+	@$(PEERS)/bin/python -m tests.peers $(ARGS)
+
+rabbitmq4: venv ## run the broker's tests against RabbitMQ 4, out of a Debian 13 in a folder of its own (as root)
+	@$(BIN)/python -m worker.local.install postgresql debootstrap
+	@root=$$($(BIN)/python -m worker.local.trixie); \
+		LOCAL_RABBITMQ_ROOT="$$root" $(BIN)/pytest -m rabbitmq $(PARALLEL) $(ARGS)
+
 bench: venv ## measure requests per second and processor time per request
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 clean: ## remove .venv, .local, caches and what was built
-	@rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
+	@rm -rf .venv $(PEERS) .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Two stamps: a changed lock builds .venv anew, a changed pyproject.toml only installs the project again.
@@ -47,6 +64,15 @@ venv: .venv/installed
 
 .venv/installed: .venv/locked pyproject.toml
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(PEERS)/locked: tests/peers/requirements.lock
+	@$(PYTHON) -m worker.local.install venv
+	@echo "installing dependencies into $(PEERS) (about a minute the first time) ..."
+	@rm -rf $(PEERS)
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/pip install --quiet --require-hashes --requirement tests/peers/requirements.lock
+	@$(PEERS)/bin/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/locked: tests/requirements.lock

@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.evidence.soak.run import Plan, soak
-from tests.evidence.soak.troubles import EVERYTHING, KILLS
+from tests.evidence.soak.troubles import EVERYTHING, KILLS, KILLS_SETTINGS
 
 
 def main() -> int:
@@ -41,6 +41,7 @@ def main() -> int:
         tuple(chosen.pause),
         chosen.seed,
         KILLS if chosen.only_kills else EVERYTHING,
+        KILLS_SETTINGS if chosen.only_kills else {},
     )
     folder = chosen.folder or Path(tempfile.mkdtemp(prefix="evidence-"))
     folder.mkdir(parents=True, exist_ok=True)

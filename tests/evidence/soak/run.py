@@ -87,6 +87,7 @@ class Plan:
         pause: Seconds between two things that go wrong, at least and at most.
         seed: Draws everything.
         deck: What goes wrong.
+        settings: Of the workers, other than usual.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Plan:
     pause: tuple[float, float]
     seed: int
     deck: Deck = EVERYTHING
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -233,7 +235,7 @@ async def _scene(plan: Plan, folder: Path) -> AsyncIterator[tuple[Scene, str, di
         load_or_create(sealing, may_create=True)
         environment = {
             **provider_settings(f"http://127.0.0.1:{provider.port}", _PACE),
-            **{f"PROVISIONER_{name}": value for name, value in _PATIENCE.items()},
+            **{f"PROVISIONER_{name}": value for name, value in {**_PATIENCE, **plan.settings}.items()},
             "PROVISIONER_BROKER__URL": vhost_url.replace(f":{node.port}/", f":{broker.port}/"),
             "PROVISIONER_LEDGER__URL": url.replace(f":{_port(url)}/", f":{ledger.port}/") if ledger else url,
             "PROVISIONER_CREDENTIALS__KEYS_FILE": str(jwks),
