@@ -77,7 +77,13 @@ _HEARTBEAT: Final = (
     sa.update(workers).where(workers.c.worker == hole("worker")).values(heartbeat_at=time("now"))
 )
 _GOODBYE: Final = tuple(sa.delete(own).where(own.c.worker == hole("worker")) for own in (shares, workers))
-_BURIAL: Final = sa.delete(workers).where(workers.c.heartbeat_at <= time("dead_since"))
+_BURIAL: Final = sa.delete(workers).where(
+    workers.c.worker.in_(
+        sa.select(workers.c.worker)
+        .where(workers.c.heartbeat_at <= time("dead_since"))
+        .with_for_update(skip_locked=True)
+    )
+)
 
 _dead: Final = _r.worker.not_in(
     sa.select(workers.c.worker).where(workers.c.heartbeat_at > time("dead_since"))
@@ -98,7 +104,14 @@ def _free(*which: sa.ColumnElement[bool]) -> sa.Update:
 
 _FREE_ALL: Final = _free()
 _FREE_OWN: Final = _free(_r.worker == hole("worker"))
-_FREE_DEAD: Final = _free(_dead, _r.state != State.SENDING)
+# What a frozen worker has locked in the middle of a transaction is passed over: the others must not wait for it.
+_FREE_DEAD: Final = _free(
+    _r.request_id.in_(
+        sa.select(_r.request_id)
+        .where(_r.worker.is_not(None), _dead, _r.state != State.SENDING)
+        .with_for_update(skip_locked=True)
+    )
+)
 _FREE_ONE: Final = _free(_r.request_id == hole("request_id"), _r.fence == hole("fence"))
 _HOLDS: Final = (
     sa.select(_r.request_id, _r.fence, _r.state)
