@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,16 @@ class RunResult:
     resolve_seconds: tuple[float, float, float] | None = None
     defects: tuple[str, ...] = ()
     notes: Mapping[str, float | int | str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, stored: dict[str, Any]) -> Self:
+        """The result that was stored as JSON."""
+        lasted = stored["resolve_seconds"]
+        plain = {
+            "defects": tuple(stored["defects"]),
+            "resolve_seconds": None if lasted is None else tuple(lasted),
+        }
+        return cls(**{**stored, **plain})
 
     @property
     def good(self) -> bool:

@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -15,11 +15,14 @@ _READY_WITHIN = 30.0  # seconds
 
 
 class WorkerProcess:
-    """`provisioner run` with these settings; what it logs goes to a file."""
+    """`provisioner run`, or another command of Python's, with these settings; what it logs goes to a file."""
 
-    def __init__(self, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], log: Path, command: Sequence[str] = ("-m", "worker", "run")
+    ) -> None:
         self._environment = {**os.environ, **environment, "PROVISIONER_MONITORING__PORT": str(free_port())}
         self._log = log
+        self._command = command
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -60,7 +63,7 @@ class WorkerProcess:
         """
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "worker", "run", env=dict(self._environment), stdout=log, stderr=log
+                sys.executable, *self._command, env=dict(self._environment), stdout=log, stderr=log
             )
         try:
             async with asyncio.timeout(_READY_WITHIN):

@@ -1,0 +1,95 @@
+"""RabbitMQ is disturbed on purpose under a real worker: nothing is lost, nothing is opened twice, and the worker comes
+back by itself. The same at length: `python -m tests.evidence.broker_troubles --restarts 50`.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from tests.evidence import broker_troubles as troubles
+from tests.evidence.broker_side import Place
+from tests.evidence.result import RunResult
+from tests.evidence.troubled_house import BACK_WITHIN, SHOWN_WITHIN
+from worker.local.rabbitmq_node import RabbitmqNode
+
+pytestmark = [pytest.mark.rabbitmq, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def place(own_rabbitmq_node: RabbitmqNode, tmp_path: Path) -> Place:
+    """A node that these tests may hurt."""
+    return Place(own_rabbitmq_node, tmp_path)
+
+
+async def test_a_broker_killed_again_and_again(place: Place) -> None:
+    """After each return queues, bindings, prefetch and consumers stand as before, and the same worker goes on."""
+    result = await troubles.killed(place, restarts=3)
+    assert result.faults == {"broker killed": 3}
+    assert_kept(result)
+    assert_back_in_time(result)
+
+
+async def test_a_frozen_broker(place: Place) -> None:
+    """Longer than heartbeats allow, nothing answers: readiness says so, and afterwards the same worker goes on."""
+    result = await troubles.frozen(place, seconds=17, settings={"BROKER__HEARTBEAT": "5"})
+    assert_kept(result)
+    assert_back_in_time(result)
+    assert longest(result, "until readiness showed it") <= SHOWN_WITHIN
+
+
+async def test_a_memory_alarm(place: Place) -> None:
+    """Publishers are blocked, acknowledgements are not: accounts are opened, results wait and come when it ends."""
+    result = await troubles.short_of_memory(place, requests=30)
+    assert_kept(result)
+    assert result.provisioned == 30
+
+
+async def test_queues_deleted_under_their_consumers(place: Place) -> None:
+    """They are declared and consumed again at once, and what is refused still becomes a dead letter and an event."""
+    result = await troubles.queues_deleted(place)
+    assert_kept(result)
+    assert result.rejected == 1
+    assert longest(result, "until a") <= BACK_WITHIN
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="RabbitMQ answers the consumer of such a queue by closing the connection, which all queues share",
+)
+async def test_a_queue_that_the_broker_cannot_serve_stops_no_other(place: Place) -> None:
+    """One broken queue is one provider's trouble."""
+    assert_kept(await troubles.queue_lost(place, patience=BACK_WITHIN))
+
+
+async def test_results_that_no_queue_takes(place: Place) -> None:
+    """A returned event stays unpublished and is counted; when a queue is bound again, it comes under the same id."""
+    result = await troubles.unroutable(place)
+    assert_kept(result)
+    assert result.copies == 0
+
+
+async def test_a_broker_that_waits_for_no_acknowledgement(place: Place) -> None:
+    """A delivery is held only while it waits for a slot, never while the provider works; what the broker takes back
+    from there is not run twice.
+    """
+    result = await troubles.impatient(place, consumer_timeout=2, provider_takes=5, requests=12)
+    assert_kept(result)
+    assert result.notes["deliveries held while the provider works"] == 12 - 8
+
+
+def assert_kept(result: RunResult) -> None:
+    """Every promise was kept, and every request reached its provider in one create at most."""
+    assert result.good, result
+    assert result.notes["creates that reached a provider"] == result.provisioned, result
+
+
+def assert_back_in_time(result: RunResult) -> None:
+    """After every return requests were taken and readiness said so soon enough."""
+    assert longest(result, "until an account was opened") <= BACK_WITHIN
+    assert longest(result, "until ready") <= BACK_WITHIN
+
+
+def longest(result: RunResult, words: str) -> float:
+    """The longest time that was noted in these words."""
+    return max(float(seconds) for name, seconds in result.notes.items() if words in name)

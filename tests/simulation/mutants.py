@@ -1,0 +1,110 @@
+"""Rules broken on purpose: a simulation that does not notice them would prove nothing by being content."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from typing import Any, Final
+from unittest.mock import patch
+
+from contracts.reason import ReasonCode
+from worker.core import states
+from worker.core.broker import Delivery
+from worker.core.entrance import read
+from worker.core.errors import PublishUnconfirmed
+from worker.core.lanes import Slot
+from worker.core.ledger import Change, Event
+from worker.core.pipeline import Pipeline
+from worker.core.retry import Retry
+from worker.ledger import changes
+from worker.ledger.writer import Batch
+
+Mutant = Callable[[], Any]
+
+
+@contextmanager
+def in_doubt_is_not_done() -> Iterator[None]:
+    """The retry policy sends again whatever it heard nothing of, as most loops around a create do."""
+
+    def doubt(reason: ReasonCode, now: datetime, _look_up_after: float | None) -> Retry:
+        return Retry(reason, now, counts=True)
+
+    with patch("worker.core.retry._doubt", doubt):
+        yield
+
+
+@contextmanager
+def absent_at_the_first_look() -> Iterator[None]:
+    """A look-up that finds nothing is believed at once."""
+
+    def absent(_entry: object, now: datetime, _settings: object) -> Retry:
+        return Retry(ReasonCode.CONFIRMED_ABSENT, now, counts=False)
+
+    with patch("worker.core.retry._absent", absent):
+        yield
+
+
+@contextmanager
+def dead_means_not_done() -> Iterator[None]:
+    """What a dead worker left sending is simply sent again."""
+
+    def rescued(batch: Batch, row: Any, now: datetime, actor: str, note: str) -> None:
+        change = Change(states.NOT_DONE, now, ReasonCode.WORKER_DIED, actor, due_at=now, note=note)
+        changes.apply(batch, row.request_id, row.fence, change)
+
+    with patch("worker.ledger.claims._doubt", rescued):
+        yield
+
+
+@contextmanager
+def late_creates_leave() -> Iterator[None]:
+    """A worker that was frozen after its intent sends when it wakes."""
+    with patch.object(Pipeline, "_in_time", lambda *_: lambda: True):
+        yield
+
+
+@contextmanager
+def marked_before_confirmed() -> Iterator[None]:
+    """An event is marked published, and then published."""
+
+    async def publish(self: Pipeline, event: Event) -> None:
+        desk = self._desk
+        await desk.ledger.published(event.event_id, desk.clock.now())
+        with suppress(PublishUnconfirmed):
+            await desk.publisher.publish(
+                desk.events.body_of(event),
+                event_id=event.event_id,
+                event_type=event.event_type,
+                routing_key=event.routing_key,
+            )
+
+    with patch.object(Pipeline, "publish", publish):
+        yield
+
+
+@contextmanager
+def acknowledged_before_kept() -> Iterator[None]:
+    """A delivery is acknowledged when it was read, and then accepted."""
+    careful = Pipeline._take
+
+    async def take(self: Pipeline, delivery: Delivery, slot: Slot) -> bool:
+        if not hasattr(read(self._desk, delivery.message), "reason"):
+            await delivery.ack()
+        return await careful(self, delivery, slot)
+
+    with patch.object(Pipeline, "_take", take):
+        yield
+
+
+MUTANTS: Final[Mapping[str, tuple[Mutant, int, tuple[str, ...]]]] = {
+    "in doubt is not done": (in_doubt_is_not_done, 3, ("at most one account", "rejected is true")),
+    "absent at the first look": (absent_at_the_first_look, 5, ("at most one account",)),
+    "dead means not done": (dead_means_not_done, 3, ("at most one account",)),
+    "late creates leave": (late_creates_leave, 9, ("at most one account",)),
+    "marked before confirmed": (marked_before_confirmed, 3, ("every end is told",)),
+    "acknowledged before kept": (
+        acknowledged_before_kept,
+        1,
+        ("never lost", "a used key with other content is refused"),
+    ),
+}
+"""Each with the seed from which on to look, and the promises of which one must be seen to break."""

@@ -1,0 +1,242 @@
+"""The promises, checked while it happens and once all of it is over."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Final
+
+from contracts.reason import ReasonCode
+from tests.simulation.books import Books
+from tests.simulation.broker import Publication
+from tests.simulation.loop import BEGINNING
+from tests.simulation.scene import Scene
+from tests.simulation.sealing import opened
+from tests.simulation.upstream import Asked
+from tests.simulation.vendors import Vendor
+from worker.core.states import FINAL, State
+
+KEY_IN_HAND_IS_KEPT: Final = False
+"""Whether to insist that a key which came to a living process is delivered. The worker does not keep it yet when others
+took the process for dead and a look-up found the account first."""
+
+ERASED_LETTERS_ANSWER_ALIKE: Final = False
+"""Whether to insist that a dead letter which comes again after its content was erased is answered in the same words.
+The worker gives the same event id and another time."""
+
+_PROOFS: Final = frozenset(
+    {
+        "not_done", "late_not_done", "confirm_absent", "refuse", "late_refusal", "absent_too_late",
+        "resolve_not_created", "replay_held",
+    }
+)  # fmt: skip
+"""Steps that say that the create before them opened nothing."""
+
+ENDED: Final = FINAL | {State.HELD}
+_TO_RECORD: Final = 30.0
+"""Seconds within which a process that lives has recorded what it was told."""
+_ROW: Final = (
+    "SELECT request_id, idempotency_key, provider, state, reason, account_id, event_id, dry_run, doubted, pruned_at "
+    "FROM requests"
+)
+_STORY: Final = "SELECT subject_id, name, leaves, enters, detail FROM history ORDER BY line"
+_EVENT: Final = "SELECT 1 FROM events WHERE event_id = ?"
+_OF_A_LETTER: Final = (
+    "SELECT 1 FROM events JOIN dead_letters ON dead_letter_id = subject_id WHERE event_id = ?"
+)
+_OPEN: Final = (
+    "SELECT idempotency_key || ' is ' || state FROM requests "
+    "WHERE state NOT IN ('provisioned', 'rejected', 'abandoned', 'held')"
+)
+_UNPUBLISHED: Final = (
+    "SELECT 'event of ' || COALESCE(idempotency_key, subject_id) "
+    "FROM events LEFT JOIN requests ON request_id = subject_id WHERE published_at IS NULL"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A request as it stands in the ledger in the end."""
+
+    request_id: str
+    key: str
+    provider: str
+    state: str
+    reason: str | None
+    account_id: str | None
+    event_id: str | None
+    dry_run: int
+    doubted: int
+    pruned_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A step of its story."""
+
+    name: str
+    leaves: str | None
+    enters: str
+    event_id: str | None
+
+
+@dataclass
+class Promises:
+    """What was heard from the broker, and what must be true of it and of the ledger.
+
+    Attributes:
+        heard: The body of each result, by event id.
+        times: How often each was heard.
+    """
+
+    scene: Scene
+    books: Books
+    vendors: Mapping[str, Vendor]
+    heard: dict[str, bytes] = field(default_factory=dict)
+    times: dict[str, int] = field(default_factory=dict)
+
+    # --- all the time ---------------------------------------------------------------------------------------------
+
+    def hear(self, result: Publication) -> None:
+        """The broker took a result."""
+        event_id = result.event_id
+        self.scene.trace.tell("results", f"{event_id} {result.routing_key}")
+        self.times[event_id] = self.times.get(event_id, 0) + 1
+        if self.heard.setdefault(event_id, result.body) != result.body and not self._is_erased(event_id):
+            self._fail("the same event for the same outcome", f"{event_id} says something else than before")
+        if self.times[event_id] == 1 and not self.books.ask(_EVENT, event_id):
+            self._fail("no event for a state not reached", f"{event_id} is in no row")
+
+    def _is_erased(self, event_id: str) -> bool:
+        """Whether it is of a dead letter whose content may have been erased since it was heard first."""
+        old = self.scene.weather.retention < self.scene.loop.now - BEGINNING
+        return not ERASED_LETTERS_ANSWER_ALIKE and old and bool(self.books.ask(_OF_A_LETTER, event_id))
+
+    def left(self) -> list[str]:
+        """What has not come to its end yet, in words."""
+        rows = [*self.books.ask(_OPEN), *self.books.ask(_UNPUBLISHED)]
+        return [words for (words,) in rows]
+
+    def count_ended(self) -> int:
+        """How many requests have come to their end by now."""
+        open_rows = len(self.books.ask(_OPEN))
+        return len(self.books.ask("SELECT 1 FROM requests")) - open_rows
+
+    def count_letters(self) -> int:
+        """Dead letters that were kept."""
+        return len(self.books.ask("SELECT 1 FROM dead_letters"))
+
+    # --- in the end -----------------------------------------------------------------------------------------------
+
+    def judge(self, asked: Sequence[Asked]) -> list[Row]:
+        """Look at everything there is. The rows, for the record."""
+        rows = [Row(*row) for row in self.books.ask(_ROW)]
+        stories = self._stories()
+        self._nothing_lost(asked, rows)
+        for row in rows:
+            self._told(row, stories[row.request_id])
+            self._no_second_create(row, stories[row.request_id])
+            self._true(row)
+            if row.state == State.PROVISIONED:
+                self._credentials(row)
+            if KEY_IN_HAND_IS_KEPT and row.reason == ReasonCode.CREDENTIALS_LOST:
+                self._really_lost(row)
+        return rows
+
+    def _stories(self) -> Mapping[str, list[Line]]:
+        stories: dict[str, list[Line]] = defaultdict(list)
+        for subject_id, name, leaves, enters, detail in self.books.ask(_STORY):
+            if enters is not None:
+                stories[subject_id].append(Line(name, leaves, enters, json.loads(detail).get("event")))
+        return stories
+
+    def _nothing_lost(self, asked: Iterable[Asked], rows: Sequence[Row]) -> None:
+        """Each message is a request or a dead letter; of contents that differ under one key, one is the request."""
+        keys = {row.key for row in rows}
+        letters = {message_id for (message_id,) in self.books.ask("SELECT message_id FROM dead_letters")}
+        contents: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+        for one in asked:
+            if not one.is_request and one.message_id not in letters:
+                self._fail("never lost", f"{one.message_id} is nowhere")
+            if one.is_request and one.key not in keys:
+                self._fail("never lost", f"{one.message_id} with the key {one.key} is nowhere")
+            if one.is_request and one.key is not None:
+                contents[one.key][one.content].append(one.message_id)
+        for key, by_content in contents.items():
+            refused = [all(one in letters for one in ids) for ids in by_content.values()]
+            if len(by_content) > 1 and sum(refused) < len(by_content) - 1:
+                self._fail("a used key with other content is refused", key)
+
+    def _told(self, row: Row, story: Sequence[Line]) -> None:
+        """It has ended and says why, and each of its ends was told by an event of its own."""
+        if row.state not in ENDED or row.reason is None:
+            self._fail("everything ends", f"{row.request_id} is {row.state} ({row.reason})")
+        ids = [line.event_id for line in story if line.enters in ENDED]
+        if None in ids or len(set(ids)) != len(ids):
+            self._fail("every end has its own event", f"{row.request_id}: {ids}")
+        for event_id in sorted({*ids, row.event_id} - self.heard.keys() - {None}, key=str):
+            self._fail("every end is told", f"{row.request_id}: {event_id} was never heard")
+        if row.state in ENDED and not row.pruned_at and row.event_id not in ids[-1:]:
+            self._fail("the newest event tells the newest end", row.request_id)
+        if row.state in ENDED and row.event_id in self.heard:
+            self._says_so(row, self._data(row))
+
+    def _says_so(self, row: Row, data: Mapping[str, Any]) -> None:
+        told = (data["request_id"], data["outcome"], data.get("account_id") or row.account_id)
+        if told != (row.request_id, row.state, row.account_id):
+            self._fail(
+                "the newest event tells the newest end", f"{row.request_id} is {row.state}, told {told}"
+            )
+
+    def _data(self, row: Row) -> dict[str, Any]:
+        data: dict[str, Any] = json.loads(self.heard.get(row.event_id or "", b'{"data": {}}'))["data"]
+        return data
+
+    def _no_second_create(self, row: Row, story: Sequence[Line]) -> None:
+        for one, after in pairwise(story):
+            if after.leaves != one.enters:
+                self._fail(
+                    "the story has no gap", f"{row.request_id}: {one.enters}, then from {after.leaves}"
+                )
+        sends = [at for at, line in enumerate(story) if line.enters == State.SENDING]
+        for at in sends:
+            if story[at].leaves == State.IN_DOUBT:
+                self._fail("no way from in doubt to sending", row.request_id)
+        for first, second in pairwise(sends):
+            if not {line.name for line in story[first:second]} & _PROOFS:
+                names = ", ".join(line.name for line in story)
+                self._fail("no second create without proof or word", f"{row.request_id}: {names}")
+
+    def _true(self, row: Row) -> None:
+        """What is said of the account is what the vendor has."""
+        owned = [account.account_id for account in self.vendors[row.provider].accounts.get(row.key, ())]
+        if row.state == State.PROVISIONED and row.account_id not in owned:
+            self._fail("provisioned is true", f"{row.request_id} has {row.account_id}, the vendor {owned}")
+        if row.state == State.REJECTED and owned:
+            self._fail("rejected is true", f"{row.request_id} ({row.reason}), and the vendor has {owned}")
+        if row.dry_run and owned:
+            self._fail("a dry run opens nothing", f"{row.request_id}: {owned}")
+
+    def _credentials(self, row: Row) -> None:
+        boxed = self._data(row).get("credentials")
+        given = opened(boxed)["credentials"] if boxed else {}
+        vendor = self.vendors[row.provider]
+        wanted: dict[str, str] = {}
+        if vendor.kind.generates:
+            wanted["password"] = f"password of {row.key}"
+        if vendor.kind.issues_key and row.reason in (ReasonCode.CREATED, ReasonCode.CREATED_LATE):
+            wanted["api_key"] = vendor.accounts[row.key][0].api_key
+        if not wanted.items() <= given.items():
+            self._fail("credentials arrive", f"{row.request_id} lacks {sorted(wanted.keys() - given.keys())}")
+
+    def _really_lost(self, row: Row) -> None:
+        """A key that a process had in its hands, and that went on to live, is not lost."""
+        handed = self.vendors[row.provider].handed_over.get(row.key)
+        if handed is not None and handed.life.lived_on(handed.at, _TO_RECORD):
+            self._fail(
+                "credentials arrive", f"{row.request_id} is held, and {handed.life.name} was told the key"
+            )
+
+    def _fail(self, promise: str, story: str) -> None:
+        self.scene.trace.fail(promise, story)
