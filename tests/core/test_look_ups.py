@@ -48,6 +48,18 @@ async def test_a_look_up_is_told_what_was_seen_before_the_attempt(world: World) 
     assert order.request_id == (await world.entry()).request_id
 
 
+async def test_nothing_found_is_judged_as_of_the_question(world: World) -> None:
+    """A worker that freezes between an early look-up's answer and its judgement does not take it for a late one."""
+    await in_doubt(world)
+    answer = world.place.acme.findings.held()
+    await world.go_round(after=16)
+    await world.pass_time(world.place.acme.settings.settle * 10)
+    answer.set_result(Absent({}))
+    await world.calm()
+    entry = await world.entry()
+    assert (entry.state, entry.absences) == (State.IN_DOUBT, 0)
+
+
 FINDINGS: list[tuple[Finding, State, ReasonCode, str]] = [
     (Found(Created("A-1", {}), {}), State.PROVISIONED, ReasonCode.FOUND_BY_LOOK_UP, "found"),
     (

@@ -387,11 +387,12 @@ class Pipeline:
         if not provider.CAN_LOOK_UP:
             await self._decided(claim, Hold(ReasonCode.LOOK_UP_UNSUPPORTED), Stage.LOOKED_UP)
             return
-        began = desk.clock.monotonic()
+        began, asked_at = desk.clock.monotonic(), desk.clock.now()
         finding = await self._ask(provider, entry)
         desk.reached(Step.LOOKED_UP, entry.request_id)
         self._called(provider, "look_up", type(finding).__name__.lower(), began, entry.request_id, None)
-        decision = after_look_up(finding, entry, now=desk.clock.now(), settings=provider.settings)
+        # Judged as of the question: a worker that froze before it judges must not take an early "absent" for a late one.
+        decision = after_look_up(finding, entry, now=asked_at, settings=provider.settings)
         await self._decided(claim, decision, Stage.LOOKED_UP, seen=seen_by_look_up(finding))
 
     async def _ask(self, provider: Provider, entry: Entry) -> Finding:

@@ -21,7 +21,7 @@ class Step(StrEnum):
     ACCEPTED = "accepted"
     """The row is durable; RabbitMQ still has the delivery."""
     ACKNOWLEDGED = "acknowledged"
-    """The promise is the ledger's alone."""
+    """The promise is the ledger's alone; execution may be under way already."""
     REJECTED = "rejected"
     """The delivery was sent to the dead-letter queue."""
     BEGUN = "begun"

@@ -69,6 +69,7 @@ class WorkerProcess:
             async with asyncio.timeout(_READY_WITHIN):
                 await self._until_ready(self._process)
         except TimeoutError:
+            await self.kill()
             raise RuntimeError(f"the worker was not ready in time:\n{self._tail()}") from None
 
     async def kill(self) -> None:
