@@ -391,7 +391,7 @@ class Pipeline:
         finding = await self._ask(provider, entry)
         desk.reached(Step.LOOKED_UP, entry.request_id)
         self._called(provider, "look_up", type(finding).__name__.lower(), began, entry.request_id, None)
-        # Judged as of the question: a worker that froze before it judges must not take an early "absent" for a late one.
+        # Judged as of the question: a worker that froze meanwhile must not take an early "absent" for a late one.
         decision = after_look_up(finding, entry, now=asked_at, settings=provider.settings)
         await self._decided(claim, decision, Stage.LOOKED_UP, seen=seen_by_look_up(finding))
 
