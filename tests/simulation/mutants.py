@@ -56,13 +56,6 @@ def dead_means_not_done() -> Iterator[None]:
 
 
 @contextmanager
-def late_creates_leave() -> Iterator[None]:
-    """A worker that was frozen after its intent sends when it wakes."""
-    with patch.object(Pipeline, "_in_time", lambda *_: lambda: True):
-        yield
-
-
-@contextmanager
 def marked_before_confirmed() -> Iterator[None]:
     """An event is marked published, and then published."""
 
@@ -99,7 +92,6 @@ MUTANTS: Final[Mapping[str, tuple[Mutant, int, tuple[str, ...]]]] = {
     "in doubt is not done": (in_doubt_is_not_done, 3, ("at most one account", "rejected is true")),
     "absent at the first look": (absent_at_the_first_look, 5, ("at most one account",)),
     "dead means not done": (dead_means_not_done, 3, ("at most one account",)),
-    "late creates leave": (late_creates_leave, 9, ("at most one account",)),
     "marked before confirmed": (marked_before_confirmed, 3, ("every end is told",)),
     "acknowledged before kept": (
         acknowledged_before_kept,
