@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
+from tests.simulation.climates import CLIMATES, MIXED
 from tests.simulation.result import SimulationResult, Totals
 from tests.simulation.run import simulate
 from tests.simulation.seeds import SEEDS_FILE, keep
@@ -19,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line says; 1 when a promise was not kept."""
     wanted = _parser().parse_args(arguments)
     seeds = [wanted.seed] if wanted.seed is not None else range(wanted.first, wanted.first + wanted.seeds)
-    totals = _run(seeds, wanted.requests, storm=wanted.storm)
+    totals = _run(seeds, wanted.requests, wanted.weather)
     _summarise(totals)
     if wanted.json is not None:
         wanted.json.write_text(json.dumps(totals.as_json(), indent=2) + "\n")
@@ -32,15 +33,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--first", type=int, default=1, help="the first of them")
     parser.add_argument("--seed", type=int, help="just this one")
     parser.add_argument("--requests", type=int, default=200, help="accounts that are asked for, per seed")
-    parser.add_argument("--storm", action="store_true", help="every kind of fault at once, in every seed")
+    parser.add_argument("--weather", choices=CLIMATES, default=MIXED, help="which faults there are")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the summary there")
     return parser
 
 
-def _run(seeds: Iterable[int], requests: int, *, storm: bool) -> Totals:
+def _run(seeds: Iterable[int], requests: int, climate: str) -> Totals:
     totals, told = Totals(), time.monotonic()
     for seed in seeds:
-        result = simulate(seed, requests, storm=storm)
+        result = simulate(seed, requests, climate)
         totals.add(result)
         if not result.kept:
             _tell_failure(result)

@@ -41,10 +41,6 @@ RULES: Final[Sequence[Rule]] = (
     *COMMON,
 )
 
-OLD_FINDINGS: Final = False
-"""Whether a process may freeze between what a look-up read and what follows from it. The worker judges a finding by the
-time at which it knows it, not by that of the asking, so one from before the settle time counts as one from after it."""
-
 _NO_ANSWER: Final = Seen(Moment.REQUEST_SENT, failure="timeout")
 
 
@@ -105,13 +101,9 @@ class Adapter:
         await self._life.pass_time(self._scene.between(0.01, 0.3))
         company, asked = _company(order), {"asked": "list"}
         out_of_order = self._vendor.trouble is not None or self._scene.strikes(Fault.LOOK_UP)
-        if not OLD_FINDINGS:
-            await self._life.cross("looked up")
         shown = self._vendor.shown(company)
         await self._life.pass_time(self._scene.between(0.01, 0.3))
-        if OLD_FINDINGS:
-            await self._life.cross("looked up")
-        await self._life.wake()
+        await self._life.cross("looked up")
         if out_of_order:
             return Unclear(asked)
         if len(shown) > 1:

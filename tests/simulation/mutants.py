@@ -12,13 +12,16 @@ from worker.core.broker import Delivery
 from worker.core.entrance import read
 from worker.core.errors import PublishUnconfirmed
 from worker.core.lanes import Slot
-from worker.core.ledger import Change, Event
+from worker.core.ledger import Change, Entry, Event
 from worker.core.pipeline import Pipeline
-from worker.core.retry import Retry
+from worker.core.provider import Finding, Provider, ProviderSettings
+from worker.core.retry import Decision, Retry, after_look_up
 from worker.ledger import changes
 from worker.ledger.writer import Batch
 
 Mutant = Callable[[], Any]
+
+_ONE: Final = "at most one account"
 
 
 @contextmanager
@@ -88,15 +91,42 @@ def acknowledged_before_kept() -> Iterator[None]:
         yield
 
 
-MUTANTS: Final[Mapping[str, tuple[Mutant, int, tuple[str, ...]]]] = {
-    "in doubt is not done": (in_doubt_is_not_done, 3, ("at most one account", "rejected is true")),
-    "absent at the first look": (absent_at_the_first_look, 5, ("at most one account",)),
-    "dead means not done": (dead_means_not_done, 3, ("at most one account",)),
-    "marked before confirmed": (marked_before_confirmed, 3, ("every end is told",)),
+@contextmanager
+def late_creates_leave() -> Iterator[None]:
+    """A worker that was frozen after its intent sends when it wakes."""
+    with patch.object(Pipeline, "_in_time", lambda *_: lambda: True):
+        yield
+
+
+@contextmanager
+def judged_when_it_is_known() -> Iterator[None]:
+    """What a look-up found is judged by the time at which it is known, not by that of the asking."""
+    asked = Pipeline._ask
+    known_at: list[datetime] = []
+
+    async def ask(self: Pipeline, provider: Provider, entry: Entry) -> Finding:
+        finding = await asked(self, provider, entry)
+        known_at[:] = [self._desk.clock.now()]
+        return finding
+
+    def judge(finding: Finding, entry: Entry, *, now: datetime, settings: ProviderSettings) -> Decision:
+        return after_look_up(finding, entry, now=max(now, *known_at), settings=settings)
+
+    with patch.object(Pipeline, "_ask", ask), patch("worker.core.pipeline.after_look_up", judge):
+        yield
+
+
+MUTANTS: Final[Mapping[str, tuple[Mutant, str, tuple[str, ...]]]] = {
+    "in doubt is not done": (in_doubt_is_not_done, "doubtful-providers", (_ONE, "rejected is true")),
+    "absent at the first look": (absent_at_the_first_look, "doubtful-providers", (_ONE,)),
+    "dead means not done": (dead_means_not_done, "killed-with-the-answer", (_ONE,)),
+    "judged when it is known": (judged_when_it_is_known, "frozen-before-the-judgement", (_ONE,)),
+    "late creates leave": (late_creates_leave, "frozen-before-the-first-byte", (_ONE,)),
+    "marked before confirmed": (marked_before_confirmed, "forgetful-broker", ("every end is told",)),
     "acknowledged before kept": (
         acknowledged_before_kept,
-        1,
+        "killed-at-the-acknowledgement",
         ("never lost", "a used key with other content is refused"),
     ),
 }
-"""Each with the seed from which on to look, and the promises of which one must be seen to break."""
+"""Each with the weather in which it shows, and the promises of which one must be seen to break."""

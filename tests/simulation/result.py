@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.simulation.climates import MIXED
 from tests.simulation.trace import Broken
 
 
@@ -28,7 +29,7 @@ class SimulationResult:
     """
 
     seed: int
-    storm: bool
+    climate: str
     digest: str
     requests: int
     messages: int
@@ -57,8 +58,8 @@ class SimulationResult:
     @property
     def command(self) -> str:
         """What repeats it."""
-        storm = " --storm" if self.storm else ""
-        return f"python -m tests.simulation --seed {self.seed} --requests {self.requests}{storm}"
+        weather = "" if self.climate == MIXED else f" --weather {self.climate}"
+        return f"python -m tests.simulation --seed {self.seed} --requests {self.requests}{weather}"
 
 
 _SUMMED = (

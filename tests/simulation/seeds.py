@@ -8,8 +8,6 @@ from typing import Final
 from tests.simulation.result import SimulationResult
 
 SEEDS_FILE: Final = Path(__file__).with_name("seeds.txt")
-_STORM: Final = "storm"
-_MIXED: Final = "mixed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +16,7 @@ class Seed:
 
     seed: int
     requests: int
-    storm: bool
+    climate: str
     comment: str
 
 
@@ -29,19 +27,17 @@ def kept_seeds() -> tuple[Seed, ...]:
 
 
 def _seed(words: Sequence[str], comment: str) -> Seed:
-    seed, requests, weather = words
-    return Seed(int(seed), int(requests), weather == _STORM, comment)
+    seed, requests, climate = words
+    return Seed(int(seed), int(requests), climate, comment)
 
 
 def keep(result: SimulationResult) -> bool:
     """Append a seed that broke a promise; False when it is there already."""
-    known = {(one.seed, one.requests, one.storm) for one in kept_seeds()}
-    if (result.seed, result.requests, result.storm) in known:
+    known = {(one.seed, one.requests, one.climate) for one in kept_seeds()}
+    if (result.seed, result.requests, result.climate) in known:
         return False
-    weather = _STORM if result.storm else _MIXED
-    line = (
-        f"{result.seed} {result.requests} {weather}  # {result.broken[0].promise}: {result.broken[0].story}\n"
-    )
+    first = result.broken[0]
+    line = f"{result.seed} {result.requests} {result.climate}  # {first.promise}: {first.story}\n"
     with SEEDS_FILE.open("a") as file:
         file.write(line)
     return True

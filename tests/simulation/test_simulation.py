@@ -10,17 +10,20 @@ import pytest
 
 from tests.simulation import seeds
 from tests.simulation.__main__ import main
+from tests.simulation.climates import CORNERS, MIXED, STORM
 from tests.simulation.loop import BEGINNING, Standstill, VirtualLoop, run
 from tests.simulation.mutants import MUTANTS, Mutant
 from tests.simulation.result import SimulationResult
 from tests.simulation.run import simulate
 from tests.simulation.seeds import Seed, kept_seeds
 
-_FRESH = range(1, 25)
+_FRESH = range(1, 21)
 _FEW = 40  # requests of a fresh seed
 _ENOUGH = 60  # requests among which a broken rule shows, within so many seeds:
-_SEEDS_FOR_A_MUTANT = 16
-_PRINT_DIGEST = "from tests.simulation.run import simulate; print(simulate({seed}, {requests}).digest)"
+_SEEDS_FOR_A_MUTANT = 20
+_PRINT_DIGEST = (
+    "from tests.simulation.run import simulate; print(simulate({seed}, {requests}, '{climate}').digest)"
+)
 
 
 def _words(result: SimulationResult) -> str:
@@ -31,23 +34,32 @@ def _words(result: SimulationResult) -> str:
 @pytest.mark.parametrize("kept", kept_seeds(), ids=lambda kept: f"{kept.seed}-{kept.comment}")
 def test_a_seed_that_once_broke_a_promise_keeps_all_of_them(kept: Seed) -> None:
     """What a seed once showed does not come back."""
-    result = simulate(kept.seed, kept.requests, storm=kept.storm)
+    result = simulate(kept.seed, kept.requests, kept.climate)
     assert result.kept, _words(result)
 
 
 @pytest.mark.parametrize("seed", _FRESH)
 def test_a_fresh_seed_keeps_every_promise(seed: int) -> None:
     """Nothing wrong happens while there are faults, and everything ends once they are over."""
-    result = simulate(seed, _FEW, storm=seed % 4 == 0)
+    result = simulate(seed, _FEW, STORM if seed % 4 == 0 else MIXED)
     assert result.kept, _words(result)
     assert sum(result.states.values()) >= _FEW
     assert result.in_doubt == 0
 
 
+@pytest.mark.parametrize("climate", CORNERS)
+def test_every_promise_is_kept_where_one_danger_is_met_again_and_again(climate: str) -> None:
+    """Dying or freezing at the worst place, forgetful surroundings, wrong clocks: nothing comes of it."""
+    for seed in (1, 2):
+        result = simulate(seed, _FEW, climate)
+        assert result.kept, _words(result)
+        assert result.faults
+
+
 def test_one_seed_is_one_run() -> None:
     """The same seed gives the same run to the last step, also where Python orders sets in another way."""
-    here, again = simulate(7, 30, storm=True), simulate(7, 30, storm=True)
-    script = _PRINT_DIGEST.format(seed=7, requests="30, storm=True")
+    here, again = simulate(7, 30, STORM), simulate(7, 30, STORM)
+    script = _PRINT_DIGEST.format(seed=7, requests=30, climate=STORM)
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONHASHSEED": "12345", "PYTHONPATH": str(root)}
     elsewhere = subprocess.run(
@@ -63,13 +75,13 @@ def test_another_seed_is_another_run() -> None:
     assert simulate(1, 5).digest != simulate(2, 5).digest
 
 
-@pytest.mark.parametrize(("mutant", "first", "promises"), MUTANTS.values(), ids=MUTANTS)
-def test_a_broken_rule_is_noticed(mutant: Mutant, first: int, promises: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("mutant", "climate", "promises"), MUTANTS.values(), ids=MUTANTS)
+def test_a_broken_rule_is_noticed(mutant: Mutant, climate: str, promises: tuple[str, ...]) -> None:
     """A worker with one rule broken breaks, on some seed, the promise that this rule keeps."""
     noticed: set[str] = set()
-    for seed in range(first, first + _SEEDS_FOR_A_MUTANT):
+    for seed in range(1, _SEEDS_FOR_A_MUTANT + 1):
         with mutant():
-            result = simulate(seed, _ENOUGH, storm=True)
+            result = simulate(seed, _ENOUGH, climate)
         noticed = {broken.promise for broken in result.broken}
         if noticed & set(promises):
             return
@@ -83,15 +95,15 @@ def test_a_failing_seed_is_printed_and_kept(
     file = tmp_path / "seeds.txt"
     file.write_text("# kept\n")
     monkeypatch.setattr(seeds, "SEEDS_FILE", file)
-    mutant, first, _ = MUTANTS["acknowledged before kept"]
-    arguments = ["--seed", str(first), "--requests", str(_ENOUGH), "--storm"]
+    mutant, climate, _ = MUTANTS["acknowledged before kept"]
+    arguments = ["--seed", "1", "--requests", str(_ENOUGH), "--weather", climate]
     with mutant():
         codes = [main(arguments), main(arguments)]
     printed = capsys.readouterr().out
     (kept,) = kept_seeds()
     assert codes == [1, 1]
-    assert (kept.seed, kept.requests, kept.storm) == (first, _ENOUGH, True)
-    assert f"again: python -m tests.simulation --seed {first} --requests {_ENOUGH} --storm" in printed
+    assert (kept.seed, kept.requests, kept.climate) == (1, _ENOUGH, climate)
+    assert f"again: python -m tests.simulation {' '.join(arguments)}" in printed
 
 
 def test_time_passes_only_when_nothing_is_left_to_do() -> None:

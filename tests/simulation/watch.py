@@ -1,7 +1,7 @@
 """The observer of one process: every fact goes into the trace, and a surprise is a broken promise."""
 
 from tests.simulation.scene import Scene
-from worker.core.observer import Began, Called, Counted, Ended, Fact, Moved, Surprised
+from worker.core.observer import Began, Called, Counted, Ended, Fact, Moved, Rescued, Surprised
 
 
 class Watch:
@@ -21,6 +21,9 @@ class Watch:
                 self._trace.fail("no surprises", f"{self._name} {where} {request_id}: {error!r}")
             case Called(provider=provider, operation=operation, result=result, request_id=request_id):
                 self._trace.tell(self._name, f"{provider} {operation} {request_id}: {result}")
+            case Rescued(request_ids=request_ids):
+                self._trace.counts["rescue"] += len(request_ids)
+                self._trace.tell(self._name, f"rescues {', '.join(request_ids)}")
             case Began() | Ended() | Counted():
                 pass
             case _:
