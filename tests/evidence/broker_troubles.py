@@ -25,15 +25,16 @@ from tests.evidence.broker_side import Place, wanted
 from tests.evidence.broker_weather import spells, weather
 from tests.evidence.result import RunResult
 from tests.evidence.troubled_house import BACK_WITHIN, TroubledHouse
-from tests.evidence.watching import shows, until
+from tests.evidence.watching import PATIENCE, shows, until
 from worker.local.rabbitmq_node import RabbitmqNode
 from worker.rabbitmq.topology import AUDIT, DEAD_LETTERS, RESULTS, Topology, request_queue
 from worker.sandbox import Fault, Rule
 
 _PROVIDER = "phone_com"
 _LOST = "canary_speech"
+_USUAL: Mapping[str, str] = {}
 _QUEUE = request_queue(_PROVIDER)
-_UNCONFIRMED = 'provisioner_events_published_total{result="unconfirmed",type="account.provisioned.v1"} 0.0'
+_NONE_RETURNED = 'provisioner_events_published_total{result="unconfirmed",type="account.provisioned.v1"} 0.0'
 
 
 async def killed(place: Place, *, restarts: int, away: float = 0.0) -> RunResult:
@@ -51,7 +52,7 @@ async def killed(place: Place, *, restarts: int, away: float = 0.0) -> RunResult
         return await house.result(f"broker killed {restarts} times, away for {away:g} s")
 
 
-async def frozen(place: Place, *, seconds: float, settings: Mapping[str, str]) -> RunResult:
+async def frozen(place: Place, *, seconds: float, settings: Mapping[str, str] = _USUAL) -> RunResult:
     """The node stands still while requests flow, for longer than heartbeats allow, and moves on."""
     async with place.house(settings=settings) as house:
         async with house.requests_flow():
@@ -68,9 +69,9 @@ async def frozen(place: Place, *, seconds: float, settings: Mapping[str, str]) -
         return await house.result(f"broker frozen for {seconds:g} s")
 
 
-async def short_of_memory(place: Place, *, requests: int) -> RunResult:
+async def short_of_memory(place: Place, *, requests: int, settings: Mapping[str, str] = _USUAL) -> RunResult:
     """An alarm blocks publishers: accounts are opened and deliveries acknowledged all the same, results come later."""
-    async with place.house() as house:
+    async with place.house(settings=settings) as house:
         async with _provider_waits(house, "alarm"):
             keys = [await house.ask() for _ in range(requests)]
             await place.ctl("set_vm_memory_high_watermark", "0")
@@ -87,11 +88,15 @@ async def short_of_memory(place: Place, *, requests: int) -> RunResult:
         return await house.result(f"memory alarm over {requests} requests")
 
 
-async def queues_deleted(place: Place, *, declared_again: bool = False) -> RunResult:
+async def queues_deleted(place: Place, *, declared_again: bool = False, at_once: bool = False) -> RunResult:
     """A request queue and the dead-letter queue are deleted under their consumers.
 
-    With `declared_again` somebody else declares the request queue in the same moment, whereupon RabbitMQ 3.10 may keep
-    a consumer to which it never hands anything.
+    Args:
+        place: Where.
+        declared_again: Somebody else declares the request queue in the same moment, whereupon RabbitMQ 3.10 may keep a
+            consumer to which it never hands anything.
+        at_once: A request is refused while the dead-letter queue may still be missing. RabbitMQ keeps it and tries
+            again after some minutes.
     """
     async with place.house() as house:
         await house.told(await house.ask(_PROVIDER))
@@ -102,8 +107,10 @@ async def queues_deleted(place: Place, *, declared_again: bool = False) -> RunRe
             house.note("request queue deleted: seconds until a request went through", since)
             await _delete(channel, DEAD_LETTERS, house)
         since = time.monotonic()
+        if not at_once:
+            await _all_stands(place, house)
         await house.upstream.ask("order-refused", _PROVIDER, {"username": "order-refused"})
-        await house.told("order-refused", outcome="rejected")
+        await house.told("order-refused", outcome="rejected", seconds=300 if at_once else PATIENCE)
         house.note("dead-letter queue deleted: seconds until a refusal was told", since)
         await _all_stands(place, house)
         return await house.result("queues deleted under their consumers")
@@ -136,8 +143,8 @@ async def unroutable(place: Place) -> RunResult:
             key = await house.ask(_PROVIDER)
             await audit.unbind(RESULTS, "result.#")
             house.faults["results unbound"] += 1
+        await until(lambda: _was_returned(house))
         await until(lambda: shows(house.worker, "provisioner_results_unpublished 1.0"))
-        assert not await shows(house.worker, _UNCONFIRMED)
         kept = (await house.house.operator(house.worker, "explain", key))["entry"]["event_id"]
         assert house.upstream.outcome(key) is None
         await audit.bind(RESULTS, "result.#")
@@ -232,6 +239,10 @@ async def _all_stands(place: Place, house: TroubledHouse) -> None:
         assert await side.standing() == expected
 
 
+async def _was_returned(house: TroubledHouse) -> bool:
+    return not await shows(house.worker, _NONE_RETURNED)
+
+
 async def _asked(house: TroubledHouse, count: int) -> bool:
     return house.house.sandbox.creates(_PROVIDER).attempted >= count
 
@@ -241,10 +252,12 @@ def _runs(place: Place, chosen: argparse.Namespace) -> Iterator[Coroutine[Any, A
     yield killed(place, restarts=chosen.restarts)
     for away in (20.0, 60.0, 120.0):
         yield killed(place, restarts=1, away=away)
-    yield frozen(place, seconds=40.0, settings={})
+    yield frozen(place, seconds=40.0)
     yield short_of_memory(place, requests=200)
     yield queues_deleted(place)
     yield queues_deleted(place, declared_again=True)
+    for _ in range(5):
+        yield queues_deleted(place, at_once=True)
     yield queue_lost(place, patience=60.0)
     yield unroutable(place)
     yield impatient(place, consumer_timeout=20.0, provider_takes=30.0, requests=8)

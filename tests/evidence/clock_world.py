@@ -41,19 +41,25 @@ class SetClock(FixedClock):
         self._moved += timedelta(seconds=seconds)
 
 
+def as_read_by_a_worker(machine: SetClock) -> FixedClock:
+    """What a worker makes of its machine's clock: it believes it."""
+    return machine
+
+
 @asynccontextmanager
 async def worker_at(
-    place: Place, clock: SetClock, name: str = "worker-1", *, url: str | None = None, alone: bool = True
+    place: Place, machine: SetClock, name: str = "worker-1", *, url: str | None = None, alone: bool = True
 ) -> AsyncIterator[World]:
     """A worker on a machine with this clock; when the block ends it is gone as if killed.
 
     Args:
         place: The ledger's file, the keys, the provider and the broker.
-        clock: The machine's.
+        machine: Its clock.
         name: The worker's.
         url: Its ledger, where that is not the place's file.
         alone: Whether no other worker uses that ledger.
     """
+    clock = as_read_by_a_worker(machine)
     own = replace(place, clock=clock)
     own.keyring = place.keyring
     where = url or f"sqlite:///{place.file}"

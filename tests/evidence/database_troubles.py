@@ -13,7 +13,7 @@ import logging
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -240,28 +240,30 @@ def _switch_log(url: str) -> None:
         return
 
 
-async def _at_length(place: Place, times: int) -> AsyncIterator[RunResult]:
-    yield await restarted(place, times=times)
-    yield await hung_up(place, times=5 * times)
-    yield await bad_line(place, rounds=times // 2)
-    yield await read_only(place, seconds=60)
-    with small_disk(96) as disk, PostgresqlServer(disk.folder / "server") as server:
-        yield await disk_full(Place(server, place.broker_url, place.folder), disk, seconds=60)
-    with failing_disk() as failing:
-        yield await failed_disk(place.broker_url, place.folder, failing, seconds=30)
+async def _at_length(place: Callable[[PostgresqlServer], Place], times: int) -> AsyncIterator[RunResult]:
+    with PostgresqlServer() as server:
+        yield await restarted(place(server), times=times)
+        yield await hung_up(place(server), times=5 * times)
+        yield await bad_line(place(server), rounds=times // 2)
+        yield await read_only(place(server), seconds=60)
+        with small_disk(96) as disk, PostgresqlServer(disk.folder / "server") as small:
+            yield await disk_full(place(small), disk, seconds=60)
+        with failing_disk() as failing:
+            yield await failed_disk(place(server).broker_url, place(server).folder, failing, seconds=30)
 
 
 async def _run(chosen: argparse.Namespace) -> int:
     broken = 0
-    with RabbitmqNode() as node, PostgresqlServer() as server, tempfile.TemporaryDirectory() as folder:
-        place = Place(server, node.add_vhost("evidence"), Path(folder))
+    with RabbitmqNode() as node, tempfile.TemporaryDirectory(prefix="evidence-") as folder:
+
+        def place(server: PostgresqlServer) -> Place:
+            return Place(server, node.add_vhost(f"troubles-{uuid4().hex}"), Path(folder))
+
         async for found in _at_length(place, chosen.times):
-            result = replace(
-                found, command=f"python -m tests.evidence.database_troubles --times {chosen.times}"
-            )
-            sys.stdout.write(json.dumps(asdict(result), indent=1) + "\n")
+            command = f"python -m tests.evidence.database_troubles --times {chosen.times}"
+            sys.stdout.write(json.dumps(asdict(replace(found, command=command)), indent=1) + "\n")
             sys.stdout.flush()
-            broken += not result.good
+            broken += not found.good
     return broken
 
 

@@ -8,9 +8,11 @@ import pytest
 
 from tests.evidence import broker_troubles as troubles
 from tests.evidence.broker_side import Place
-from tests.evidence.result import RunResult
-from tests.evidence.troubled_house import BACK_WITHIN, SHOWN_WITHIN
+from tests.evidence.promises import assert_kept, longest
+from tests.evidence.troubled_house import BACK_WITHIN
 from worker.local.rabbitmq_node import RabbitmqNode
+
+QUICK = {"BROKER__OPERATION_TIMEOUT": "3"}
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.timeout(300)]
 
@@ -21,25 +23,9 @@ def place(own_rabbitmq_node: RabbitmqNode, tmp_path: Path) -> Place:
     return Place(own_rabbitmq_node, tmp_path)
 
 
-async def test_a_broker_killed_again_and_again(place: Place) -> None:
-    """After each return queues, bindings, prefetch and consumers stand as before, and the same worker goes on."""
-    result = await troubles.killed(place, restarts=3)
-    assert result.faults == {"broker killed": 3}
-    assert_kept(result)
-    assert_back_in_time(result)
-
-
-async def test_a_frozen_broker(place: Place) -> None:
-    """Longer than heartbeats allow, nothing answers: readiness says so, and afterwards the same worker goes on."""
-    result = await troubles.frozen(place, seconds=17, settings={"BROKER__HEARTBEAT": "5"})
-    assert_kept(result)
-    assert_back_in_time(result)
-    assert longest(result, "until readiness showed it") <= SHOWN_WITHIN
-
-
 async def test_a_memory_alarm(place: Place) -> None:
     """Publishers are blocked, acknowledgements are not: accounts are opened, results wait and come when it ends."""
-    result = await troubles.short_of_memory(place, requests=30)
+    result = await troubles.short_of_memory(place, requests=30, settings=QUICK)
     assert_kept(result)
     assert result.provisioned == 30
 
@@ -73,23 +59,6 @@ async def test_a_broker_that_waits_for_no_acknowledgement(place: Place) -> None:
     """A delivery is held only while it waits for a slot, never while the provider works; what the broker takes back
     from there is not run twice.
     """
-    result = await troubles.impatient(place, consumer_timeout=2, provider_takes=5, requests=12)
+    result = await troubles.impatient(place, consumer_timeout=2, provider_takes=4, requests=12)
     assert_kept(result)
     assert result.notes["deliveries held while the provider works"] == 12 - 8
-
-
-def assert_kept(result: RunResult) -> None:
-    """Every promise was kept, and every request reached its provider in one create at most."""
-    assert result.good, result
-    assert result.notes["creates that reached a provider"] == result.provisioned, result
-
-
-def assert_back_in_time(result: RunResult) -> None:
-    """After every return requests were taken and readiness said so soon enough."""
-    assert longest(result, "until an account was opened") <= BACK_WITHIN
-    assert longest(result, "until ready") <= BACK_WITHIN
-
-
-def longest(result: RunResult, words: str) -> float:
-    """The longest time that was noted in these words."""
-    return max(float(seconds) for name, seconds in result.notes.items() if words in name)

@@ -6,8 +6,8 @@ import pytest
 
 from tests.evidence.broker_side import Place
 from tests.evidence.broker_weather import spells, weather
+from tests.evidence.promises import assert_back_in_time, assert_kept
 from tests.evidence.proxy import Kind
-from tests.evidence.test_broker_troubles import assert_back_in_time, assert_kept
 from worker.local.rabbitmq_node import RabbitmqNode
 
 _IMPATIENT = {"BROKER__HEARTBEAT": "5", "BROKER__OPERATION_TIMEOUT": "3", "BROKER__CONNECT_TIMEOUT": "3"}

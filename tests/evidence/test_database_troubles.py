@@ -12,8 +12,8 @@ import pytest
 from tests.evidence import database_troubles as troubles
 from tests.evidence.database_troubles import Place
 from tests.evidence.disks import FailingDisk, NotMountable, SmallDisk, failing_disk, small_disk
+from tests.evidence.promises import assert_back_in_time, assert_kept, longest
 from tests.evidence.proxy import Kind
-from tests.evidence.test_broker_troubles import assert_back_in_time, assert_kept, longest
 from tests.evidence.troubled_house import SHOWN_WITHIN
 from worker.local.postgresql_server import PostgresqlServer
 
