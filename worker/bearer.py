@@ -64,7 +64,7 @@ class Bearer:
 
     async def token(self) -> Token | Outcome:
         """A token that is not about to end, or why none can be had."""
-        if isinstance(self._newest, Token) and self._clock.now() < self._newest.until:
+        if isinstance(self._newest, Token) and self._clock.time_of_day() < self._newest.until:
             return self._newest
         fetches = self._fetches
         async with self._lock:

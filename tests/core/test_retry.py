@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -31,11 +30,18 @@ SETTINGS = ProviderSettings(base_url="http://x", settle=300, agreeing_look_ups=2
 ACCOUNT = Created("A-1", {})
 
 
-def decide(outcome: Outcome, look_up_after: float | None = 15, draw: float = 0.5, **entry: Any) -> Decision:
+def decide(
+    outcome: Outcome, look_up_after: float | None = 15, time_left: float | None = None, draw: float = 0.5
+) -> Decision:
     """The decision after an attempt, with the middle of the jitter."""
-    made = make_entry(received_at=NOW, since=NOW, attempts=1, **entry)
     return after_attempt(
-        outcome, made, now=NOW, policy=POLICY, look_up_after=look_up_after, draw=lambda: draw
+        outcome,
+        make_entry(received_at=NOW, since=NOW, attempts=1),
+        now=NOW,
+        policy=POLICY,
+        look_up_after=look_up_after,
+        time_left=time_left,
+        draw=lambda: draw,
     )
 
 
@@ -81,7 +87,9 @@ def test_an_outage_is_tried_again_with_growing_jittered_waits() -> None:
     waits = []
     for attempts in (1, 2, 3, 4):
         entry = make_entry(received_at=NOW, since=NOW, attempts=attempts)
-        decision = after_attempt(outcome, entry, now=NOW, policy=POLICY, look_up_after=15, draw=lambda: 0.5)
+        decision = after_attempt(
+            outcome, entry, now=NOW, policy=POLICY, look_up_after=15, time_left=None, draw=lambda: 0.5
+        )
         assert isinstance(decision, Retry)
         waits.append((decision.due_at - NOW).total_seconds())
     assert waits == [1, 2, 4, 8]
@@ -97,7 +105,9 @@ def test_used_up_attempts_go_to_a_person() -> None:
     """The last attempt that certainly created nothing ends in held, not in silence."""
     entry = make_entry(received_at=NOW, since=NOW, attempts=8)
     outcome = make_outcome(Verdict.NOT_DONE, retry=True, effect=Effect.OUTAGE)
-    decision = after_attempt(outcome, entry, now=NOW, policy=POLICY, look_up_after=15, draw=lambda: 0.5)
+    decision = after_attempt(
+        outcome, entry, now=NOW, policy=POLICY, look_up_after=15, time_left=None, draw=lambda: 0.5
+    )
     assert decision == Hold(ReasonCode.ATTEMPTS_EXHAUSTED)
 
 
@@ -105,7 +115,9 @@ def test_a_request_that_waits_for_credentials_never_grows_too_old() -> None:
     """Our refused credentials are not the request's fault, however long their repair takes."""
     old = make_entry(received_at=NOW - timedelta(days=9), since=NOW - timedelta(days=9), attempts=99)
     outcome = make_outcome(Verdict.NOT_DONE, retry=True, effect=Effect.PAUSE)
-    decision = after_attempt(outcome, old, now=NOW, policy=POLICY, look_up_after=15, draw=lambda: 0.5)
+    decision = after_attempt(
+        outcome, old, now=NOW, policy=POLICY, look_up_after=15, time_left=None, draw=lambda: 0.5
+    )
     assert isinstance(decision, Retry)
     assert not decision.counts
 
@@ -117,7 +129,9 @@ def test_age_counts_from_the_last_time_an_operator_put_it_back() -> None:
     for since in (NOW, NOW - timedelta(days=9)):
         entry = make_entry(received_at=NOW - timedelta(days=9), since=since, attempts=1)
         decisions.append(
-            after_attempt(outcome, entry, now=NOW, policy=POLICY, look_up_after=15, draw=lambda: 0.5)
+            after_attempt(
+                outcome, entry, now=NOW, policy=POLICY, look_up_after=15, time_left=None, draw=lambda: 0.5
+            )
         )
     assert isinstance(decisions[0], Retry)
     assert decisions[1] == Hold(ReasonCode.ATTEMPTS_EXHAUSTED)
@@ -125,9 +139,10 @@ def test_age_counts_from_the_last_time_an_operator_put_it_back() -> None:
 
 def test_a_retry_is_never_due_after_the_deadline() -> None:
     """At its deadline a request is taken up again, to be rejected in time."""
-    deadline = NOW + timedelta(seconds=5)
     outcome = make_outcome(Verdict.NOT_DONE, retry=True, effect=Effect.LIMIT, wait=60)
-    assert decide(outcome, deadline=deadline) == Retry(outcome.reason, deadline, counts=False)
+    for left, due_in in ((5.0, 5.0), (-5.0, 0.0)):
+        due_at = NOW + timedelta(seconds=due_in)
+        assert decide(outcome, time_left=left) == Retry(outcome.reason, due_at, counts=False)
 
 
 @given(st.integers(0, 200), st.floats(0, 1, exclude_max=True))
@@ -136,7 +151,9 @@ def test_no_wait_is_negative_or_above_its_cap(attempts: int, draw: float) -> Non
     entry = make_entry(received_at=NOW, since=NOW, attempts=attempts)
     outcome = make_outcome(Verdict.NOT_DONE, retry=True, effect=Effect.OUTAGE)
     policy = replace(POLICY, attempts=1000)
-    decision = after_attempt(outcome, entry, now=NOW, policy=policy, look_up_after=15, draw=lambda: draw)
+    decision = after_attempt(
+        outcome, entry, now=NOW, policy=policy, look_up_after=15, time_left=None, draw=lambda: draw
+    )
     assert isinstance(decision, Retry)
     assert NOW <= decision.due_at <= NOW + timedelta(seconds=600)
 
@@ -177,7 +194,7 @@ def test_absence_needs_agreeing_look_ups_after_the_settle_time(
         reason=ReasonCode.NO_ANSWER,
         absences=absences,
     )
-    assert after_look_up(Absent({}), entry, now=NOW, settings=SETTINGS) == decision, reason
+    assert after_look_up(Absent({}), entry, now=NOW, is_late=False, settings=SETTINGS) == decision, reason
 
 
 def test_confirmed_absence_after_the_deadline_is_a_rejection() -> None:
@@ -186,21 +203,20 @@ def test_confirmed_absence_after_the_deadline_is_a_rejection() -> None:
         state=State.IN_DOUBT,
         attempt_sent_at=NOW - timedelta(seconds=400),
         absences=1,
-        deadline=NOW - timedelta(seconds=1),
     )
-    decision = after_look_up(Absent({}), entry, now=NOW, settings=SETTINGS)
+    decision = after_look_up(Absent({}), entry, now=NOW, is_late=True, settings=SETTINGS)
     assert decision == Refuse(ReasonCode.DEADLINE_PASSED)
 
 
 def test_found_is_provisioned() -> None:
     """One account that is ours settles the doubt."""
-    decision = after_look_up(Found(ACCOUNT, {}), make_entry(), now=NOW, settings=SETTINGS)
+    decision = after_look_up(Found(ACCOUNT, {}), make_entry(), now=NOW, is_late=False, settings=SETTINGS)
     assert decision == Provision(ACCOUNT)
 
 
 def test_several_candidates_go_to_a_person() -> None:
     """Two accounts that could be ours are never guessed between."""
-    decision = after_look_up(Several(("a", "b"), {}), make_entry(), now=NOW, settings=SETTINGS)
+    decision = after_look_up(Several(("a", "b"), {}), make_entry(), now=NOW, is_late=False, settings=SETTINGS)
     assert decision == Hold(ReasonCode.LOOK_UP_AMBIGUOUS)
 
 
@@ -208,6 +224,6 @@ def test_a_failed_look_up_proves_nothing_but_not_for_ever() -> None:
     """A look-up that cannot be made is repeated, and after a day a person is asked."""
     young = make_entry(attempt_sent_at=NOW - timedelta(seconds=400), reason=ReasonCode.NO_ANSWER)
     old = make_entry(attempt_sent_at=NOW - timedelta(days=2), reason=ReasonCode.NO_ANSWER)
-    assert isinstance(after_look_up(Unclear({}), young, now=NOW, settings=SETTINGS), LookUp)
-    decision = after_look_up(Unclear({}), old, now=NOW, settings=SETTINGS)
+    assert isinstance(after_look_up(Unclear({}), young, now=NOW, is_late=False, settings=SETTINGS), LookUp)
+    decision = after_look_up(Unclear({}), old, now=NOW, is_late=False, settings=SETTINGS)
     assert decision == Hold(ReasonCode.LOOK_UP_EXHAUSTED)

@@ -4,9 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 from tests.core.world import LEASE, Place, World
 from tests.fakes import FixedClock, UnreliableLedger
+from worker.core.clock import SteadyClock
 from worker.ledger import open_ledger
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
@@ -21,6 +23,7 @@ class SetClock(FixedClock):
 
     def __init__(self, passing: FixedClock | None = None) -> None:
         super().__init__()
+        self.era = uuid4().hex
         self.passing = passing or FixedClock()
         self._moved = timedelta(0)
 
@@ -41,9 +44,32 @@ class SetClock(FixedClock):
         self._moved += timedelta(seconds=seconds)
 
 
-def as_read_by_a_worker(machine: SetClock) -> FixedClock:
-    """What a worker makes of its machine's clock: it believes it."""
-    return machine
+class WorkersClock(FixedClock):
+    """What a worker makes of its machine's clock."""
+
+    def __init__(self, machine: SetClock) -> None:
+        super().__init__()
+        self.era = machine.era
+        self._machine = machine
+        self._steady = SteadyClock(machine)
+
+    def now(self) -> datetime:
+        return self._steady.now()
+
+    def time_of_day(self) -> datetime:
+        return self._steady.time_of_day()
+
+    def monotonic(self) -> float:
+        return self._steady.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await self._steady.sleep(seconds)
+
+    def agree(self, reference: datetime, as_of: float) -> float:
+        return self._steady.agree(reference, as_of)
+
+    def advance(self, seconds: float) -> None:
+        self._machine.advance(seconds)
 
 
 @asynccontextmanager
@@ -59,7 +85,7 @@ async def worker_at(
         url: Its ledger, where that is not the place's file.
         alone: Whether no other worker uses that ledger.
     """
-    clock = as_read_by_a_worker(machine)
+    clock = WorkersClock(machine)
     own = replace(place, clock=clock)
     own.keyring = place.keyring
     where = url or f"sqlite:///{place.file}"

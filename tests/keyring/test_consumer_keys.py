@@ -33,7 +33,7 @@ CRM = "urn:crm"
 class FixedClock(SystemClock):
     """A clock that stands still."""
 
-    def now(self) -> datetime:
+    def time_of_day(self) -> datetime:
         return NOW
 
 

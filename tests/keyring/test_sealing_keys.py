@@ -28,7 +28,7 @@ class FixedClock(SystemClock):
 
     time = NOW
 
-    def now(self) -> datetime:
+    def time_of_day(self) -> datetime:
         return self.time
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -175,7 +176,8 @@ async def test_down_and_up_by_hand(scene: Scene) -> None:
         up = change(connection, "there", REVISION, may_lose=False, told=told.append)
         nothing = change(connection, "there", REVISION, may_lose=False)
     assert [*down, *up] == told
-    assert [(step.revision, step.loses is None) for step in told] == [(OLDEST, False), (REVISION, True)]
+    downwards, upwards = [("0002", False), (OLDEST, False)], [("0002", True), (REVISION, True)]
+    assert [(step.revision, step.loses is None) for step in told] == downwards + upwards
     assert all(step.words for step in told)
     assert nothing == []
     assert scene.stored()["requests"] == before
@@ -185,7 +187,7 @@ async def test_down_and_up_by_hand(scene: Scene) -> None:
 async def test_what_would_be_forgotten_is_told_first(scene: Scene) -> None:
     """Going back needs a yes; without it nothing changes."""
     with undisturbed(store_at(scene.url)) as connection:
-        with pytest.raises(NotAllowed, match=r"forgets the waits .*--yes"):
+        with pytest.raises(NotAllowed, match=r"forgets .*the waits .*--yes"):
             change(connection, "there", OLDEST, may_lose=False)
         assert revision_of(connection) == REVISION
 
@@ -193,16 +195,16 @@ async def test_what_would_be_forgotten_is_told_first(scene: Scene) -> None:
 @pytest.mark.parametrize("ledger_url", LASTING, indirect=True)
 async def test_nobody_migrates_under_a_living_worker(scene: Scene) -> None:
     """The worker is named: on a server by its sign of life, until its lease is over; a file by its process."""
-    store, ended = store_at(scene.url), scene.later(-30)
+    store, lease = store_at(scene.url), timedelta(seconds=30)
     with (
         pytest.raises(NotAllowed, match=r"worker-1 \(0 seconds ago\)|process \d+"),
-        at_rest(store, scene.now, ended),
+        at_rest(store, scene.clock, lease),
     ):
         pass
     if scene.url.startswith("sqlite"):
         return
     scene.clock.advance(30)
-    with at_rest(store, scene.now, scene.later(-30)) as connection:
+    with at_rest(store, scene.clock, lease) as connection:
         assert revision_of(connection) == REVISION
 
 
@@ -232,7 +234,7 @@ async def test_a_worker_that_begins_during_a_migration_waits_for_it(
 ) -> None:
     """Either the migration sees the worker, or the worker sees the migration."""
     async with open_ledger(ledger_url, clock=clock, exclusive=True) as ledger:
-        with at_rest(store_at(ledger_url), clock.now(), clock.now()) as connection:
+        with at_rest(store_at(ledger_url), clock, timedelta(0)) as connection:
             beginning = asyncio.create_task(ledger.heartbeat("worker-1", clock.now()))
             await asyncio.sleep(0)  # it is handed in
             change(connection, "there", OLDEST, may_lose=True)

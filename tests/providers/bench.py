@@ -25,10 +25,17 @@ REQUEST_ID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 class SetClock:
     """A clock that stands still until a test moves it."""
 
+    era = "bench"
     time: datetime = START
 
     def now(self) -> datetime:
         return self.time
+
+    def time_of_day(self) -> datetime:
+        return self.time
+
+    def agree(self, reference: datetime, as_of: float) -> float:
+        return 0.0
 
     def monotonic(self) -> float:
         return self.time.timestamp()

@@ -147,8 +147,17 @@ class MachineClock:
         self._life = life
         self._wall = wall
 
+    era = "simulated"
+
     def now(self) -> Any:
         return self._wall()
+
+    def time_of_day(self) -> Any:
+        return self._wall()
+
+    def agree(self, reference: object, as_of: float) -> float:
+        """It shows what it was set to."""
+        return 0.0
 
     def monotonic(self) -> float:
         return self._life.loop.now

@@ -39,7 +39,7 @@ def in_doubt_is_not_done() -> Iterator[None]:
 def absent_at_the_first_look() -> Iterator[None]:
     """A look-up that finds nothing is believed at once."""
 
-    def absent(_entry: object, now: datetime, _settings: object) -> Retry:
+    def absent(_entry: object, now: datetime, _settings: object, **_: bool) -> Retry:
         return Retry(ReasonCode.CONFIRMED_ABSENT, now, counts=False)
 
     with patch("worker.core.retry._absent", absent):
@@ -109,8 +109,10 @@ def judged_when_it_is_known() -> Iterator[None]:
         known_at[:] = [self._desk.clock.now()]
         return finding
 
-    def judge(finding: Finding, entry: Entry, *, now: datetime, settings: ProviderSettings) -> Decision:
-        return after_look_up(finding, entry, now=max(now, *known_at), settings=settings)
+    def judge(
+        finding: Finding, entry: Entry, *, now: datetime, is_late: bool, settings: ProviderSettings
+    ) -> Decision:
+        return after_look_up(finding, entry, now=max(now, *known_at), is_late=is_late, settings=settings)
 
     with patch.object(Pipeline, "_ask", ask), patch("worker.core.pipeline.after_look_up", judge):
         yield

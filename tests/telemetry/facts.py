@@ -11,6 +11,7 @@ from worker.core.observer import (
     BrokerChanged,
     Buried,
     Called,
+    ClockStepped,
     Counted,
     Ended,
     Fact,
@@ -66,6 +67,7 @@ LEDGER_WELL = LedgerChanged(well=True)
 LEDGER_SICK = LedgerChanged(well=False, detail="disk full")
 RESCUED = Rescued(("r1", "r2"))
 RESCUED_NONE = Rescued(())
+CLOCK_STEPPED = ClockStepped(3600.0)
 COUNTED = Counted((Standing(PHONE, "in_doubt", 3, SINCE),))
 UNSETTLED = Unsettled("ack", "provisioning.requests.phone_com", "its channel is gone")
 SURPRISED = Surprised("upkeep", RuntimeError("boom"), "r1")
@@ -73,5 +75,5 @@ SURPRISED = Surprised("upkeep", RuntimeError("boom"), "r1")
 FACTS: tuple[Fact, ...] = (
     RECEIVED, CONFLICT, BURIED, BEGAN, ENDED, CREATED, CREATE_REFUSED, LOOKED_UP, PROBED, SENDS, WAITS, DOUBTS, HOLDS,
     HURRIED, FINISHED, PUBLISHED, UNPUBLISHED, PAUSED, OPENED, CONNECTED, DISCONNECTED, LEDGER_WELL, LEDGER_SICK,
-    RESCUED, RESCUED_NONE, COUNTED, UNSETTLED, SURPRISED,
+    RESCUED, RESCUED_NONE, CLOCK_STEPPED, COUNTED, UNSETTLED, SURPRISED,
 )  # fmt: skip

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from worker.bootstrap import parts
 from worker.core.clock import SystemClock
-from worker.ledger import migrating, moving
+from worker.ledger import migrating, moving, timekeeping
 from worker.ledger.migrating import Step
 from worker.ledger.moving import Progress
 from worker.ledger.reader import Reader
@@ -30,10 +32,14 @@ async def ledger_standing(configured: Settings) -> LedgerStanding:
     """
     parts.require_ledger(configured)
     store = store_at(configured.ledger.url.get_secret_value())
-    dead_since = SystemClock().now() - timedelta(seconds=configured.ledger.lease)
+    clock, lease = SystemClock(), timedelta(seconds=configured.ledger.lease)
+
+    def look(connection: sa.Connection) -> LedgerStanding:
+        return standing(connection, store.place, timekeeping.now(connection, clock) - lease)
+
     reader = Reader(store)
     try:
-        return await reader.ask(lambda connection: standing(connection, store.place, dead_since))
+        return await reader.ask(look)
     finally:
         await reader.close()
 
@@ -55,8 +61,7 @@ def migrate_ledger(
     """
     parts.require_ledger(configured)
     store = store_at(configured.ledger.url.get_secret_value())
-    now = SystemClock().now()
-    with at_rest(store, now, now - timedelta(seconds=configured.ledger.lease)) as connection:
+    with at_rest(store, SystemClock(), timedelta(seconds=configured.ledger.lease)) as connection:
         return migrating.change(connection, store.place, to, may_lose=may_lose, told=told)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from worker import ledger, providers
 from worker.bootstrap import parts
-from worker.core.clock import Clock, SystemClock
+from worker.core.clock import Clock, SteadyClock, SystemClock
 from worker.core.events import EventWriter
 from worker.core.ledger import Ledger
 from worker.core.recording import Recorder
@@ -45,7 +45,7 @@ async def open_office(configured: Settings, actor: str) -> AsyncIterator[OfficeP
         LedgerUnavailable: the ledger cannot be opened.
     """
     parts.require_ledger(configured)
-    clock = SystemClock()
+    clock = SteadyClock(SystemClock())
     known = frozenset(providers.discover())
     keys, box = parts.sealer(configured, may_create=False), parts.credential_box(configured)
     async with ledger.open_ledger(

@@ -13,7 +13,7 @@ from worker import settings as settings_edge
 from worker.bootstrap import broker, parts
 from worker.core.breaker import BreakerPolicy
 from worker.core.burial import Burial
-from worker.core.clock import Clock, SystemClock
+from worker.core.clock import Clock, SteadyClock, SystemClock
 from worker.core.decode import Limits
 from worker.core.desk import Desk
 from worker.core.events import EventWriter
@@ -91,7 +91,7 @@ async def _supervised(worker: _Worker, stopping: asyncio.Event) -> bool:
 
 
 async def _worker(configured: Settings, stack: AsyncExitStack, reached: Reached) -> _Worker:
-    clock, changed = SystemClock(), asyncio.Event()
+    clock, changed = SteadyClock(SystemClock()), asyncio.Event()
     worker_id = f"worker-{uuid4().hex[:12]}"
     secrets = settings_edge.secret_values(configured)
     telemetry.configure_logs(configured.log.level, configured.log.format, secrets=secrets)

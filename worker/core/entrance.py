@@ -46,7 +46,15 @@ def ends_unsent(desk: Desk, entry: Entry, order: Order, provider: Provider) -> D
 
 def is_late(desk: Desk, entry: Entry) -> bool:
     """Whether the request's deadline has passed."""
-    return entry.deadline is not None and desk.clock.now() >= entry.deadline
+    left = time_left(desk, entry)
+    return left is not None and left <= 0
+
+
+def time_left(desk: Desk, entry: Entry) -> float | None:
+    """Seconds until the request's deadline, which is a date of the requester's calendar; None where it has none."""
+    if entry.deadline is None:
+        return None
+    return (entry.deadline - desk.clock.time_of_day()).total_seconds()
 
 
 def _hands_over(provider: Provider, order: Order) -> bool:

@@ -382,10 +382,11 @@ class Ledger(Protocol):
         """
         ...
 
-    async def heartbeat(self, worker: str, now: datetime) -> None:
+    async def heartbeat(self, worker: str, now: datetime) -> float:
         """This worker lives. A worker silent for longer than the lease is dead.
 
-        The first one of a process says that it begins: whatever was held under the same name before is let go.
+        The first one of a process says that it begins: whatever was held under the same name before is let go. The
+        worker's clock hears what time it is where the ledger lies: seconds by which it is behind.
         """
         ...
 

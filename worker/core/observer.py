@@ -140,6 +140,13 @@ class Rescued:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockStepped:
+    """The clock where the ledger lies was set: the worker's own is that far behind it now, or with a minus ahead."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Counted:
     """What stands in the ledger at this moment."""
 
@@ -166,7 +173,7 @@ class Surprised:
 
 Fact = (
     Received | Buried | Began | Ended | Called | Moved | Finished | Published
-    | LaneChanged | BrokerChanged | LedgerChanged | Rescued | Counted | Unsettled | Surprised
+    | LaneChanged | BrokerChanged | LedgerChanged | Rescued | ClockStepped | Counted | Unsettled | Surprised
 )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from contracts.reason import ReasonCode
 from worker.core.broker import Delivery
 from worker.core.decode import Refusal
 from worker.core.desk import Desk
-from worker.core.entrance import ends_unsent, is_late, read
+from worker.core.entrance import ends_unsent, is_late, read, time_left
 from worker.core.errors import LedgerUnavailable, PublishUnconfirmed, SealBroken, StaleClaim
 from worker.core.lanes import Lane, LaneClosed, Slot
 from worker.core.ledger import (
@@ -293,6 +293,7 @@ class Pipeline:
             now=desk.clock.now(),
             policy=desk.policy,
             look_up_after=provider.settings.look_up_schedule[0] if provider.CAN_LOOK_UP else None,
+            time_left=time_left(desk, entry),
             draw=random.random,
         )
         try:
@@ -392,7 +393,9 @@ class Pipeline:
         desk.reached(Step.LOOKED_UP, entry.request_id)
         self._called(provider, "look_up", type(finding).__name__.lower(), began, entry.request_id, None)
         # Judged as of the question: a worker that froze meanwhile must not take an early "absent" for a late one.
-        decision = after_look_up(finding, entry, now=asked_at, settings=provider.settings)
+        decision = after_look_up(
+            finding, entry, now=asked_at, is_late=is_late(desk, entry), settings=provider.settings
+        )
         await self._decided(claim, decision, Stage.LOOKED_UP, seen=seen_by_look_up(finding))
 
     async def _ask(self, provider: Provider, entry: Entry) -> Finding:

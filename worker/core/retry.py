@@ -81,6 +81,7 @@ def after_attempt(
     now: datetime,
     policy: RetryPolicy,
     look_up_after: float | None,
+    time_left: float | None,
     draw: Draw,
 ) -> Decision:
     """What follows from one attempt.
@@ -91,6 +92,7 @@ def after_attempt(
         now: When the outcome was known.
         policy: Waits and limits.
         look_up_after: Seconds until the first look-up; None when the provider cannot be asked.
+        time_left: Seconds until the request's deadline; None where it has none.
         draw: Jitter.
     """
     match outcome.verdict:
@@ -99,7 +101,7 @@ def after_attempt(
         case Verdict.IN_DOUBT:
             return _doubt(outcome.reason, now, look_up_after)
         case Verdict.NOT_DONE:
-            return _not_done(outcome, entry, now, policy, draw)
+            return _not_done(outcome, entry, now, policy, time_left, draw)
         case _:
             assert_never(outcome.verdict)
 
@@ -118,7 +120,9 @@ def _doubt(reason: ReasonCode, now: datetime, look_up_after: float | None) -> De
     return LookUp(reason, now + timedelta(seconds=look_up_after))
 
 
-def _not_done(outcome: Outcome, entry: Entry, now: datetime, policy: RetryPolicy, draw: Draw) -> Decision:
+def _not_done(
+    outcome: Outcome, entry: Entry, now: datetime, policy: RetryPolicy, time_left: float | None, draw: Draw
+) -> Decision:
     if not outcome.retry:
         return Refuse(outcome.reason)
     counts = outcome.effect not in (Effect.LIMIT, Effect.PAUSE)
@@ -126,9 +130,9 @@ def _not_done(outcome: Outcome, entry: Entry, now: datetime, policy: RetryPolicy
     if too_old or (counts and entry.attempts >= policy.attempts):
         return Hold(ReasonCode.ATTEMPTS_EXHAUSTED)
     wait = _wait(outcome.wait, entry.attempts if counts else entry.deferrals + 1, policy, draw)
-    due_at = now + timedelta(seconds=wait)
     # At the deadline the request is taken up once more, only to be rejected: never later than that.
-    return Retry(outcome.reason, min(due_at, entry.deadline) if entry.deadline else due_at, counts)
+    due_in = wait if time_left is None else max(0.0, min(wait, time_left))
+    return Retry(outcome.reason, now + timedelta(seconds=due_in), counts)
 
 
 def _wait(asked: float | None, tries: int, policy: RetryPolicy, draw: Draw) -> float:
@@ -140,27 +144,37 @@ def _wait(asked: float | None, tries: int, policy: RetryPolicy, draw: Draw) -> f
 
 
 def after_look_up(
-    finding: Finding, entry: Entry, *, now: datetime, settings: ProviderSettings
+    finding: Finding, entry: Entry, *, now: datetime, is_late: bool, settings: ProviderSettings
 ) -> Provision | Refuse | Retry | LookUp | Hold:
-    """What follows from one look-up of a request in doubt. Only agreeing ones after the settle time prove absence."""
+    """What follows from one look-up of a request in doubt. Only agreeing ones after the settle time prove absence.
+
+    Args:
+        finding: What it found.
+        entry: The row in doubt.
+        now: When the question was asked.
+        is_late: Whether the request's deadline has passed.
+        settings: How long the provider takes to settle, and how often it is asked.
+    """
     match finding:
         case Found(created=created):
             return Hold(ReasonCode.CREDENTIALS_LOST, created) if created.missing else Provision(created)
         case Several():
             return Hold(ReasonCode.LOOK_UP_AMBIGUOUS)
         case Absent():
-            return _absent(entry, now, settings)
+            return _absent(entry, now, settings, is_late=is_late)
         case Unclear():
             return _look_again(entry, now, settings, absent=False)
         case _:
             assert_never(finding)
 
 
-def _absent(entry: Entry, now: datetime, settings: ProviderSettings) -> Refuse | Retry | LookUp | Hold:
+def _absent(
+    entry: Entry, now: datetime, settings: ProviderSettings, *, is_late: bool
+) -> Refuse | Retry | LookUp | Hold:
     settled = _age_of_doubt(entry, now) >= settings.settle
     if not settled or entry.absences + 1 < settings.agreeing_look_ups:
         return _look_again(entry, now, settings, absent=settled)
-    if entry.deadline is not None and now >= entry.deadline:
+    if is_late:
         return Refuse(ReasonCode.DEADLINE_PASSED)
     return Retry(ReasonCode.CONFIRMED_ABSENT, now, counts=False)
 

@@ -10,10 +10,12 @@ from functools import partial
 from worker.core.desk import Desk
 from worker.core.errors import LedgerUnavailable
 from worker.core.lanes import Lane
-from worker.core.observer import Called, Counted, LaneState, Rescued, Surprised
+from worker.core.observer import Called, ClockStepped, Counted, LaneState, Rescued, Surprised
 from worker.core.pipeline import Pipeline
 from worker.core.provider import Probe
 from worker.core.tasks import first_of
+
+_STEP = 1.0  # seconds by which a clock must be off at once to be worth telling
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Upkeep:
         self._next_rare: float | None = None
         self._next_probe: dict[str, datetime] = {}
         self._probing: set[str] = set()
+        self._behind = 0.0  # seconds by which our clock was behind at the last sign of life
         self.beat_at: float = 0.0
         """Monotonic time of the last round; a watchdog tells by it whether the loop lives."""
 
@@ -94,8 +97,11 @@ class Upkeep:
 
     async def _heartbeat(self) -> None:
         """Also the proof that the ledger works: a small durable write."""
-        await self._desk.ledger.heartbeat(self._desk.worker, self._desk.clock.now())
+        before = self._behind
+        self._behind = await self._desk.ledger.heartbeat(self._desk.worker, self._desk.clock.now())
         self._desk.gate.recovered()
+        if abs(self._behind) >= abs(before) + _STEP:  # by itself it only gets less
+            self._desk.observer.tell(ClockStepped(self._behind))
 
     async def _rescue(self) -> None:
         """Rows left sending by dead workers: the account may exist."""

@@ -86,7 +86,7 @@ class ConsumerKeys:
         return jwe.encrypt_compact(header, json.dumps(payload).encode(), key.key, algorithms=allowed)
 
     def _newest(self, source: str) -> ConsumerKey | None:
-        now = self._clock.now().timestamp()
+        now = self._clock.time_of_day().timestamp()
         usable = [key for key in self._by_source.get(source, self._general) if key.is_usable_at(now)]
         # Keys without a date are ordered by their place: what was added last is newest.
         return max(reversed(usable), key=lambda key: key.issued, default=None)

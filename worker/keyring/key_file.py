@@ -52,7 +52,7 @@ def load_or_create(path: Path, *, may_create: bool, clock: Clock | None = None) 
                     f"the key file {path} is missing, but a ledger sealed with its keys exists. Bring the file "
                     "back from the backup; a new one could open nothing"
                 )
-            _create(path, (clock or SystemClock()).now())
+            _create(path, (clock or SystemClock()).time_of_day())
         return Keyring(read_keys(_read(path, links=False).text, str(path)), clock)
 
 

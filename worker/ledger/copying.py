@@ -9,10 +9,23 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from worker.ledger.schema import attempts, checks, dead_letters, events, history, pauses, requests, waits
+from worker.ledger.schema import (
+    attempts,
+    checks,
+    clocks,
+    dead_letters,
+    events,
+    history,
+    pauses,
+    requests,
+    waits,
+)
 
-COPIED: Final = (requests, attempts, history, events, dead_letters, pauses, waits, checks)
-"""Every table but those that tell of the living, who are gone, and of moves. What is referred to comes first."""
+COPIED: Final = (requests, attempts, history, events, dead_letters, pauses, waits, checks, clocks)
+"""Every table but those that tell of the living, who are gone, and of moves. What is referred to comes first.
+
+With what the clocks showed, the ledger's time goes on at its new place where it was.
+"""
 
 _ROWS: Final = 200  # in one go; bounds the memory that large messages need
 _EVERYTHING: Final = 2**256

@@ -40,6 +40,7 @@ from worker.ledger import (
     questions,
     shares,
     story,
+    timekeeping,
 )
 from worker.ledger.claims import CLAIM_DUE, CLAIM_LOOK_UPS, Lease
 from worker.ledger.faults import RuleBroken
@@ -47,6 +48,7 @@ from worker.ledger.fit import hold_fit
 from worker.ledger.reader import Reader
 from worker.ledger.schema import checks
 from worker.ledger.statements import hole, insert_once, time
+from worker.ledger.timekeeping import Reading
 from worker.ledger.writer import Batch, Writer
 
 _FIRST_CHECK: Final = insert_once(checks)
@@ -150,11 +152,18 @@ class SqlLedger(port.Ledger):
 
     # --- the living and the dead ------------------------------------------------------------------------------
 
-    async def heartbeat(self, worker: str, now: datetime) -> None:
-        if worker in self._begun:
-            await self._writer.write(lambda batch: claims.heartbeat(batch, worker, now))
-        else:
+    async def heartbeat(self, worker: str, now: datetime) -> float:
+        if worker not in self._begun:
             await self._begin(worker, now)
+        clock, shown = self._clock, Reading(now, self._clock.monotonic())
+
+        def beat(batch: Batch) -> Reading:
+            claims.heartbeat(batch, worker, now)
+            timekeeping.note(batch, worker, clock.era, shown)
+            return timekeeping.read(batch.connection, clock)
+
+        there = await self._writer.write(beat)
+        return clock.agree(there.at, there.as_of)
 
     async def _begin_once(self, worker: str) -> None:
         """Nobody holds a claim before the first sign of life, which would end it."""
@@ -165,6 +174,7 @@ class SqlLedger(port.Ledger):
         def begin(batch: Batch) -> None:
             hold_fit(batch.connection, self._writer.place)  # it may have been migrated since it was opened
             claims.begin(batch, worker, now)
+            timekeeping.forget(batch, now)
 
         self._begun.add(worker)  # now: what is written from here on comes after the beginning
         try:

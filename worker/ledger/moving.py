@@ -22,13 +22,13 @@ from worker.ledger.fit import revision_of
 from worker.ledger.migrating import bring_up, lock_out, undisturbed
 from worker.ledger.postgresql import PostgresqlStore
 from worker.ledger.rest import file_at_rest
-from worker.ledger.schema import checks, moves, shares, waits, workers
+from worker.ledger.schema import checks, clocks, moves, shares, waits, workers
 from worker.ledger.sqlite import SqliteStore
 from worker.ledger.urls import store_at
 
 _m = moves.c
 
-_EMPTIED: Final = (checks, waits, shares)
+_EMPTIED: Final = (checks, waits, shares, clocks)
 """What looking at a new ledger may have written there; of no worth."""
 _MUST_BE_EMPTY: Final = (*(table for table in COPIED if table not in _EMPTIED), workers)
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
-from worker.core.clock import Clock, SystemClock
+from worker.core.clock import Clock, SteadyClock, SystemClock
 from worker.ledger import claims
 from worker.ledger.fit import verify
 from worker.ledger.ledger import SqlLedger
@@ -14,6 +14,7 @@ from worker.ledger.migrating import make_ready
 from worker.ledger.postgresql import PostgresqlStore
 from worker.ledger.reader import Reader
 from worker.ledger.sqlite import SqliteStore, locked
+from worker.ledger.timekeeping import continued, read
 from worker.ledger.urls import store_at
 from worker.ledger.writer import Writer
 
@@ -26,7 +27,7 @@ async def open_ledger(
 
     Args:
         url: ``sqlite:////PATH/FILE``, ``postgresql://USER@HOST/DATABASE``, or for tests ``sqlite:///:memory:NAME``.
-        clock: For what the callers do not date themselves.
+        clock: For what the callers do not date themselves; it is set to go on where the ledger's time is.
         lease: Seconds after its last heartbeat at which a worker counts as dead.
         exclusive: For a worker, not for an operator's command: the ledger is created where there is none. On SQLite it
             is brought up to date, this is then the only worker, and every claim of an earlier one has ended.
@@ -36,7 +37,7 @@ async def open_ledger(
             ledger was moved.
         LedgerUnavailable: disk or server cannot be used.
     """
-    store = store_at(url)
+    store, clock = store_at(url), clock or SteadyClock(SystemClock())
     async with AsyncExitStack() as stack:
         if isinstance(store, MemoryStore):
             stack.enter_context(store.kept())
@@ -48,6 +49,14 @@ async def open_ledger(
         stack.push_async_callback(writer.close)
         stack.push_async_callback(reader.close)
         await reader.ask(lambda connection: verify(connection, store.place))
+        await _set(clock, reader)
         if exclusive and not isinstance(store, PostgresqlStore):
             await writer.write(claims.end_all)
-        yield SqlLedger(writer, reader, clock or SystemClock(), timedelta(seconds=lease))
+        yield SqlLedger(writer, reader, clock, timedelta(seconds=lease))
+
+
+async def _set(clock: Clock, reader: Reader) -> None:
+    """Go on from the last process on this machine, and hear what time it is where the ledger lies."""
+    for found in await reader.ask(lambda connection: (continued(connection, clock), read(connection, clock))):
+        if found is not None:
+            clock.agree(found.at, found.as_of)

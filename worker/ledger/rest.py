@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import timedelta
 
 import sqlalchemy as sa
 
+from worker.core.clock import Clock
 from worker.core.errors import NotAllowed
+from worker.ledger import timekeeping
 from worker.ledger.memory import MemoryStore
 from worker.ledger.migrating import lock_out, undisturbed
 from worker.ledger.postgresql import PostgresqlStore
@@ -16,7 +18,7 @@ from worker.ledger.standing import living
 
 @contextmanager
 def at_rest(
-    store: SqliteStore | MemoryStore | PostgresqlStore, now: datetime, dead_since: datetime
+    store: SqliteStore | MemoryStore | PostgresqlStore, clock: Clock, lease: timedelta
 ) -> Iterator[sa.Connection]:
     """One transaction in which no worker is alive and none can begin.
 
@@ -29,7 +31,8 @@ def at_rest(
         return
     with undisturbed(store) as connection:
         lock_out(connection)
-        alive = living(connection, dead_since)
+        now = timekeeping.now(connection, clock)
+        alive = living(connection, now - lease)
         if alive:
             seconds = {
                 seen.worker: max(0, round((now - seen.heartbeat_at).total_seconds())) for seen in alive
@@ -37,7 +40,7 @@ def at_rest(
             names = ", ".join(f"{worker} ({seconds[worker]} seconds ago)" for worker in seconds)
             raise NotAllowed(
                 f"workers gave a sign of life at {store.place}: {names}. Stop them first; one that was killed counts "
-                f"as alive for {round((now - dead_since).total_seconds())} seconds"
+                f"as alive for {round(lease.total_seconds())} seconds"
             )
         yield connection
 

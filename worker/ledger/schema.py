@@ -9,7 +9,7 @@ from contracts.reason import ReasonCode
 from worker.core.states import State
 from worker.ledger.columns import Json, Utc, Word, Words
 
-REVISION = "0002"
+REVISION = "0003"
 """The newest migration: the only revision this code reads and writes."""
 
 metadata = sa.MetaData(
@@ -172,6 +172,17 @@ workers = sa.Table(
     metadata,
     sa.Column("worker", sa.Text, primary_key=True),
     sa.Column("heartbeat_at", Utc, nullable=False),
+)
+
+# What each worker's clock showed when its machine was up for so many seconds. An era is one boot of one machine. They
+# outlive their workers for a while: the next one on the same machine goes on from there.
+clocks = sa.Table(
+    "clocks",
+    metadata,
+    sa.Column("worker", sa.Text, primary_key=True),
+    sa.Column("era", sa.Text, nullable=False),
+    sa.Column("uptime", sa.Double, nullable=False),
+    sa.Column("at", Utc, nullable=False),
 )
 
 checks = sa.Table(

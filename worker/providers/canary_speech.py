@@ -215,7 +215,7 @@ class Handler:
 
     def _read(self, asked: Asked, parameters: contract.Parameters) -> Reading:
         exchange, body = asked.exchange, asked.exchange.json()
-        reading = kit.bare_reading(exchange, self._clock.now())
+        reading = kit.bare_reading(exchange, self._clock.time_of_day())
         if exchange.status is None or not isinstance(body, dict):
             return reading
         associate_id = kit.text_as_id(body.get("id"))
@@ -248,7 +248,7 @@ class Handler:
         headers = {"Csc-Api-Key": self._own.api_key.get_secret_value(), "Content-Type": "application/json"}
         request = Request("POST", f"{self._own.base_url}/v3/auth/tokens/get", headers, b"{}")
         exchange = await self._http.exchange(request, kit.read_limits(self.settings))
-        now, body = self._clock.now(), exchange.json()
+        now, body = self._clock.time_of_day(), exchange.json()
         reading = replace(kit.bare_reading(exchange, now), moment=Moment.PREPARING)
         if exchange.status is None or not isinstance(body, dict):
             return judge(_TOKEN_RULES, reading)

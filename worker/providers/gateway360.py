@@ -177,7 +177,9 @@ class Handler:
         return Request("POST", f"{self._own.base_url}{_ROOT}/{function}", headers, body)
 
     def _read(self, exchange: Exchange, order: Order) -> Reading:
-        reading = replace(kit.bare_reading(exchange, self._clock.now()), after_doubt=order.after_doubt)
+        reading = replace(
+            kit.bare_reading(exchange, self._clock.time_of_day()), after_doubt=order.after_doubt
+        )
         parameters = contract.Parameters.model_validate(order.parameters)
         match exchange.json():
             case {"status": "ok", "result": dict() as result} if exchange.status in kit.CREATED_STATUSES:

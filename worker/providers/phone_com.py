@@ -132,7 +132,7 @@ class Handler:
             return judge(self.RULES, kit.VALIDATED)
         body = {**kit.as_sent(order.parameters), **self._own.extra_fields}
         if body.get("tos_accept_date") == "now":
-            body["tos_accept_date"] = int(self._clock.now().timestamp())
+            body["tos_accept_date"] = int(self._clock.time_of_day().timestamp())
         url = f"{self._own.base_url}{self._path}/subaccounts"
         headers = {**self._headers(), "Content-Type": "application/json"}
         return Prepared(Request("POST", url, headers, kit.json_bytes(body)))
@@ -186,14 +186,16 @@ class Handler:
         return await self._http.exchange(request, kit.read_limits(self.settings))
 
     def _read(self, exchange: Exchange, order: Order) -> Reading:
-        reading = replace(kit.bare_reading(exchange, self._clock.now()), after_doubt=order.after_doubt)
+        reading = replace(
+            kit.bare_reading(exchange, self._clock.time_of_day()), after_doubt=order.after_doubt
+        )
         match exchange.json():
             case dict() as view if exchange.status in kit.CREATED_STATUSES:
                 account_id = kit.number_as_id(view.get("id"))
                 return kit.with_account(reading, _created(account_id, view, order)) if account_id else reading
             case {"@error": dict() as error}:
                 scrubber = Scrubber((*secrets_of(self._own, order.parameters), *self._extra_secrets()))
-                wait = _wait(error.get("@rateLimit"), reading.wait, self._clock.now().timestamp())
+                wait = _wait(error.get("@rateLimit"), reading.wait, self._clock.time_of_day().timestamp())
                 reading = replace(reading, wait=wait)
                 return scrubber.refusal(reading, _subject(exchange.status or 0, error), _words(error))
             case _:

@@ -119,7 +119,7 @@ class Handler:
         return base64.b64encode(pair.encode()).decode()
 
     def _read(self, exchange: Exchange) -> Reading:
-        reading = kit.bare_reading(exchange, self._clock.now())
+        reading = kit.bare_reading(exchange, self._clock.time_of_day())
         match exchange.json():
             case {"exception": str(message), **error} if exchange.status not in kit.CREATED_STATUSES:
                 scrubber = Scrubber((self._basic(), *secrets_of(self._own)))

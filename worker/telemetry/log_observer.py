@@ -12,6 +12,7 @@ from worker.core.observer import (
     BrokerChanged,
     Buried,
     Called,
+    ClockStepped,
     Counted,
     Ended,
     Fact,
@@ -42,6 +43,7 @@ _EVENTS: Mapping[type[Fact], str] = {
     BrokerChanged: "broker_connected",
     LedgerChanged: "ledger_well",
     Rescued: "requests_rescued",
+    ClockStepped: "clock_stepped",
     Unsettled: "delivery_comes_again",
     Surprised: "surprise",
 }
@@ -106,6 +108,7 @@ def _level(fact: Fact) -> int:
         case (
             Buried()
             | Rescued()
+            | ClockStepped()
             | Received(novelty="conflict")
             | Moved(enters=State.IN_DOUBT | State.HELD)
             | (Published(confirmed=False) | BrokerChanged(up=False))

@@ -23,6 +23,7 @@ from worker.core.observer import (
     BrokerChanged,
     Buried,
     Called,
+    ClockStepped,
     Counted,
     Ended,
     Fact,
@@ -84,6 +85,7 @@ class Metrics:
                 | BrokerChanged()
                 | LedgerChanged()
                 | Rescued()
+                | ClockStepped()
                 | Unsettled()
                 | Surprised()
             ):
@@ -265,6 +267,11 @@ class _Surroundings:
             "Requests left sending by a dead worker, in doubt since this one found them.",
             registry=registry,
         )
+        self._clock_steps = Counter(
+            "provisioner_clock_steps_total",
+            "Times the clock where the ledger lies was set by a second or more while this worker ran.",
+            registry=registry,
+        )
         self._unsettled = Counter(
             "provisioner_deliveries_unsettled_total",
             "Deliveries whose verb did not reach RabbitMQ, which hands them over again, by verb.",
@@ -280,7 +287,15 @@ class _Surroundings:
         self._was_up: set[str] = set()
 
     def tell(
-        self, fact: Buried | Published | BrokerChanged | LedgerChanged | Rescued | Unsettled | Surprised
+        self,
+        fact: Buried
+        | Published
+        | BrokerChanged
+        | LedgerChanged
+        | Rescued
+        | ClockStepped
+        | Unsettled
+        | Surprised,
     ) -> None:
         match fact:
             case Buried():
@@ -296,6 +311,8 @@ class _Surroundings:
                 self.ledger_up.set(fact.well)
             case Rescued():
                 self._rescued.inc(len(fact.request_ids))
+            case ClockStepped():
+                self._clock_steps.inc()
             case Unsettled():
                 self._unsettled.labels(fact.verb).inc()
             case Surprised():

@@ -1,0 +1,98 @@
+"""The ledger's time goes on from one process to the next, and is the server's where there is one."""
+
+from datetime import datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from tests.evidence.clock_world import DAY, HOUR, SetClock
+from tests.ledger.conftest import KINDS, LASTING
+from tests.ledger.scene import connected
+from worker.core.clock import SteadyClock
+from worker.ledger import open_ledger
+from worker.ledger.schema import clocks
+from worker.ledger.timekeeping import now
+
+JUMPS = pytest.mark.parametrize("jump", [HOUR, -HOUR, DAY, -DAY])
+SECOND = timedelta(seconds=1)
+
+
+async def shown_by_a_worker(
+    url: str, machine: SetClock, name: str = "worker-1", *, ends: bool = False
+) -> datetime:
+    """Start a worker and let it give a sign of life; what its clock shows then. It is killed, unless it `ends`."""
+    clock = SteadyClock(machine)
+    async with open_ledger(url, clock=clock, exclusive=True) as ledger:
+        await ledger.heartbeat(name, clock.now())
+        if ends:
+            await ledger.retire(name)
+        return clock.now()
+
+
+@JUMPS
+@pytest.mark.parametrize("ends", [True, False])
+@pytest.mark.parametrize("ledger_url", LASTING, indirect=True)
+async def test_a_worker_goes_on_where_the_last_one_was(ledger_url: str, jump: float, ends: bool) -> None:
+    """The machine's clock was set while no worker ran: what the ledger shows only went on."""
+    machine = SetClock()
+    before = await shown_by_a_worker(ledger_url, machine, ends=ends)
+    machine.jump(jump)
+    machine.advance(10)
+    after = await shown_by_a_worker(ledger_url, machine, "worker-2")
+    assert abs(after - before - timedelta(seconds=10)) < SECOND
+
+
+@pytest.mark.parametrize("ledger_url", LASTING, indirect=True)
+async def test_somebody_who_only_looks_reads_the_same_time(ledger_url: str) -> None:
+    """An operator's command on the worker's machine dates what it writes as the worker does."""
+    machine = SetClock()
+    before = await shown_by_a_worker(ledger_url, machine)
+    machine.jump(HOUR)
+    clock = SteadyClock(machine)
+    async with open_ledger(ledger_url, clock=clock):
+        assert abs(clock.now() - before) < SECOND
+    with connected(ledger_url) as connection:
+        assert abs(now(connection, machine) - before) < SECOND
+
+
+async def test_a_machine_that_was_booted_anew_begins_with_its_own_time(sqlite_url: str) -> None:
+    """How long it was off nobody knows better than its clock."""
+    await shown_by_a_worker(sqlite_url, SetClock())
+    booted = SetClock()
+    booted.jump(HOUR)
+    assert abs(await shown_by_a_worker(sqlite_url, booted) - booted.now()) < SECOND
+
+
+@pytest.mark.postgresql
+async def test_workers_whose_machines_disagree_take_the_servers_time(postgresql_ledger_url: str) -> None:
+    """Each machine is wrong by a day; their workers are not."""
+    ahead, behind = SetClock(), SetClock()
+    ahead.jump(DAY)
+    behind.jump(-DAY)
+    shown = [await shown_by_a_worker(postgresql_ledger_url, machine) for machine in (ahead, behind)]
+    with connected(postgresql_ledger_url) as connection:
+        server = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+    assert all(abs(one - server) < timedelta(seconds=30) for one in shown)
+
+
+@pytest.mark.parametrize("ledger_url", KINDS, indirect=True)
+async def test_a_sign_of_life_tells_by_how_much_the_clock_is_off(ledger_url: str) -> None:
+    """Where the ledger is this machine's, the error is how far the machine was set."""
+    machine = SetClock()
+    clock = SteadyClock(machine)
+    async with open_ledger(ledger_url, clock=clock, exclusive=True) as ledger:
+        assert abs(await ledger.heartbeat("worker-1", clock.now())) < 1
+        machine.jump(HOUR)
+        told = await ledger.heartbeat("worker-1", clock.now())
+    expected = 0 if ledger_url.startswith("postgresql") else HOUR
+    assert abs(told - expected) < 30
+
+
+async def test_what_the_clocks_of_long_gone_workers_showed_is_dropped(sqlite_url: str) -> None:
+    """A day later nobody goes on from there."""
+    machine = SetClock()
+    await shown_by_a_worker(sqlite_url, machine, "old")
+    machine.advance(DAY + 1)
+    await shown_by_a_worker(sqlite_url, machine, "new")
+    with connected(sqlite_url) as connection:
+        assert connection.execute(sa.select(clocks.c.worker)).scalars().all() == ["new"]
