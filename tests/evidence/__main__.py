@@ -18,7 +18,7 @@ from typing import Final
 from rich.console import Console
 
 from tests.evidence.parts import IN_CI, LONG, PARTS, SHORT, Part, Size
-from tests.evidence.report import as_json, as_markdown
+from tests.evidence.report import About, as_json, as_markdown, code_digest
 from tests.evidence.result import RunResult
 
 KEPT: Final = Path("build/evidence")
@@ -50,7 +50,12 @@ def _run(part: Part, size: Size, kept: Path, console: Console) -> None:
     began = time.monotonic()
     console.print(f"[bold]{part.name}[/] ...")
     results = part.run(size, lambda line: console.print(f"  {line}", markup=False))
-    found = {"control": part.control, "results": [asdict(result) for result in results]}
+    found = {
+        "control": part.control,
+        "code": code_digest(),
+        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+        "results": [asdict(result) for result in results],
+    }
     (kept / f"{part.name}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     for result in results:
         good = part.control or result.good
@@ -62,26 +67,34 @@ def _run(part: Part, size: Size, kept: Path, console: Console) -> None:
 
 
 def _report(kept: Path, out: Path | None, console: Console, *, short: bool) -> int:
-    found = [json.loads((kept / f"{part.name}.json").read_text(encoding="utf-8")) for part in PARTS
-             if (kept / f"{part.name}.json").exists()]  # fmt: skip
+    files = [kept / f"{part.name}.json" for part in PARTS]
+    found = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.exists()]
+    if not found:
+        console.print(f"[red]no part was run[/]: {kept} is empty")
+        return 1
     ours = [RunResult.of(each) for part in found if not part["control"] for each in part["results"]]
     controls = [RunResult.of(each) for part in found if part["control"] for each in part["results"]]
-    now = datetime.now(UTC).date()
+    codes = sorted({part["code"] for part in found})
+    about = About(max(part["ended"] for part in found)[:10], tuple(codes))
     folder = out or (kept if short else RELEASE)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "evidence.json").write_text(
-        json.dumps(as_json(ours, controls, now), indent=1) + "\n", encoding="utf-8"
+        json.dumps(as_json(ours, controls, about), indent=1) + "\n", encoding="utf-8"
     )
     report = folder / "README.md"
-    report.write_text(as_markdown(ours, controls, now), encoding="utf-8")
+    report.write_text(as_markdown(ours, controls, about), encoding="utf-8")
     console.print(f"report: {report}", markup=False)
     broken = [result.name for result in ours if not result.good]
     weak = [result.name for result in controls if not _found_enough(result, short=short)]
     for name in broken:
         console.print(f"[red]a promise was broken[/]: {name}")
+    if len(codes) > 1:
+        console.print(
+            f"[red]the parts ran on different code[/]: {', '.join(codes)}; run the older ones again"
+        )
     for name in weak:
         console.print(f"[red]found too little wrong, so the suite proves too little[/]: {name}")
-    return 1 if broken or weak else 0
+    return 1 if broken or weak or len(codes) > 1 else 0
 
 
 def _found_enough(result: RunResult, *, short: bool) -> bool:

@@ -18,7 +18,7 @@ from tests.evidence.crash_matrix import chosen, matrix
 from tests.evidence.crash_points import run_matrix
 from tests.evidence.result import RunResult
 from tests.evidence.soak.run import LedgerKind, Plan, soak
-from tests.evidence.soak.troubles import EVERYTHING, KILLS, KILLS_SETTINGS
+from tests.evidence.soak.troubles import EVERYTHING, KILLS, KILLS_SETTINGS, KILLS_SUCCESSOR_WITHIN
 from tests.peers.schedule import (
     DETOURS,
     WORKERS,
@@ -94,6 +94,7 @@ def _of_seeds(results: Sequence[SimulationResult], command: str, seconds: float)
         command=command,
         seconds=seconds,
         requests=requests,
+        simulated=True,
         faults=dict(sorted(faults.items())),
         lost=sum(each.lost for each in results),
         surplus=sum(each.surplus for each in results),
@@ -208,6 +209,7 @@ def _kills(size: Size, say: Say) -> Sequence[RunResult]:
         seed=3,
         deck=KILLS,
         settings=KILLS_SETTINGS,
+        successor_within=KILLS_SUCCESSOR_WITHIN,
     )
     return [_soaked(plan, say)]
 

@@ -1,14 +1,16 @@
 """The report: what was run, what went wrong on purpose, and what came of it, for people and for programs."""
 
+import hashlib
 import platform
 import sqlite3
 import subprocess
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
-from datetime import date
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
+import worker
 from tests.evidence.result import RunResult, total_faults
 from worker import __version__
 
@@ -32,21 +34,40 @@ _COLUMNS = (
 )
 
 
-def as_json(ours: Sequence[RunResult], controls: Sequence[RunResult], day: date) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class About:
+    """When the last of the runs ended, and digests of the code that they ran on: one, or the report is of no use."""
+
+    day: str
+    codes: tuple[str, ...]
+
+
+def code_digest() -> str:
+    """Digest of everything that a worker runs on: its own code, the contracts, and what is locked."""
+    root = Path(worker.__file__).parents[1]
+    files = [*root.glob("worker/**/*.py"), *root.glob("contracts/**/*.py"), root / "requirements.lock"]
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        digest.update(f"{file.relative_to(root)}\0".encode() + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def as_json(ours: Sequence[RunResult], controls: Sequence[RunResult], about: About) -> dict[str, Any]:
     """Everything, as a program reads it."""
     return {
-        "date": day.isoformat(),
+        "date": about.day,
+        "code": list(about.codes),
         "versions": versions(),
         "runs": [asdict(one) for one in ours],
         "negative_control": [asdict(one) for one in controls],
     }
 
 
-def as_markdown(ours: Sequence[RunResult], controls: Sequence[RunResult], day: date) -> str:
+def as_markdown(ours: Sequence[RunResult], controls: Sequence[RunResult], about: About) -> str:
     """The same to read."""
     return "\n".join(
         [
-            f"# Evidence, {day.isoformat()}",
+            f"# Evidence, {about.day}",
             "",
             *_summary(ours, controls),
             "",
@@ -70,6 +91,7 @@ def as_markdown(ours: Sequence[RunResult], controls: Sequence[RunResult], day: d
             "",
             "## With what",
             "",
+            f"- code of worker, contracts and lock: {', '.join(about.codes)}",
             *(f"- {name}: {number}" for name, number in versions().items()),
             "",
         ]
@@ -91,6 +113,8 @@ def versions() -> dict[str, str]:
 
 def _summary(ours: Sequence[RunResult], controls: Sequence[RunResult]) -> list[str]:
     requests, faults = sum(it.requests for it in ours), sum(total_faults(ours).values())
+    real = [it for it in ours if not it.simulated]
+    real_faults = sum(total_faults(real).values())
     doubted = sum(it.doubted for it in ours)
     sums = {
         name: sum(getattr(it, name) for it in ours)
@@ -100,7 +124,8 @@ def _summary(ours: Sequence[RunResult], controls: Sequence[RunResult]) -> list[s
         f"{requests:,} requests under {faults:,} injected faults: **{sums['surplus']} surplus accounts, "
         f"{sums['lost']} lost requests, {sums['lost_credentials']} lost credentials**; {doubted:,} requests were "
         f"in doubt at some time, {sums['open']} still are. The others were settled by evidence or are held with a "
-        "reason."
+        f"reason. {sum(it.requests for it in real):,} of the requests and {real_faults:,} of the faults met real "
+        "processes, a real RabbitMQ and a real ledger; the others ran through the same code in the simulation."
     )
     naive = ", ".join(f"{it.name}: {it.surplus} surplus, {it.lost} lost" for it in controls)
     bad = [f"- **{it.name}**: {words}" for it in ours for words in it.defects]

@@ -34,6 +34,7 @@ class RunResult:
         resolve_seconds: How long doubts lasted: the 50th and 95th percentile and the longest.
         defects: What should not have happened, in words; empty when all is well.
         notes: Measured figures that have no column, by name.
+        simulated: Whether broker, ledger and providers were models.
     """
 
     name: str
@@ -59,6 +60,7 @@ class RunResult:
     resolve_seconds: tuple[float, float, float] | None = None
     defects: tuple[str, ...] = ()
     notes: Mapping[str, float | int | str] = field(default_factory=dict)
+    simulated: bool = False
 
     @classmethod
     def of(cls, stored: dict[str, Any]) -> Self:

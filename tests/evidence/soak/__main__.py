@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.evidence.soak.run import Plan, soak
-from tests.evidence.soak.troubles import EVERYTHING, KILLS, KILLS_SETTINGS
+from tests.evidence.soak.troubles import EVERYTHING, KILLS, KILLS_SETTINGS, KILLS_SUCCESSOR_WITHIN
 
 
 def main() -> int:
@@ -42,6 +42,7 @@ def main() -> int:
         chosen.seed,
         KILLS if chosen.only_kills else EVERYTHING,
         KILLS_SETTINGS if chosen.only_kills else {},
+        KILLS_SUCCESSOR_WITHIN if chosen.only_kills else None,
     )
     folder = chosen.folder or Path(tempfile.mkdtemp(prefix="evidence-"))
     folder.mkdir(parents=True, exist_ok=True)

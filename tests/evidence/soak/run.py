@@ -88,6 +88,8 @@ class Plan:
         seed: Draws everything.
         deck: What goes wrong.
         settings: Of the workers, other than usual.
+        successor_within: Seconds after the last deed of a worker that died in which another must have taken up what it
+            left; None where whole servers stand still, and so does everybody's work.
     """
 
     name: str
@@ -101,6 +103,7 @@ class Plan:
     seed: int
     deck: Deck = EVERYTHING
     settings: Mapping[str, str] = field(default_factory=dict)
+    successor_within: float | None = None
 
 
 @dataclass
@@ -141,10 +144,14 @@ async def soak(plan: Plan, folder: Path, say: Callable[[str], None]) -> RunResul
         total.defects += [
             f"a worker that was told to stop ended with {code}" for code in codes if code not in _ENDS
         ]
+    longest = max(books.takeovers, default=0.0)
+    if plan.successor_within is not None and longest > plan.successor_within:
+        total.defects.append(f"what a dead worker left was taken up after {longest:.1f} s only")
     if books.forbidden or books.unpublished:
         total.defects.append(
             f"{books.forbidden} ways from in doubt to sending, {books.unpublished} events unpublished"
         )
+    counts: dict[str, Any] = {name: total.counts[name] for name in _COUNTED}
     return RunResult(
         name=plan.name,
         command=plan.command,
@@ -162,10 +169,10 @@ async def soak(plan: Plan, folder: Path, say: Callable[[str], None]) -> RunResul
         defects=tuple(total.defects),
         notes={
             "rounds": len(total.settling),
-            "longest wait for a successor of a dead worker, s": round(max(books.takeovers, default=0.0), 1),
+            "longest wait for a successor of a dead worker, s": round(longest, 1),
             "longest settling after the last trouble, s": round(max(total.settling), 1),
         },
-        **{name: total.counts[name] for name in _COUNTED},
+        **counts,
     )
 
 

@@ -232,6 +232,8 @@ EVERYTHING: Final[Deck] = (
 KILLS: Final[Deck] = ((1, _kill),)
 KILLS_SETTINGS: Final = {"LEDGER__LEASE": "1.5", "UPKEEP__INTERVAL": "0.2"}
 """A dead worker's part of the slots is free when its lease is over: where one dies every second, that must be soon."""
+KILLS_SUCCESSOR_WITHIN: Final = 1.5 + 2.0
+"""The lease, and the longest time between two look-ups of one request."""
 
 
 async def make_trouble(scene: Scene, deck: Deck, pause: tuple[float, float]) -> None:
