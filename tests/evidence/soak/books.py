@@ -1,9 +1,10 @@
 """What the ledger itself says about a run: how many doubts, how they ended, and how long they lasted."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 
 import sqlalchemy as sa
 
@@ -36,6 +37,7 @@ def whereabouts(url: str, keys: Collection[str]) -> Counter[str]:
     return found + Counter({"not in the ledger": len(set(keys) - {key for key, _, _ in rows})})
 
 
+_RESCUE = "rescue"
 _IN_HAND = frozenset({State.ACCEPTED, State.SENDING})
 
 
@@ -51,7 +53,8 @@ class Books:
         durations: Seconds each doubt lasted.
         unpublished: Events that are not confirmed.
         forbidden: Requests whose history goes from in doubt to sending.
-        takeovers: Seconds from the last deed of a worker that died until another took up what it had left.
+        rescue: The longest time from the last deed of a worker that died until what it was sending was found.
+        takeover: The same until another went on with anything it had left, also where that then waited for its turn.
     """
 
     states: Counter[str]
@@ -61,7 +64,16 @@ class Books:
     durations: tuple[float, ...]
     unpublished: int
     forbidden: int
-    takeovers: tuple[float, ...]
+    rescue: "Takeover | None"
+    takeover: "Takeover | None"
+
+
+@dataclass(frozen=True, slots=True)
+class Takeover:
+    """How long a request waited for a successor, and its story with seconds since its first line."""
+
+    seconds: float
+    story: str
 
 
 def read_books(url: str) -> Books:
@@ -81,7 +93,7 @@ def _engine(url: str) -> sa.Engine:
 def _read(connection: sa.Connection) -> Books:
     counted = connection.execute(sa.select(requests.c.state, sa.func.count()).group_by(requests.c.state))
     states = Counter({State(state): count for state, count in counted})
-    steps = _doubts(connection)
+    steps, takeovers = _doubts(connection), list(_takeovers(connection))
     unconfirmed = sa.select(sa.func.count()).where(events.c.published_at.is_(None))
     return Books(
         states=Counter({str(state): count for state, count in states.items()}),
@@ -91,8 +103,21 @@ def _read(connection: sa.Connection) -> Books:
         durations=tuple(steps.durations),
         unpublished=connection.scalar(unconfirmed) or 0,
         forbidden=steps.forbidden,
-        takeovers=tuple(_takeovers(connection)),
+        rescue=_longest(connection, [one for one in takeovers if one[0] == _RESCUE]),
+        takeover=_longest(connection, takeovers),
     )
+
+
+def _longest(connection: sa.Connection, takeovers: Sequence[tuple[str, float, str]]) -> Takeover | None:
+    if not takeovers:
+        return None
+    _, seconds, subject = max(takeovers, key=itemgetter(1))
+    h = history.c
+    lines = connection.execute(
+        sa.select(h.at, h.actor, h.name).where(h.subject_id == subject).order_by(h.line)
+    ).all()
+    told = (f"{(line.at - lines[0].at).total_seconds():.1f} {line.name} by {line.actor}" for line in lines)
+    return Takeover(seconds, "; ".join(told))
 
 
 @dataclass
@@ -125,8 +150,11 @@ def _doubts(connection: sa.Connection) -> _Doubts:
     return found
 
 
-def _takeovers(connection: sa.Connection) -> Iterator[float]:
-    """A worker that never did anything again was dead by then; a busy one does something every few milliseconds."""
+def _takeovers(connection: sa.Connection) -> Iterator[tuple[str, float, str]]:
+    """What was done with what a dead worker left, how many seconds after its last deed, and for which request.
+
+    Whoever never did anything again was dead by then: a busy worker does something every few milliseconds.
+    """
     h = history.c
     told = sa.select(h.actor, sa.func.max(h.line)).group_by(h.actor)
     newest = {line: actor for actor, line in connection.execute(told)}
@@ -138,6 +166,6 @@ def _takeovers(connection: sa.Connection) -> Iterator[float]:
     for subject, at, actor, enters, name in rows:
         before = left.pop(subject, actor)
         if before != actor and last_deed[before] < at:
-            yield (at - last_deed[before]).total_seconds()
-        if enters in _IN_HAND or name == "rescue":
-            left[subject] = actor if name != "rescue" else before
+            yield name, (at - last_deed[before]).total_seconds(), subject
+        if enters in _IN_HAND or name == _RESCUE:
+            left[subject] = actor if name != _RESCUE else before

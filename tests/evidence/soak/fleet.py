@@ -3,15 +3,14 @@
 import asyncio
 import os
 import signal
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from random import Random
 from types import TracebackType
 from typing import Self
 
+from tests.evidence.soak.nursery import Child, Nursery
 from worker.demo.worker_process import free_port
 
 _STOPS_WITHIN = 30.0  # seconds
@@ -24,7 +23,8 @@ class Member:
         surprises: Exit codes of processes that ended without having been told to.
     """
 
-    def __init__(self, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(self, nursery: Nursery, environment: Mapping[str, str], log: Path) -> None:
+        self._nursery = nursery
         self.port = free_port()
         self._environment = {
             **os.environ,
@@ -32,7 +32,7 @@ class Member:
             "PROVISIONER_MONITORING__PORT": str(self.port),
         }
         self._log = log
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Child | None = None
         self._ended_on_purpose = False
         self._keeping: asyncio.Task[None] | None = None
         self.surprises: list[int] = []
@@ -65,33 +65,26 @@ class Member:
         self._send(signal.SIGTERM)
         try:
             async with asyncio.timeout(_STOPS_WITHIN):
-                return await process.wait()
+                return await asyncio.shield(process.ended)
         except TimeoutError:
             self._send(signal.SIGKILL)
-            await process.wait()
+            await process.ended
             return None
 
     async def _keep(self) -> None:
         while True:
             self._ended_on_purpose = False
-            with self._log.open("ab") as log:
-                self._process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", "worker", "run", env=self._environment, stdout=log, stderr=log
-                )
-            code = await self._process.wait()
+            self._process = await self._nursery.start(self._environment, self._log)
+            code = await asyncio.shield(self._process.ended)
             if not self._ended_on_purpose:
                 self.surprises.append(code)
                 await asyncio.sleep(1)
 
     def _send(self, number: signal.Signals) -> bool:
-        process = self._process
-        if process is None or process.returncode is not None:
+        if self._process is None:
             return False
         self._ended_on_purpose |= number in (signal.SIGKILL, signal.SIGTERM)
-        with suppress(ProcessLookupError):
-            process.send_signal(number)
-            return True
-        return False
+        return self._process.send(number)
 
 
 class Fleet:
@@ -102,14 +95,16 @@ class Fleet:
     """
 
     def __init__(self, environments: Sequence[Mapping[str, str]], folder: Path, draws: Random) -> None:
+        self._nursery = Nursery()
         self.members = [
-            Member(environment, folder / f"worker-{number}.log")
+            Member(self._nursery, environment, folder / f"worker-{number}.log")
             for number, environment in enumerate(environments, start=1)
         ]
         self.done: Counter[str] = Counter()
         self._draws = draws
 
     async def __aenter__(self) -> Self:
+        await self._nursery.__aenter__()
         for member in self.members:
             member.start()
         return self
@@ -118,6 +113,7 @@ class Fleet:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await asyncio.gather(*(member.stop() for member in self.members))
+        await self._nursery.__aexit__(kind, error, trace)
 
     @property
     def surprises(self) -> list[int]:

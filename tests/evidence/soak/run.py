@@ -88,8 +88,8 @@ class Plan:
         seed: Draws everything.
         deck: What goes wrong.
         settings: Of the workers, other than usual.
-        successor_within: Seconds after the last deed of a worker that died in which another must have taken up what it
-            left; None where whole servers stand still, and so does everybody's work.
+        successor_within: Seconds after the last deed of a worker that died in which another must have found what it was
+            sending; None where whole servers stand still, and so does everybody's work.
     """
 
     name: str
@@ -144,9 +144,13 @@ async def soak(plan: Plan, folder: Path, say: Callable[[str], None]) -> RunResul
         total.defects += [
             f"a worker that was told to stop ended with {code}" for code in codes if code not in _ENDS
         ]
-    longest = max(books.takeovers, default=0.0)
-    if plan.successor_within is not None and longest > plan.successor_within:
-        total.defects.append(f"what a dead worker left was taken up after {longest:.1f} s only")
+    found = books.rescue.seconds if books.rescue else 0.0
+    if books.takeover:
+        say(f"{plan.name}, the longest wait for a successor: {books.takeover.story}")
+    if books.rescue and plan.successor_within is not None and found > plan.successor_within:
+        total.defects.append(
+            f"what a dead worker left was found after {found:.1f} s only: {books.rescue.story}"
+        )
     if books.forbidden or books.unpublished:
         total.defects.append(
             f"{books.forbidden} ways from in doubt to sending, {books.unpublished} events unpublished"
@@ -169,7 +173,10 @@ async def soak(plan: Plan, folder: Path, say: Callable[[str], None]) -> RunResul
         defects=tuple(total.defects),
         notes={
             "rounds": len(total.settling),
-            "longest wait for a successor of a dead worker, s": round(longest, 1),
+            "longest until what a dead worker was sending was found, s": round(found, 1),
+            "longest until a successor went on, his own work included, s": round(
+                books.takeover.seconds if books.takeover else 0.0, 1
+            ),
             "longest settling after the last trouble, s": round(max(total.settling), 1),
         },
         **counts,

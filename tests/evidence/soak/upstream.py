@@ -76,7 +76,7 @@ class Upstream:
             used = self._channel
             try:
                 await self._publish(body, f"request.{provider}")
-            except _BROKER_AWAY:
+            except Exception:  # noqa: BLE001 - aiormq ends a publish that waits for room with an Exception of no kind
                 await self._forget(used)
                 await asyncio.sleep(_AGAIN_AFTER)
             else:
