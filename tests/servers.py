@@ -6,6 +6,7 @@ Tests are kept apart by a virtual host or a database of their own. A server that
 import fcntl
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -91,6 +92,22 @@ def own_postgresql_server() -> Iterator[PostgresqlServer]:
     """A running server to kill or restart; it starts in a second."""
     with PostgresqlServer() as server:
         yield server
+
+
+@contextmanager
+def frozen(server: PostgresqlServer) -> Iterator[None]:
+    """For as long as the block lasts the server and all its sessions stand still; their connections stay open."""
+    processes = [server.pid]
+    os.kill(server.pid, signal.SIGSTOP)  # first, so that it starts no other
+    try:
+        for session in Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split():
+            processes.append(int(session))
+            os.kill(processes[-1], signal.SIGSTOP)
+        yield
+    finally:
+        for process in reversed(processes):
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGCONT)
 
 
 @pytest.fixture(scope="module")

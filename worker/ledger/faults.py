@@ -26,6 +26,10 @@ _POSTGRESQL_UNFIT: Final = frozenset({"25006", "42501", "42P01"})
 """Read-only (a standby, say), not permitted, no such table."""
 
 
+class Silence(LedgerUnavailable):
+    """The server was waited for long enough. What it was asked last, a commit for instance, it may do all the same."""
+
+
 class RuleBroken(Exception):
     """A rule of the schema refused the write: a unique key that is taken, or a check."""
 
@@ -35,6 +39,8 @@ def in_words(error: Exception, place: str) -> Exception:
     cause = _cause(error)
     if isinstance(cause, sqlite3.IntegrityError) or (_sqlstate(cause) or "").startswith("23"):
         return RuleBroken(_first_line(cause))
+    if type(cause).__name__ == "NoAnswer":
+        return Silence(f"the ledger {place} cannot be used: {cause}")
     words = _sqlite(cause) if isinstance(cause, sqlite3.Error) else _postgresql(cause)
     if words is None:
         return error
@@ -70,7 +76,7 @@ def _postgresql(cause: BaseException) -> str | None:
     return None
 
 
-_LOST: Final = frozenset({"OperationalError", "InterfaceError", "ConnectionTimeout"})
+_LOST: Final = frozenset({"OperationalError", "InterfaceError"})
 
 
 def _sqlstate(cause: BaseException) -> str | None:

@@ -8,7 +8,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from worker.core.errors import LedgerUnavailable
-from worker.ledger.faults import in_words
+from worker.ledger.faults import Silence, in_words
 from worker.ledger.store import Link, Store
 from worker.ledger.writer import close_quietly
 
@@ -44,8 +44,8 @@ class Reader:
         kept = self._link is not None
         try:
             return self._answer(question)
-        except LedgerUnavailable:
-            if not kept:
+        except LedgerUnavailable as error:
+            if isinstance(error, Silence) or not kept:
                 raise
         return self._answer(question)  # the connection may have been lost since the last question
 
