@@ -6,8 +6,11 @@ import pytest
 
 from tests.cli.books import Books
 from tests.cli.terminal import Terminal
+from tests.servers import frozen
 from worker.core.states import State
 from worker.keyring import load_or_create
+from worker.ledger import postgresql
+from worker.local.postgresql_server import PostgresqlServer
 
 AWAY = "amqp://u:geheim@127.0.0.1:1/vh"
 NO_LEDGER = "there is no ledger at"
@@ -127,6 +130,25 @@ def test_an_unreachable_ledger_server(bare: Terminal, tmp_path: Path) -> None:
     assert said.code == 69
     assert "PROVISIONER_LEDGER__URL" in said.err
     assert "geheim" not in said.everything
+
+
+@pytest.mark.postgresql
+def test_a_silent_ledger_server(
+    bare: Terminal,
+    tmp_path: Path,
+    own_postgresql_server: PostgresqlServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A PostgreSQL that takes the connection and says nothing is not waited for: 69, and after how long."""
+    monkeypatch.setattr(postgresql, "_CONNECT", 2)
+    keys, url = tmp_path / "sealing.keys.json", own_postgresql_server.url()
+    load_or_create(keys, may_create=True)
+    with frozen(own_postgresql_server):
+        for command in ("requests list", "ledger status", "ledger migrate"):
+            said = bare(*command.split(), LEDGER__URL=url, SEALING__KEYS_FILE=str(keys))
+            told = " ".join(said.err.split())
+            assert said.code == 69
+            assert "/postgres cannot be used: its server did not answer within 2 seconds" in told
 
 
 def test_a_ledger_without_its_keys(books: Books, terminal: Terminal) -> None:
