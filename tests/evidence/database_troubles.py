@@ -1,4 +1,5 @@
-"""What the ledger's database does to a worker: it dies, hangs up, loses its line, fills its disk, refuses to write.
+"""What the ledger's database does to a worker: it dies, hangs up, loses its line, falls silent, fills its disk,
+refuses to write.
 
 Each disturbance is a function that ends in a `RunResult`. The tests run them short; all of them at length:
 
@@ -27,6 +28,7 @@ from tests.evidence.proxy import Direction, FaultProxy, Kind, Trouble
 from tests.evidence.result import RunResult
 from tests.evidence.troubled_house import TroubledHouse, troubled_house
 from tests.evidence.watching import until
+from tests.servers import frozen
 from worker.keyring import load_or_create
 from worker.local.postgresql_server import PostgresqlServer
 from worker.local.rabbitmq_node import RabbitmqNode
@@ -147,6 +149,20 @@ async def silent(place: Place, *, seconds: float) -> RunResult:
         return await house.result(f"database silent for {seconds:g} s")
 
 
+async def stands_still(place: Place, *, seconds: float) -> RunResult:
+    """The server and all its sessions are frozen; then they go on with whatever they were told meanwhile."""
+    async with place.house() as (house, _):
+        async with house.requests_flow(every=0.2):
+            await house.told(await house.ask())
+            began = time.monotonic()
+            with frozen(place.server):
+                house.faults["database frozen"] += 1
+                await house.shown("database frozen")
+                await asyncio.sleep(began + seconds - time.monotonic())
+            await house.back("database frozen")
+        return await house.result(f"database frozen for {seconds:g} s")
+
+
 async def disk_full(place: Place, disk: SmallDisk, *, seconds: float) -> RunResult:
     """No table can grow, while small writes still succeed; then no log can be written, and the server dies of it."""
     # Each round of upkeep opens intake again, and each time what was delivered goes back: the limit is reached soon.
@@ -245,6 +261,8 @@ async def _at_length(place: Callable[[PostgresqlServer], Place], times: int) -> 
         yield await restarted(place(server), times=times)
         yield await hung_up(place(server), times=5 * times)
         yield await bad_line(place(server), rounds=times // 2)
+        yield await silent(place(server), seconds=60)
+        yield await stands_still(place(server), seconds=60)
         yield await read_only(place(server), seconds=60)
         with small_disk(96) as disk, PostgresqlServer(disk.folder / "server") as small:
             yield await disk_full(place(small), disk, seconds=60)
