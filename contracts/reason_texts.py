@@ -141,11 +141,11 @@ TEXTS: Final[Mapping[str, tuple[str, Retried, str]]] = MappingProxyType(
         ),
         "name_taken": (
             (
-                "The provider says that the user name is taken or not allowed, and this request never was "
-                "in doubt."
+                "The name is taken or not allowed: the provider says so and this request never was in doubt, "
+                "or a look-up found that it is somebody else's. Nothing was created."
             ),
             "no",
-            "Publisher: choose another user name (put the order number in it) and publish under a new key.",
+            "Publisher: choose another name (put the order number in it) and publish under a new key.",
         ),
         "verification_required": (
             "The provider demands a step for people: a code by e-mail, accepted terms or a payment card.",
@@ -278,7 +278,10 @@ TEXTS: Final[Mapping[str, tuple[str, Retried, str]]] = MappingProxyType(
                 "perhaps ours."
             ),
             "no",
-            "Nothing while the worker looks it up; if it is held, check at the provider whose account it is.",
+            (
+                "Nothing while the worker looks it up (somebody else's account ends it as name_taken); if it "
+                "is held, check at the provider whose account it is."
+            ),
         ),
         "worker_died": (
             "The worker stopped between sending the create and recording the answer. The account may exist.",

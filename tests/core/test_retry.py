@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from contracts.reason import ReasonCode
 from tests.builders import make_entry, make_outcome
-from worker.core.provider import Absent, Found, ProviderSettings, Several, Unclear
+from worker.core.provider import Absent, Found, ProviderSettings, Several, Taken, Unclear
 from worker.core.retry import (
     Decision,
     Hold,
@@ -206,6 +206,69 @@ def test_confirmed_absence_after_the_deadline_is_a_rejection() -> None:
     )
     decision = after_look_up(Absent({}), entry, now=NOW, is_late=True, settings=SETTINGS)
     assert decision == Refuse(ReasonCode.DEADLINE_PASSED)
+
+
+AGAIN = LookUp(ReasonCode.CONFLICT_AT_PROVIDER, NOW + timedelta(seconds=60))
+TAKEN: list[tuple[ReasonCode, bool, float, int, Decision, str]] = [
+    (
+        ReasonCode.CONFLICT_AT_PROVIDER,
+        True,
+        10,
+        0,
+        Refuse(ReasonCode.NAME_TAKEN),
+        "no second account can bear the name: at once",
+    ),
+    (ReasonCode.CONFLICT_AT_PROVIDER, False, 10, 5, AGAIN, "ours may bear it too, and still come"),
+    (
+        ReasonCode.CONFLICT_AT_PROVIDER,
+        False,
+        400,
+        0,
+        replace(AGAIN, absent=True),
+        "ours may bear it too, and one look-up is not enough",
+    ),
+    (
+        ReasonCode.CONFLICT_AT_PROVIDER,
+        False,
+        400,
+        1,
+        Refuse(ReasonCode.NAME_TAKEN),
+        "ours is proven absent, and the next create would meet the same name",
+    ),
+    (
+        ReasonCode.NO_ANSWER,
+        True,
+        10,
+        0,
+        replace(AGAIN, reason=ReasonCode.NO_ANSWER),
+        "the provider has said nothing of a conflict",
+    ),
+    (
+        ReasonCode.NO_ANSWER,
+        True,
+        400,
+        1,
+        Retry(ReasonCode.CONFIRMED_ABSENT, NOW, counts=False),
+        "proven absent: the provider is asked what it says of the name",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("doubt", "only_one", "age", "absences", "decision", "reason"), TAKEN, ids=[row[-1] for row in TAKEN]
+)
+def test_a_name_that_is_somebody_elses_is_refused_where_that_explains_a_conflict(
+    doubt: ReasonCode, only_one: bool, age: float, absences: int, decision: Decision, reason: str
+) -> None:
+    """The provider spoke of a conflict and the account that bears the name is another's: nothing is sent again."""
+    entry = make_entry(
+        state=State.IN_DOUBT,
+        attempt_sent_at=NOW - timedelta(seconds=age),
+        reason=doubt,
+        absences=absences,
+    )
+    finding = Taken({}, only_one=only_one)
+    assert after_look_up(finding, entry, now=NOW, is_late=False, settings=SETTINGS) == decision, reason
 
 
 def test_found_is_provisioned() -> None:

@@ -71,7 +71,6 @@ class Moment:
         creates: How many creates the provider has read in the end.
         settings: What the worker's provider is told beyond the usual.
         why: Where the record differs from the table's letter: why that is right.
-        defect: What the worker does wrong, where it is known to.
     """
 
     number: int
@@ -89,7 +88,6 @@ class Moment:
     creates: int = 1
     settings: Mapping[str, Any] = field(default_factory=dict)
     why: str = ""
-    defect: str = ""
 
     def __str__(self) -> str:
         """A test's name."""

@@ -154,19 +154,102 @@ async def found_after_all(stage: Stage) -> None:
     assert len(await stage.attempts()) == 2
 
 
-async def taken_in_doubt(stage: Stage) -> None:
-    """Somebody else has the name, and the provider says no more than that there is such an account."""
-    await stage.open_by_hand(**ANOTHERS[stage.provider])
+def speaks_of_a_conflict(stage: Stage) -> None:
+    """The provider says to every create no more than that there is such an account."""
     stage.let_go_wrong(Fault.STATUS, status=409, body=json.dumps(own(stage.provider)), times=None)
+
+
+async def taken_in_doubt(stage: Stage) -> None:
+    """Somebody else has the name, and the provider speaks of a conflict."""
+    await stage.open_by_hand(**ANOTHERS[stage.provider])
+    speaks_of_a_conflict(stage)
     await stage.ask()
 
 
-async def given_up(stage: Stage) -> None:
-    """The account that bears the name is never taken for ours; after the last attempt a person is asked."""
-    while (await stage.entry()).state is not State.HELD:
+async def taken_after_doubt(stage: Stage) -> None:
+    """A create was cut off and its absence is confirmed; before the next one leaves somebody else takes the name."""
+    stage.let_go_wrong(Fault.CUT_BEFORE_CREATE)
+    await stage.ask()
+    for _ in range(4):
         await stage.later(LOOK_UP_EVERY)
-    assert (await stage.entry()).reason is Code.ATTEMPTS_EXHAUSTED
+    assert (await stage.entry()).reason is Code.CONFIRMED_ABSENT
+    await stage.open_by_hand(**ANOTHERS[stage.provider])
+    await stage.later()
+
+
+async def taken_behind_a_cut(stage: Stage) -> None:
+    """Somebody else has the name, and the create is cut off before anything is said of it."""
+    await stage.open_by_hand(**ANOTHERS[stage.provider])
+    stage.let_go_wrong(Fault.CUT_BEFORE_CREATE)
+    await stage.ask()
+
+
+async def borne_before_too(stage: Stage) -> None:
+    """Associates may share a name; one bears it already, and the provider speaks of a conflict."""
+    await stage.open_by_hand()
+    speaks_of_a_conflict(stage)
+    await stage.ask()
+
+
+async def borne_by_ours(stage: Stage) -> None:
+    """An account of ours comes after its absence was confirmed, so the next create finds it among those before it."""
+    stage.let_go_wrong(Fault.DELAYED_CREATE, until="at last")
+    await stage.ask()
+    speaks_of_a_conflict(stage)
+    for _ in range(4):
+        await stage.later(LOOK_UP_EVERY)
+    assert (await stage.entry()).reason is Code.CONFIRMED_ABSENT
+    stage.sandbox.gate("at last").set()
+    await stage.until_made()
+    await stage.later()
+
+
+async def somebody_elses(stage: Stage) -> None:
+    """The first look-up shows whose account it is: the request is refused for good, and nothing more is sent."""
+    await stage.later(LOOK_UP_EVERY)
+    await refused_for_good(stage)
+
+
+async def somebody_elses_once_settled(stage: Stage) -> None:
+    """That ours is not there is believed as late as ever; then the request is refused for good, not sent again."""
+    for _ in range(3):
+        await stage.later(LOOK_UP_EVERY)
+        assert (await stage.entry()).state is State.IN_DOUBT
+    await stage.later(LOOK_UP_EVERY)
+    await refused_for_good(stage)
+
+
+async def asked_before_it_is_refused(stage: Stage) -> None:
+    """A cut says nothing about the name: absence is confirmed, and only the provider's next answer makes a conflict."""
+    for _ in range(4):
+        await stage.later(LOOK_UP_EVERY)
+    assert (await stage.entry()).reason is Code.CONFIRMED_ABSENT
+    await stage.later()
+    assert (await stage.entry()).reason is Code.CONFLICT_AT_PROVIDER
+    await somebody_elses(stage)
+
+
+async def refused_for_good(stage: Stage) -> None:
+    """It is over because of the name."""
+    entry = await stage.entry()
+    assert (entry.state, entry.reason) == (State.REJECTED, Code.NAME_TAKEN)
     await unchanged(stage)
+
+
+async def never_refused(stage: Stage) -> None:
+    """What may be ours is neither adopted nor told as somebody else's; after the last attempt a person is asked."""
+    for _ in range(16):
+        await stage.later(LOOK_UP_EVERY)
+    entry = await stage.entry()
+    assert (entry.state, entry.reason) == (State.HELD, Code.ATTEMPTS_EXHAUSTED)
+    await unchanged(stage)
+
+
+def anothers(how: str, provider: str, bring: Act, then: Act = somebody_elses, **more: Any) -> Moment:
+    """The name turns out to be somebody else's, so the request is refused for good."""
+    plain: dict[str, Any] = {"happened": False, "end": State.REJECTED, "creates": 2}
+    reason = more.pop("reason", Code.CONFLICT_AT_PROVIDER)
+    return in_doubt(17, how, bring, reason, provider=provider, then=then, **{**plain, **more})
 
 
 TAKEN: Sequence[Moment] = (
@@ -181,7 +264,7 @@ TAKEN: Sequence[Moment] = (
             happened=creates,
         )
         for creates in (True, False)
-        for provider in (PHONE, CANARY)
+        for provider in (PHONE, CANARY, GATEWAY)
     ),
     *(
         refused(17, "taken by another", provider, taken, Code.NAME_TAKEN, accounts=1, creates=2)
@@ -200,15 +283,32 @@ TAKEN: Sequence[Moment] = (
         )
         for provider in (PHONE, GATEWAY)
     ),
+    *(
+        row
+        for provider in (PHONE, GATEWAY)
+        for row in (
+            anothers("409 because of another", provider, taken_in_doubt, seen=READ),
+            anothers("taken by another after a doubt", provider, taken_after_doubt, seen=READ, creates=3),
+            anothers(
+                "cut, and taken by another",
+                provider,
+                taken_behind_a_cut,
+                asked_before_it_is_refused,
+                reason=Code.CONNECTION_LOST,
+                creates=3,
+            ),
+        )
+    ),
+    anothers("409 because of one before", CANARY, borne_before_too, somebody_elses_once_settled, seen=READ),
     in_doubt(
         17,
-        "409 because of another",
-        taken_in_doubt,
+        "409 because of one before that may be ours",
+        borne_by_ours,
         Code.CONFLICT_AT_PROVIDER,
         READ,
-        happened=False,
-        then=given_up,
+        provider=CANARY,
+        then=never_refused,
         end=State.HELD,
-        creates=4,
+        creates=3,
     ),
 )

@@ -107,7 +107,7 @@ def _of_seeds(results: Sequence[SimulationResult], command: str, seconds: float)
         late_answers=sum(
             steps[name] for name in ("late_answer", "late_hold", "late_refusal", "late_not_done")
         ),
-        confirmed_absent=steps["confirm_absent"] + steps["absent_too_late"],
+        confirmed_absent=steps["confirm_absent"] + steps["absent_for_good"],
         defects=tuple(f"seed {each.seed}: {each.broken[0]}" for each in results if each.broken),
         notes={
             "virtual hours": round(sum(each.virtual for each in results) / 3600),

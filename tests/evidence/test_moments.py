@@ -28,11 +28,6 @@ MOMENTS: tuple[Moment, ...] = tuple(
 )
 
 
-def known(moment: Moment) -> tuple[pytest.MarkDecorator, ...]:
-    """A defect that is known; its row fails as soon as it is mended, so that the mark goes with it."""
-    return (pytest.mark.xfail(strict=True, reason=moment.defect),) if moment.defect else ()
-
-
 LETTERS = {Verdict.NOT_DONE: "N", Verdict.DONE: "D", Verdict.IN_DOUBT: "U"}
 
 
@@ -53,7 +48,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         yield Path(made)
 
 
-@pytest.mark.parametrize("moment", [pytest.param(one, id=str(one), marks=known(one)) for one in MOMENTS])
+@pytest.mark.parametrize("moment", MOMENTS, ids=str)
 async def test_moment(empty: Path, folder: Path, moment: Moment) -> None:
     """The moment gets its verdict, ends as it should, and never opens a second account."""
     async with open_stage(moment.provider, empty, folder, **moment.settings) as stage:

@@ -225,6 +225,7 @@ CASES: Mapping[str, list[Case]] = {
         Case("gateway360.404", MISSING, says(404, _said("NOT_FOUND"))),
         Case("gateway360.429", LIMITED, fault(Fault.RATE_LIMITED, seconds=5)),
         Case("gateway360.other", REFUSED, says(400, _said("INVALID_SURNAME"))),
+        Case("gateway360.409", CONFLICT, says(409, _said("INVALID_NAME"))),
         Case("gateway360.other_after_doubt", CONFLICT, says(400, _said("USER_EXISTS")), order=AFTER_DOUBT),
         Case(
             "gateway360.other_with_200",

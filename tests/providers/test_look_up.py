@@ -10,7 +10,7 @@ import pytest
 
 from tests.providers.bench import CANARY, GATEWAY, PHONE, POSTCODE, PROVIDERS, START, Bench, example_of
 from tests.providers.cases import says
-from worker.core.provider import Absent, Doubt, Finding, Found, Several, Unclear
+from worker.core.provider import Absent, Doubt, Finding, Found, Several, Taken, Unclear
 from worker.core.verdict import Verdict
 from worker.sandbox import CanarySpeech, Fault, Gateway360, Operation, PhoneCom
 
@@ -152,9 +152,32 @@ async def test_canary_baseline_names_those_who_were_there(bench: Bench) -> None:
     order = bench.order(handler)
     _, doubt = await bench.run_with_baseline(handler, order)
     finding = await handler.look_up(order, doubt)
-    assert doubt.baseline == {"parent_id": None, "same_name": [earlier.created.account_id]}
+    known = {"parent_id": None, "same_name": [earlier.created.account_id], "after_doubt": False}
+    assert doubt.baseline == known
     assert isinstance(finding, Found)
     assert finding.created.account_id == bench.sandbox.accounts(CANARY)[1].id
+
+
+CANARY_TAKEN: list[tuple[list[Any], Mapping[str, Any], type[Finding], str]] = [
+    ([associate(id="old")], {"after_doubt": False}, Taken, "it was there before the first create"),
+    ([associate(id="old")], {"after_doubt": True}, Absent, "an earlier create of ours may have made it"),
+    ([associate(id="old")], {}, Absent, "nobody noted whether there was an earlier doubt"),
+    ([associate(id="old", name="Another Clinic")], {"after_doubt": False}, Absent, "its name has changed"),
+    ([associate(id="old"), associate()], {"after_doubt": False}, Found, "ours is there beside it"),
+    ([associate(id="old"), 7], {"after_doubt": False}, Unclear, "ours may be the entry that is none"),
+]
+
+
+@pytest.mark.parametrize(("listed", "noted", "expected", "reason"), CANARY_TAKEN)
+async def test_canary_tells_a_name_that_was_taken_before(
+    bench: Bench, listed: list[Any], noted: Mapping[str, Any], expected: type[Finding], reason: str
+) -> None:
+    """Only who bore the name before this request's first create is somebody else for certain."""
+    says(200, {"associates": listed}, READ)(bench)
+    baseline = {"parent_id": None, "same_name": ["old"], **noted}
+    finding = await ask(bench, CANARY, Doubt(START, baseline))
+    assert isinstance(finding, expected), reason
+    assert not isinstance(finding, Taken) or not finding.only_one
 
 
 async def test_canary_asks_for_the_parent_of_the_attempt(bench: Bench) -> None:
@@ -196,7 +219,7 @@ PHONE_LISTS: list[tuple[Mapping[str, Any], type[Finding], str]] = [
     ({"items": [subaccount(id=1, username="other"), subaccount()], "total": 2}, Found, "an unfiltered list"),
     (
         {"items": [subaccount(contact=contact_of("B", "b@c.org", "email_1"))], "total": 1},
-        Absent,
+        Taken,
         "somebody else's",
     ),
     ({"items": [subaccount(username="other")], "total": 1}, Absent, "another user name"),
@@ -239,7 +262,7 @@ async def test_phone_names_who_holds_the_user_name(bench: Bench) -> None:
     outcome = await bench.run(handler, bench.order(handler, {"contact": other}))
     assert outcome.created is not None
     finding = await ask(bench, PHONE)
-    assert isinstance(finding, Absent)
+    assert finding == Taken(finding.evidence, only_one=True)
     assert finding.evidence["username_taken_by_other"] == outcome.created.account_id
 
 
@@ -297,7 +320,7 @@ def error(error_id: str) -> dict[str, str]:
 GATEWAY_ANSWERS: list[tuple[int, Mapping[str, Any], type[Finding], str]] = [
     (200, info(), Found, "our e-mail address"),
     (200, info(email="ALEX@example.org"), Found, "but for case"),
-    (200, info(email="b@c.org"), Absent, "somebody else's"),
+    (200, info(email="b@c.org"), Taken, "somebody else's"),
     (200, info(email=None), Several, "nobody can tell whose"),
     (200, info(user_name="other"), Unclear, "an answer about somebody else"),
     (200, {"status": "ok"}, Unclear, "no result"),

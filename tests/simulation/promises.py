@@ -27,7 +27,7 @@ The worker gives the same event id and another time."""
 
 _PROOFS: Final = frozenset(
     {
-        "not_done", "late_not_done", "confirm_absent", "refuse", "late_refusal", "absent_too_late",
+        "not_done", "late_not_done", "confirm_absent", "refuse", "late_refusal", "absent_for_good",
         "resolve_not_created", "replay_held",
     }
 )  # fmt: skip

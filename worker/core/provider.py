@@ -121,6 +121,18 @@ class Absent:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """The look-up answered: the name is borne by an account that is certainly not ours, and ours is not there (yet).
+
+    Attributes:
+        only_one: Whether no second account can bear the name, so that ours can neither exist nor come any more.
+    """
+
+    evidence: Mapping[str, JsonValue]
+    only_one: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Several:
     """More than one account could be ours: only a person can tell."""
 
@@ -135,7 +147,7 @@ class Unclear:
     evidence: Mapping[str, JsonValue]
 
 
-Finding = Found | Absent | Several | Unclear
+Finding = Found | Absent | Taken | Several | Unclear
 
 
 @dataclass(frozen=True, slots=True)

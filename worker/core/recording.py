@@ -47,7 +47,7 @@ _WAYS: Mapping[tuple[Stage, type[Decision]], Transition] = {
     (Stage.LATE, LookUp): states.LATE_DOUBT,
     (Stage.LATE, Hold): states.LATE_HOLD,
     (Stage.LOOKED_UP, Provision): states.FOUND,
-    (Stage.LOOKED_UP, Refuse): states.ABSENT_TOO_LATE,
+    (Stage.LOOKED_UP, Refuse): states.ABSENT_FOR_GOOD,
     (Stage.LOOKED_UP, Retry): states.CONFIRM_ABSENT,
     (Stage.LOOKED_UP, LookUp): states.LOOK_AGAIN,
     (Stage.LOOKED_UP, Hold): states.HOLD_IN_DOUBT,

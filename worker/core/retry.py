@@ -7,7 +7,7 @@ from typing import assert_never
 
 from contracts.reason import ReasonCode
 from worker.core.ledger import Entry
-from worker.core.provider import Absent, Finding, Found, ProviderSettings, Several, Unclear
+from worker.core.provider import Absent, Finding, Found, ProviderSettings, Several, Taken, Unclear
 from worker.core.verdict import Created, Effect, Outcome, Verdict
 
 
@@ -162,6 +162,8 @@ def after_look_up(
             return Hold(ReasonCode.LOOK_UP_AMBIGUOUS)
         case Absent():
             return _absent(entry, now, settings, is_late=is_late)
+        case Taken(only_one=only_one):
+            return _taken(entry, now, settings, only_one=only_one, is_late=is_late)
         case Unclear():
             return _look_again(entry, now, settings, absent=False)
         case _:
@@ -177,6 +179,17 @@ def _absent(
     if is_late:
         return Refuse(ReasonCode.DEADLINE_PASSED)
     return Retry(ReasonCode.CONFIRMED_ABSENT, now, counts=False)
+
+
+def _taken(
+    entry: Entry, now: datetime, settings: ProviderSettings, *, only_one: bool, is_late: bool
+) -> Refuse | Retry | LookUp | Hold:
+    """Somebody else's account explains a provider that spoke of a conflict; to any other doubt it is an absence."""
+    is_explained = entry.reason is ReasonCode.CONFLICT_AT_PROVIDER
+    if is_explained and only_one:
+        return Refuse(ReasonCode.NAME_TAKEN)
+    decision = _absent(entry, now, settings, is_late=is_late)
+    return Refuse(ReasonCode.NAME_TAKEN) if is_explained and isinstance(decision, Retry) else decision
 
 
 def _look_again(entry: Entry, now: datetime, settings: ProviderSettings, *, absent: bool) -> LookUp | Hold:

@@ -109,12 +109,12 @@ CONFIRM_ABSENT = _way(
     Actor.UPKEEP,
     "agreeing look-ups after the settle time found nothing",
 )
-ABSENT_TOO_LATE = _way(
-    "absent_too_late",
+ABSENT_FOR_GOOD = _way(
+    "absent_for_good",
     "in_doubt",
     State.REJECTED,
     Actor.UPKEEP,
-    "confirmed absent, and the deadline has passed",
+    "it does not exist and is not sent again: the deadline has passed, or the name is somebody else's",
 )
 HOLD_IN_DOUBT = _way(
     "hold_in_doubt", "in_doubt", State.HELD, Actor.UPKEEP, "look-ups cannot settle it; a person must"
@@ -160,7 +160,7 @@ ABANDON = _way(
 TRANSITIONS: tuple[Transition, ...] = (
     SEND, WAIT, NOT_DONE, DOUBT, RESCUE, PROVISION, REFUSE, REJECT, HOLD_UNSENT, HOLD,
     LATE_ANSWER, LATE_HOLD, LATE_REFUSAL, LATE_NOT_DONE, LATE_DOUBT,
-    LOOK_AGAIN, FOUND, CONFIRM_ABSENT, ABSENT_TOO_LATE, HOLD_IN_DOUBT,
+    LOOK_AGAIN, FOUND, CONFIRM_ABSENT, ABSENT_FOR_GOOD, HOLD_IN_DOUBT,
     REPLAY, RETRY_NOW, REPLAY_HELD, LOOK_UP_NOW, RESOLVE_CREATED, RESOLVE_NOT_CREATED, ABANDON,
 )  # fmt: skip
 

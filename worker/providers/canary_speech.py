@@ -30,6 +30,7 @@ from worker.core.provider import (
     Probe,
     ProviderSettings,
     Several,
+    Taken,
     Unclear,
 )
 from worker.core.rules import COMMON, Reading, Rule, Shape, judge
@@ -164,7 +165,8 @@ class Handler:
         body = kit.as_sent(parameters) | ({} if parent_id is None else {"parentId": parent_id})
         headers = {"Content-Type": "application/json"}
         request = Request("POST", f"{self._own.base_url}{_CREATE}", headers, kit.json_bytes(body))
-        return Prepared(request, {"parent_id": parent_id, "same_name": same_name})
+        baseline = {"parent_id": parent_id, "same_name": same_name, "after_doubt": order.after_doubt}
+        return Prepared(request, baseline)
 
     async def create(self, order: Order, prepared: Prepared) -> Outcome:
         """Send the create; once more with a fresh token after a 401, which proves that nothing was done."""
@@ -211,7 +213,8 @@ class Handler:
             return Several(tuple(one.id for one in named if one.id), evidence)
         if unreadable or len(listed) in _PAGE_SIZES:
             return Unclear({**evidence, "maybe_cut": len(listed) in _PAGE_SIZES})
-        return Absent(evidence)
+        # Names may repeat, so this alone does not prove that ours cannot come.
+        return Taken(evidence, only_one=False) if _was_taken(listed, parameters, doubt) else Absent(evidence)
 
     def _read(self, asked: Asked, parameters: contract.Parameters) -> Reading:
         exchange, body = asked.exchange, asked.exchange.json()
@@ -300,6 +303,13 @@ def _moment(value: JsonValue) -> datetime | None:
 
 def _may_be_named(one: _Associate, name: str) -> bool:
     return one.id is not None and (one.name is None or kit.same_text(one.name, name))
+
+
+def _was_taken(listed: Sequence[_Associate], parameters: contract.Parameters, doubt: Doubt) -> bool:
+    """Whether an associate bore the name before the request's first create: after an earlier doubt it may be ours."""
+    if doubt.baseline.get("after_doubt") is not False:
+        return False
+    return any(kit.same_text(one.name, parameters.name) for one in listed)
 
 
 def _is_ours(one: _Associate, parameters: contract.Parameters, doubt: Doubt) -> bool:

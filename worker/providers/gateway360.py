@@ -24,6 +24,7 @@ from worker.core.provider import (
     Probe,
     ProviderSettings,
     Several,
+    Taken,
     Unclear,
 )
 from worker.core.rules import COMMON, Reading, Rule, Shape, judge
@@ -70,6 +71,7 @@ _REFUSALS: Final = (
             (429, ReasonCode.RATE_LIMITED, Effect.LIMIT),
         )
     ),
+    kit.conflict("gateway360.409", "providers.md 0: 409, and b.2, moment 17", {409}),
     replace(
         kit.conflict("gateway360.other_after_doubt", "as invalid_name_after_doubt", _CLIENT_ERRORS),
         after_doubt=True,
@@ -205,7 +207,7 @@ class Handler:
         if not isinstance(email, str):
             return Several((user_name,), {**evidence, "matching": [user_name], "email": "not shown"})
         if not kit.same_text(email, parameters.email):
-            return Absent({**evidence, "username_taken_by_other": user_name})
+            return Taken({**evidence, "username_taken_by_other": user_name}, only_one=True)
         return Found(_created(user_name, {}, parameters), {**evidence, "matching": [user_name]})
 
 

@@ -25,6 +25,7 @@ from worker.core.provider import (
     Probe,
     ProviderSettings,
     Several,
+    Taken,
     Unclear,
 )
 from worker.core.rules import COMMON, Reading, Rule, judge
@@ -223,7 +224,7 @@ class Handler:
 def _judge_named(item: _Item, account_id: str, evidence: Mapping[str, JsonValue], order: Order) -> Finding:
     match _agreement(item, contract.Parameters.model_validate(order.parameters)):
         case says if says == {False}:
-            return Absent({**evidence, "username_taken_by_other": account_id})
+            return Taken({**evidence, "username_taken_by_other": account_id}, only_one=True)
         case says if len(says) == 2:
             return Several((account_id,), evidence)
         case _:

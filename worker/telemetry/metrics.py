@@ -213,7 +213,7 @@ class _Calls:
 
     def begin_at_zero(self, provider: str) -> None:
         self._seconds.labels(provider, "create", ReasonCode.CREATED)
-        for finding in ("found", "absent", "several", "unclear"):
+        for finding in ("found", "absent", "taken", "several", "unclear"):
             self._look_ups.labels(provider, finding)
         self._refused.labels(provider)
         self._set_state(provider, LaneState.OPEN)

@@ -18,7 +18,7 @@ _HOW: Mapping[str, str] = {
     "late_not_done": "late_answers",
     "late_hold": "late_answers",
     "confirm_absent": "confirmed_absent",
-    "absent_too_late": "confirmed_absent",
+    "absent_for_good": "confirmed_absent",
 }
 
 
