@@ -11,7 +11,8 @@ import pytest
 
 from worker import __version__
 from worker.core.verdict import Moment
-from worker.http_client import Exchange, HttpClient, Limits, Request
+from worker.exchange import Exchange, Limits, Request
+from worker.http_client import HttpClient
 
 Connected = Callable[["Peer"], Awaitable[None]]
 

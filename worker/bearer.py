@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from worker.core.clock import Clock
 from worker.core.verdict import Outcome
-from worker.http_client import Exchange, HttpClient, Limits, Request
+from worker.exchange import Exchange, Http, Limits, Request
 
 EARLY = timedelta(seconds=60)
 """How long before its end a token is renewed."""
@@ -42,9 +42,7 @@ class Bearer:
     for it, and then forgotten.
     """
 
-    def __init__(
-        self, http: HttpClient, clock: Clock, fetch: Callable[[], Awaitable[Token | Outcome]]
-    ) -> None:
+    def __init__(self, http: Http, clock: Clock, fetch: Callable[[], Awaitable[Token | Outcome]]) -> None:
         self._http = http
         self._clock = clock
         self._fetch = fetch

@@ -19,7 +19,7 @@ from contracts.reason import ReasonCode
 from worker.core.provider import Prepared, Probe, ProviderSettings, Unclear
 from worker.core.rules import Reading, Rule, Shape
 from worker.core.verdict import Created, Effect, Moment, Verdict
-from worker.http_client import Exchange, Limits
+from worker.exchange import Exchange, Limits
 
 LONGEST_WAIT = 86_400.0
 """Seconds that are believed at most when a provider asks us to wait."""

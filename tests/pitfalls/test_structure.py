@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import get_args, get_type_hints
 
-from worker.http_client import Request
+from worker.exchange import Request
 from worker.providers import discover
 from worker.rabbitmq.topology import Exchange, Queue, Topology
 

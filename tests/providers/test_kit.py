@@ -11,7 +11,7 @@ from pydantic import BaseModel, SecretStr
 
 from worker import provider_kit as kit
 from worker.core.verdict import Moment
-from worker.http_client import Exchange
+from worker.exchange import Exchange
 from worker.scrubber import Scrubber, secrets_of
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from worker import ledger
-from worker.bootstrap import broker, parts
+from worker.bootstrap import broker, clients, parts
 from worker.core.broker import Message
 from worker.core.clock import SystemClock
 from worker.core.errors import (
@@ -232,6 +232,6 @@ async def _schema(url: str) -> str | None:
 
 async def _check_providers(configured: Settings) -> list[Finding]:
     async with AsyncExitStack() as stack:
-        handlers = await parts.handlers(configured, stack, SystemClock())
+        handlers = await clients.handlers(configured, stack, SystemClock())
         probes = {name: await handler.probe() for name, handler in handlers.items()}
     return [Finding(name, well=probe.healthy, words=probe.detail) for name, probe in probes.items()]

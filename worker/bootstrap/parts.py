@@ -2,18 +2,13 @@
 
 import os
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 from worker import keyring, providers
 from worker import settings as settings_edge
-from worker.core.clock import Clock
 from worker.core.errors import ConfigurationError
-from worker.core.provider import Provider, ProviderSettings
+from worker.core.provider import ProviderSettings
 from worker.core.sealing import CredentialBox, Sealer
-from worker.core.steps import Reached, Step, unwatched
-from worker.core.verdict import Moment
-from worker.http_client import HttpClient
 from worker.settings import Settings
 
 _KEYS_FILE = "PROVISIONER_SEALING__KEYS_FILE"
@@ -94,19 +89,3 @@ def credential_box(configured: Settings) -> CredentialBox:
         source: keyring.load_consumer_keys(Path(path)) for source, path in credentials.by_source.items()
     }
     return keyring.ConsumerKeys(general, by_source)
-
-
-async def handlers(
-    configured: Settings, stack: AsyncExitStack, clock: Clock, reached: Reached = unwatched
-) -> dict[str, Provider]:
-    """The configured providers, each with an HTTP client of its own."""
-    known = providers.discover()
-
-    def told(moment: Moment) -> None:
-        if moment is not Moment.PREPARING:
-            reached(Step[moment.name], "")
-
-    return {
-        name: known[name](own, await stack.enter_async_context(HttpClient(told)), clock)
-        for name, own in configured.providers.items()
-    }

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from worker import ledger, providers, telemetry
 from worker import settings as settings_edge
-from worker.bootstrap import broker, parts
+from worker.bootstrap import broker, clients, parts
 from worker.core.breaker import BreakerPolicy
 from worker.core.burial import Burial
 from worker.core.clock import Clock, SteadyClock, SystemClock
@@ -148,7 +148,7 @@ async def _desk(
     opened = await stack.enter_async_context(
         ledger.open_ledger(url, clock=clock, lease=lease, exclusive=True)
     )
-    handlers = await parts.handlers(configured, stack, clock, reached)
+    handlers = await clients.handlers(configured, stack, clock, reached)
     events = EventWriter(configured.results.source, keys)
     retry = configured.retry
     return Desk(

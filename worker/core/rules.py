@@ -29,7 +29,7 @@ class Reading:
         status: HTTP status, where a status line was read.
         error_id: The provider's own error id.
         message: The provider's own words, already free of secrets.
-        failure: What broke below HTTP, as one of the words of ``http_client`` ("timeout", "closed", ...).
+        failure: What broke below HTTP, as one of the words of ``Exchange.failure`` ("timeout", "closed", ...).
         wait: Seconds the provider asked us to wait.
         after_doubt: Whether an earlier attempt of the same request is or was in doubt.
         created: The account, for the shape SUCCESS (or INCOMPLETE with a known id).

@@ -14,7 +14,7 @@ from worker.core.clock import Clock
 from worker.core.errors import ConfigurationError
 from worker.core.provider import Provider, ProviderSettings
 from worker.core.rules import COMMON
-from worker.http_client import HttpClient
+from worker.exchange import Http
 
 _PIECES = ("Parameters", "Settings", "CAN_LOOK_UP", "HAS_TEST_MODE")
 _VERBS = ("complete", "hands_over_credentials", "prepare", "create", "look_up", "probe")
@@ -23,7 +23,7 @@ _VERBS = ("complete", "hands_over_credentials", "prepare", "create", "look_up", 
 class Handler(Provider, Protocol):
     """A provider, and how it is made."""
 
-    def __init__(self, settings: Any, http: HttpClient, clock: Clock) -> None:
+    def __init__(self, settings: Any, http: Http, clock: Clock) -> None:
         """`settings` is an instance of the class's own `Settings`."""
         ...
 

@@ -35,7 +35,7 @@ from worker.core.provider import (
 )
 from worker.core.rules import COMMON, Reading, Rule, Shape, judge
 from worker.core.verdict import Created, Effect, Moment, Outcome, Verdict
-from worker.http_client import Exchange, HttpClient, Request
+from worker.exchange import Exchange, Http, Request
 from worker.scrubber import Scrubber, secrets_of
 
 _log = logging.getLogger(__name__)
@@ -133,7 +133,7 @@ class Handler:
     CAN_LOOK_UP: ClassVar[bool] = True
     HAS_TEST_MODE: ClassVar[bool] = False
 
-    def __init__(self, settings: CanarySpeechSettings, http: HttpClient, clock: Clock) -> None:
+    def __init__(self, settings: CanarySpeechSettings, http: Http, clock: Clock) -> None:
         self.settings: ProviderSettings = settings
         self._own = settings
         self._http = http

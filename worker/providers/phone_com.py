@@ -30,7 +30,7 @@ from worker.core.provider import (
 )
 from worker.core.rules import COMMON, Reading, Rule, judge
 from worker.core.verdict import Created, Effect, Outcome
-from worker.http_client import Exchange, HttpClient, Request
+from worker.exchange import Exchange, Http, Request
 from worker.scrubber import Scrubber, secrets_of
 
 _Item: TypeAlias = Mapping[str, JsonValue]
@@ -112,7 +112,7 @@ class Handler:
     CAN_LOOK_UP: ClassVar[bool] = True
     HAS_TEST_MODE: ClassVar[bool] = False
 
-    def __init__(self, settings: PhoneComSettings, http: HttpClient, clock: Clock) -> None:
+    def __init__(self, settings: PhoneComSettings, http: Http, clock: Clock) -> None:
         self.settings: ProviderSettings = settings
         self._own = settings
         self._http = http

@@ -19,7 +19,7 @@ from worker.core.clock import Clock
 from worker.core.provider import Doubt, Finding, Order, Prepared, Probe, ProviderSettings, Unclear
 from worker.core.rules import COMMON, Reading, Rule, Shape, judge
 from worker.core.verdict import Created, Effect, Moment, Outcome, Verdict
-from worker.http_client import Exchange, HttpClient, Request
+from worker.exchange import Exchange, Http, Request
 from worker.scrubber import Scrubber, secrets_of
 
 _FACTS: Final = "providers.md 4.2"
@@ -72,7 +72,7 @@ class Handler:
     CAN_LOOK_UP: ClassVar[bool] = False
     HAS_TEST_MODE: ClassVar[bool] = True
 
-    def __init__(self, settings: PostcodeEuSettings, http: HttpClient, clock: Clock) -> None:
+    def __init__(self, settings: PostcodeEuSettings, http: Http, clock: Clock) -> None:
         self.settings: ProviderSettings = settings
         self._own = settings
         self._http = http
