@@ -17,7 +17,9 @@ from pydantic.config import JsonDict
 class ClosedModel(BaseModel):
     """A part of a request: frozen, no unknown fields, no conversion of JSON types, no input in errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        defer_build=True, frozen=True, extra="forbid", strict=True, hide_input_in_errors=True
+    )
 
 
 class OpenModel(BaseModel):
@@ -27,6 +29,7 @@ class OpenModel(BaseModel):
     """
 
     model_config = ConfigDict(
+        defer_build=True,
         frozen=True,
         extra="ignore",
         hide_input_in_errors=True,

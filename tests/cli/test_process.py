@@ -24,7 +24,10 @@ def broken():
 worker.bootstrap.settings = broken
 main()
 """
-HEAVY = ("aio_pika", "aiohttp", "sqlalchemy", "joserfc", "prometheus_client", "structlog", "worker.sandbox")
+RARE = ("alembic", "psycopg", "pydantic_settings", "worker.demo", "worker.sandbox")
+"""What only a migration, a server, a folder of secret files, a show or the pretended providers need."""
+OF_A_WORKER = ("aio_pika", "aiohttp", "aiormq", "joserfc", "prometheus_client", "structlog", *RARE)
+HEAVY = ("sqlalchemy", *OF_A_WORKER)
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -148,23 +151,39 @@ def test_ctrl_c_ends_only_the_waiting(broker_url: str) -> None:
     [
         (["--help"], HEAVY, "help wants neither broker nor ledger"),
         (["requests", "replay", "--help"], HEAVY, "help wants neither broker nor ledger"),
-        (["requests", "list"], ("aio_pika", "prometheus_client", "worker.sandbox"), "a list wants no broker"),
+        (["config", "show"], HEAVY, "settings are read without what they are for"),
+        (
+            ["requests", "list"],
+            OF_A_WORKER,
+            "a list wants the ledger alone: no broker, no HTTP, no encryption",
+        ),
     ],
 )
 def test_a_start_loads_only_what_it_needs(
     books: Books, words: list[str], unwanted: tuple[str, ...], reason: str
 ) -> None:
     """Nobody waits for libraries that the verb does not use."""
-    code = (
+    assert loaded_of(unwanted, "main()", *words, LEDGER__URL=books.url) == [], reason
+
+
+def test_a_worker_loads_nothing_that_it_rarely_needs() -> None:
+    """What `run` imports is what every worker uses, as a worker that is started anew is awaited."""
+    assert loaded_of(RARE, "from worker.bootstrap import require_runnable, run_worker") == []
+
+
+def loaded_of(unwanted: tuple[str, ...], code: str, *words: str, **settings: str) -> list[str]:
+    """Which of these modules the program has loaded when the code is done."""
+    watched = (
         "import sys, atexit; from worker.cli.program import main\n"
         f"atexit.register(lambda: sys.stderr.write(' '.join(name for name in {unwanted!r} if name in sys.modules)))\n"
-        "main()"
+        f"{code}"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", code, *words],
-        env=environment(LEDGER__URL=books.url),
+        [sys.executable, "-c", watched, *words],
+        env=environment(**settings),
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (ended.returncode, ended.stderr) == (0, ""), reason
+    assert ended.returncode == 0, ended.stderr
+    return ended.stderr.split()

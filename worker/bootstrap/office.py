@@ -1,8 +1,9 @@
 """The ledger beside the running workers, and the operators' verbs on it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 from worker import ledger, providers
 from worker.bootstrap import parts
@@ -10,6 +11,7 @@ from worker.core.clock import Clock, SteadyClock, SystemClock
 from worker.core.events import EventWriter
 from worker.core.ledger import Ledger
 from worker.core.recording import Recorder
+from worker.core.sealing import CredentialBox
 from worker.operations.dead_letters import DeadLetterOperations
 from worker.operations.providers import ProviderOperations
 from worker.operations.requests import RequestOperations
@@ -36,6 +38,25 @@ class _Silent:
         """Take no note."""
 
 
+class _BoxWhenNeeded:
+    """The consumers' keys, read when the first credential is to be encrypted. Implements `CredentialBox`."""
+
+    def __init__(self, configured: Settings) -> None:
+        self._configured = configured
+
+    @cached_property
+    def _box(self) -> CredentialBox:
+        return parts.credential_box(self._configured)
+
+    def can_encrypt_for(self, source: str) -> bool:
+        """As the keys say."""
+        return self._box.can_encrypt_for(source)
+
+    def encrypt(self, source: str, payload: Mapping[str, object]) -> str:
+        """The JWE of the payload."""
+        return self._box.encrypt(source, payload)
+
+
 @asynccontextmanager
 async def open_office(configured: Settings, actor: str) -> AsyncIterator[OfficeParts]:
     """The ledger beside the running workers, and the operators' verbs on it.
@@ -47,7 +68,7 @@ async def open_office(configured: Settings, actor: str) -> AsyncIterator[OfficeP
     parts.require_ledger(configured)
     clock = SteadyClock(SystemClock())
     known = frozenset(providers.discover())
-    keys, box = parts.sealer(configured, may_create=False), parts.credential_box(configured)
+    keys, box = parts.sealer(configured, may_create=False), _BoxWhenNeeded(configured)
     async with ledger.open_ledger(
         configured.ledger.url.get_secret_value(), clock=clock, lease=configured.ledger.lease, exclusive=False
     ) as opened:

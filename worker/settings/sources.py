@@ -8,8 +8,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from pydantic_settings import BaseSettings, NestedSecretsSettingsSource, SecretsSettingsSource, SettingsError
-
 from worker.settings.catalogue import ALONE, CONFIG_FILE, SECRETS_DIR, Setting
 from worker.settings.groups import PREFIX
 
@@ -66,32 +64,18 @@ def _from_environment(
 def _from_secret_files(
     settings: Iterable[Setting], folder: str | None, problems: list[str]
 ) -> dict[Setting, object]:
+    if not folder:
+        return {}
+    from worker.settings.secret_files import read_secret_files  # noqa: PLC0415 - only who has such a folder pays for it
+
     by_name = {setting.secret_file: setting for setting in settings}
-    texts = _secret_texts(folder, problems) if folder else {}
+    texts = read_secret_files(folder, problems)
     # The folder may serve other programs as well: only names that begin like ours are judged.
     unknown = sorted(name for name in texts.keys() - by_name.keys() if name.startswith(PREFIX.lower()))
     problems += [
         f"the secret file {name} in {folder} is no setting{did_you_mean(name, by_name)}" for name in unknown
     ]
     return {setting: setting.parse(texts[name]) for name, setting in by_name.items() if texts.get(name)}
-
-
-def _secret_texts(folder: str, problems: list[str]) -> Mapping[str, str]:
-    # The library's walk neither follows links out of the folder nor trips over Kubernetes' `..data`.
-    try:
-        source = NestedSecretsSettingsSource(
-            SecretsSettingsSource(BaseSettings), secrets_dir=folder, secrets_dir_missing="error"
-        )
-    except SettingsError:
-        problems.append(f"{SECRETS_DIR} must name a folder of moderate size; {folder} is none")
-        return {}
-    except OSError as error:
-        problems.append(f"{SECRETS_DIR}: a file in {folder} cannot be read: {error.strerror}")
-        return {}
-    except UnicodeDecodeError:
-        problems.append(f"{SECRETS_DIR}: a file in {folder} is not text")
-        return {}
-    return {name: text for name, text in source.env_vars.items() if text is not None}
 
 
 def _from_toml(settings: Iterable[Setting], file: str | None, problems: list[str]) -> dict[Setting, object]:
