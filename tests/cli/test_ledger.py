@@ -109,7 +109,7 @@ def test_back_and_forth(books: Books, terminal: Terminal) -> None:
 def test_an_unknown_schema_is_wrong_usage(terminal: Terminal) -> None:
     """Those that are known are named."""
     said = terminal("ledger", "migrate", "--to", "9999")
-    assert (said.code, f"0001, {REVISION}" in said.err) == (2, True)
+    assert (said.code, f"0001, 0002, {REVISION}" in said.err) == (2, True)
 
 
 def test_nothing_is_migrated_or_moved_under_a_worker(books: Books, terminal: Terminal) -> None:
