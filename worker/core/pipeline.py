@@ -40,7 +40,7 @@ from worker.core.ledger import (
 from worker.core.observer import Began, Called, Ended, LaneState, Published, Received, Surprised
 from worker.core.provider import Doubt, Finding, Order, Prepared, Provider, Unclear
 from worker.core.recording import Stage
-from worker.core.retry import Decision, Hold, LookUp, Refuse, Retry, after_attempt, after_look_up
+from worker.core.retry import Decision, Hold, LookUp, Provision, Refuse, Retry, after_attempt, after_look_up
 from worker.core.seen import harmless, seen_by_look_up, seen_in, surprise
 from worker.core.states import State
 from worker.core.steps import Step
@@ -336,19 +336,21 @@ class Pipeline:
         return recorded.claim
 
     async def _after_all(self, claim: Claim, decision: Decision, outcome: Outcome) -> None:
-        """The row moved on. If this very attempt is still in doubt, its answer settles that, whoever holds the row."""
-        entry = claim.entry
-        now = await self._desk.ledger.find(entry.request_id)
-        if (
-            now is not None
-            and now.state is State.IN_DOUBT
-            and now.attempt_sent_at == entry.attempt_sent_at
-            and outcome.verdict is not Verdict.IN_DOUBT
-        ):
+        """The row moved on. If it still awaits what this very attempt brought, that counts, whoever holds the row."""
+        looked_at = claim.entry
+        while (now := await self._moved_on(looked_at)) and (stage := _awaits(now, decision, outcome)):
             with contextlib.suppress(StaleClaim):
-                await self._decided(replace(claim, entry=now, fence=now.fence), decision, Stage.LATE, outcome)
+                await self._decided(replace(claim, entry=now, fence=now.fence), decision, stage, outcome)
                 return
-        await self._evidence_for_others(entry, outcome)
+            looked_at = now  # it moved on once more, between looking and writing
+        await self._evidence_for_others(claim.entry, outcome)
+
+    async def _moved_on(self, before: Entry) -> Entry | None:
+        """The row as it is now, if it changed but its newest attempt did not."""
+        now = await self._desk.ledger.find(before.request_id)
+        if now is None or now == before or now.attempt_sent_at != before.attempt_sent_at:
+            return None
+        return now
 
     async def _evidence_for_others(self, entry: Entry, outcome: Outcome) -> None:
         """Somebody else decided about the row meanwhile: what was seen is kept, but changes no state."""
@@ -439,3 +441,13 @@ class Pipeline:
     ) -> None:
         seconds = self._desk.clock.monotonic() - began
         self._desk.observer.tell(Called(provider.name, operation, result, seconds, request_id, outcome))
+
+
+def _awaits(entry: Entry, decision: Decision, outcome: Outcome) -> Stage | None:
+    """What the newest attempt's answer still settles once the row moved on: its doubt, or its missing credentials."""
+    if entry.state is State.IN_DOUBT and outcome.verdict is not Verdict.IN_DOUBT:
+        return Stage.LATE
+    lost = entry.state is State.HELD and entry.reason is ReasonCode.CREDENTIALS_LOST
+    if lost and isinstance(decision, Provision) and decision.created.account_id == entry.account_id:
+        return Stage.LATE_KEY
+    return None

@@ -13,7 +13,7 @@ from contracts.result import Evidence
 from contracts.result import Outcome as ResultOutcome
 from worker.core import states
 from worker.core.clock import Clock
-from worker.core.errors import AccountClaimed, ConfigurationError
+from worker.core.errors import AccountClaimed, ConfigurationError, StaleClaim
 from worker.core.events import EventWriter, event_id, subject_of
 from worker.core.ledger import Change, Claim, Entry, Event, Ledger, Seen
 from worker.core.observer import Finished, Moved, Observer
@@ -26,10 +26,11 @@ from worker.core.verdict import Created, Outcome
 class Stage(Enum):
     """Where a request stood when it was decided about; gives the transition and the evidence."""
 
-    UNSENT = None
-    SENT = Evidence.ANSWER
-    LATE = Evidence.LATE_ANSWER
-    LOOKED_UP = Evidence.LOOK_UP
+    UNSENT = "unsent"
+    SENT = "sent"
+    LATE = "late"
+    LATE_KEY = "held without its credentials"
+    LOOKED_UP = "looked up"
 
 
 _WAYS: Mapping[tuple[Stage, type[Decision]], Transition] = {
@@ -46,6 +47,7 @@ _WAYS: Mapping[tuple[Stage, type[Decision]], Transition] = {
     (Stage.LATE, Retry): states.LATE_NOT_DONE,
     (Stage.LATE, LookUp): states.LATE_DOUBT,
     (Stage.LATE, Hold): states.LATE_HOLD,
+    (Stage.LATE_KEY, Provision): states.LATE_KEY,
     (Stage.LOOKED_UP, Provision): states.FOUND,
     (Stage.LOOKED_UP, Refuse): states.ABSENT_FOR_GOOD,
     (Stage.LOOKED_UP, Retry): states.CONFIRM_ABSENT,
@@ -53,10 +55,11 @@ _WAYS: Mapping[tuple[Stage, type[Decision]], Transition] = {
     (Stage.LOOKED_UP, Hold): states.HOLD_IN_DOUBT,
 }
 
-_SUCCESS: Mapping[Stage, ReasonCode] = {
-    Stage.SENT: ReasonCode.CREATED,
-    Stage.LATE: ReasonCode.CREATED_LATE,
-    Stage.LOOKED_UP: ReasonCode.FOUND_BY_LOOK_UP,
+_SUCCESS: Mapping[Stage, tuple[ReasonCode, Evidence]] = {
+    Stage.SENT: (ReasonCode.CREATED, Evidence.ANSWER),
+    Stage.LATE: (ReasonCode.CREATED_LATE, Evidence.LATE_ANSWER),
+    Stage.LATE_KEY: (ReasonCode.CREATED_LATE, Evidence.LATE_ANSWER),
+    Stage.LOOKED_UP: (ReasonCode.FOUND_BY_LOOK_UP, Evidence.LOOK_UP),
 }
 
 _ANNOUNCED: Mapping[State, ResultOutcome] = {
@@ -98,7 +101,7 @@ class Recorder:
         """Write one decision, with the event it calls for, in one transaction.
 
         Raises:
-            StaleClaim: the row moved on; nothing was written.
+            StaleClaim: the row moved on, or is held and cannot be told more; nothing was written.
             LedgerUnavailable: the ledger cannot be written.
         """
         try:
@@ -115,6 +118,8 @@ class Recorder:
                 raise
             # The account's facts fit into no event of ours: a person must read what was seen.
             hold = Hold(ReasonCode.INTERNAL_ERROR)
+        if stage is Stage.LATE_KEY:
+            raise StaleClaim(f"request {claim.entry.request_id} is held already, and stays so: {hold.reason}")
         return await self.decided(claim, hold, stage, seen, outcome)
 
     async def sending(self, claim: Claim, baseline: Mapping[str, object]) -> Claim:
@@ -166,9 +171,10 @@ class Recorder:
         entry = claim.entry
         match decision:
             case Provision(created=created):
-                event = self.provisioned(entry, now, created, stage.value or Evidence.ANSWER)
+                reason, evidence = _SUCCESS[stage]
+                event = self.provisioned(entry, now, created, evidence)
                 return Change(
-                    way, now, _SUCCESS[stage], claim.worker, seen, account_id=created.account_id, event=event
+                    way, now, reason, claim.worker, seen, account_id=created.account_id, event=event
                 )
             case Refuse(reason=reason):
                 event = self.events.rejected(subject_of(entry), now, reason, outcome=outcome)
