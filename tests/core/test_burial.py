@@ -19,6 +19,7 @@ from worker.core.decode import Decoded, Limits, decode
 from worker.core.ledger import DeadLetter
 from worker.core.observer import Buried, Surprised
 from worker.core.states import State
+from worker.keyring import Keyring, new_key
 
 ENVELOPE = {**make_request(), "data": None}
 
@@ -213,6 +214,39 @@ async def test_a_replayed_dead_letter_that_dies_again_is_open_again(world: World
     await world.ledger.real.change_dead_letter(letter.dead_letter_id, "replayed", "ada", "fixed", now)
     await world.bury(message)
     assert [one.state for one in await letters(world)] == ["open"]
+
+
+async def bury_again(world: World, message: Message) -> None:
+    """Bury a message, and once more after its row was closed, told and pruned."""
+    await world.bury(message)
+    (letter,) = await letters(world)
+    now = world.clock.now()
+    await world.ledger.real.change_dead_letter(letter.dead_letter_id, "discarded", "ada", "nonsense", now)
+    await world.pass_time(60)
+    assert await world.ledger.real.prune(world.clock.now(), 10) == 1
+    await world.bury(message)
+
+
+async def test_a_dead_letter_that_comes_again_after_it_was_pruned_is_answered_alike(world: World) -> None:
+    """Its content was erased, and with it the stored event: the same one is built again, bytes and all."""
+    await bury_again(world, make_message(make_request(parameters={})))
+    first, second = world.place.publisher.confirmed
+    assert first == second
+
+
+async def test_a_dead_letter_that_comes_again_after_a_new_key_is_the_same_one(world: World) -> None:
+    """Its id is a digest under the newest key of its day, and it is known by it as long as that key is kept."""
+    message = make_message(make_request(parameters={}))
+    await world.bury(message)
+    await world.pass_time(1)
+    keys = world.place.keyring
+    old = next(iter(keys._keys.values()))
+    newer = Keyring([new_key(world.clock.now())], world.clock)
+    keys._keys = {**newer._keys, old.key_id: old}
+    await world.bury(message)
+    assert len(await letters(world)) == 1
+    first, second = world.place.publisher.confirmed
+    assert first == second
 
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)

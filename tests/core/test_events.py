@@ -42,6 +42,9 @@ class OpenSealer:
     def fingerprint(self, content: bytes) -> str:
         return content.decode()
 
+    def fingerprints(self, content: bytes) -> list[str]:
+        return [self.fingerprint(content)]
+
     def same(self, fingerprint: str, content: bytes) -> bool:
         return fingerprint == content.decode()
 

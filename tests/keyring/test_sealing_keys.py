@@ -144,6 +144,15 @@ def test_fingerprint_outlives_rotation() -> None:
     assert rotated.fingerprint(b"content") != fingerprint
 
 
+def test_every_name_that_content_ever_had_is_known() -> None:
+    """The newest key's fingerprint comes first, those under the older keys after it."""
+    rotated = keyring([OLD, KEY])
+    assert rotated.fingerprints(b"content") == [
+        rotated.fingerprint(b"content"),
+        keyring([OLD]).fingerprint(b"content"),
+    ]
+
+
 @pytest.mark.parametrize("fingerprint", ["", "gone:00", "no id at all", "a b:00"])
 def test_fingerprint_under_an_unknown_key_is_not_guessed(fingerprint: str) -> None:
     """Without its key nobody can say whether a fingerprint fits, so nothing is said."""

@@ -81,7 +81,7 @@ async def test_a_pruned_request_cannot_be_run_again(scene: Scene) -> None:
 
 
 async def test_closed_dead_letters_go_and_open_ones_stay(scene: Scene) -> None:
-    """A pruned one that comes again is kept again as it came."""
+    """A pruned one that comes again is kept again as it came, and knows when that was the first time."""
     for name in ("open", "closed"):
         await scene.ledger.bury(scene.letter(name), None)
     await scene.ledger.change_dead_letter("closed", "discarded", "olivia", "", scene.now)
@@ -90,8 +90,9 @@ async def test_closed_dead_letters_go_and_open_ones_stay(scene: Scene) -> None:
     pruned = await scene.ledger.dead_letter("closed")
     assert pruned is not None
     assert (pruned.sealed_message, pruned.problems, pruned.state) == ("", (), "discarded")
-    assert await scene.ledger.bury(scene.letter("closed"), None)
-    assert await scene.ledger.dead_letter("closed") == scene.letter("closed")
+    again = scene.later(DAY)
+    assert await scene.ledger.bury(scene.letter("closed", received_at=again), None)
+    assert await scene.ledger.dead_letter("closed") == scene.letter("closed", changed_at=again)
 
 
 async def test_the_history_is_append_only_whoever_writes(scene: Scene) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID, uuid5
 
@@ -68,9 +69,12 @@ class Burial:
                 return Refusal(ReasonCode.IDEMPOTENCY_CONFLICT, (problem,), _readable(arrival))
 
     async def _keep(self, message: Message, refusal: Refusal) -> None:
-        now = self._desk.clock.now()
-        letter = dead_letter(message, refusal, self._desk.orders.sealer, now)
-        event = self._rejection(letter.dead_letter_id, refusal, now)
+        now, sealer = self._desk.clock.now(), self._desk.orders.sealer
+        names = letter_ids(message, refusal, sealer)
+        known = await self._known(names)
+        letter = dead_letter(known.dead_letter_id if known else names[0], message, refusal, sealer, now)
+        # Dated as it was first: where the stored one was erased, the very same rejection is built again.
+        event = self._rejection(letter.dead_letter_id, refusal, known.received_at if known else now)
         self._desk.reached(Step.BURYING, letter.dead_letter_id)
         if await self._desk.ledger.bury(letter, event):
             self._desk.observer.tell(Buried(letter.dead_letter_id, letter.provider, refusal.reason))
@@ -78,19 +82,36 @@ class Burial:
         if event is not None:  # the one that was stored first, if this message was buried before
             await self._pipeline.publish_stored(letter.dead_letter_id, event.event_id)
 
-    def _rejection(self, dead_letter_id: str, refusal: Refusal, now: datetime) -> Event | None:
+    async def _known(self, names: Iterable[str]) -> DeadLetter | None:
+        """The row of this message, if it was buried before, perhaps under an older key."""
+        for name in names:
+            known = await self._desk.ledger.dead_letter(name)
+            if known is not None:
+                return known
+        return None
+
+    def _rejection(self, dead_letter_id: str, refusal: Refusal, at: datetime) -> Event | None:
         """The sender is answered where an id could be read."""
         readable = refusal.readable
         if readable.event_id is None and readable.idempotency_key is None:
             return None
         subject = subject_of_refusal(dead_letter_id, readable)
-        return self._desk.events.rejected(subject, now, refusal.reason, problems=refusal.problems)
+        return self._desk.events.rejected(subject, at, refusal.reason, problems=refusal.problems)
 
 
-def dead_letter(message: Message, refusal: Refusal, sealer: Sealer, now: datetime) -> DeadLetter:
-    """The row of one message. Its id comes from what was published: one message is one row, however often it comes."""
+def letter_ids(message: Message, refusal: Refusal, sealer: Sealer) -> Sequence[str]:
+    """Ids that the row of a message may have, one for each key, the newest one's first.
+
+    They come from what was published: one message is one row, however often it comes.
+    """
     identity = f"{message.message_id}:{refusal.readable.event_id}:".encode() + message.body
-    dead_letter_id = str(uuid5(_NAMESPACE, sealer.fingerprint(identity)))
+    return [str(uuid5(_NAMESPACE, fingerprint)) for fingerprint in sealer.fingerprints(identity)]
+
+
+def dead_letter(
+    dead_letter_id: str, message: Message, refusal: Refusal, sealer: Sealer, now: datetime
+) -> DeadLetter:
+    """The row of one message."""
     return DeadLetter(
         dead_letter_id=dead_letter_id,
         queue=_origin(message),

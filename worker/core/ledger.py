@@ -197,7 +197,9 @@ class DeadLetter:
         dead_letter_id: Derived from the message's content, so that the same delivery twice is one row.
         sealed_message: Body and headers, sealed under context ``dead_letter:<id>``.
         problems: Pointers and sentences without the input's values.
+        received_at: When it came first.
         state: open, replayed or discarded.
+        changed_at: When it was closed, or died again; None for one that did neither.
     """
 
     dead_letter_id: str
@@ -358,7 +360,8 @@ class Ledger(Protocol):
         """Insert a dead letter and its rejection event; False when the row was there and open: then just the time of
         this death is kept, as its `changed_at`.
 
-        One that was replayed and died again is open again, with a line of history; that is True.
+        One that was replayed and died again is open again, with a line of history; that is True. Its `received_at`
+        stays what it was, even if its content was pruned, and its `changed_at` is the time of this death.
         """
         ...
 

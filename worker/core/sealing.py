@@ -1,6 +1,6 @@
 """Port: sealing. Only `Sealed` text fits the ledger's columns for bodies and secrets."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NewType, Protocol
 
 Sealed = NewType("Sealed", str)
@@ -24,6 +24,10 @@ class Sealer(Protocol):
 
     def fingerprint(self, content: bytes) -> str:
         """Keyed digest that names its key: ``<key id>:<hex>``."""
+        ...
+
+    def fingerprints(self, content: bytes) -> Sequence[str]:
+        """The digest under each key of the keyring, the newest one's first: what it may have been called before."""
         ...
 
     def same(self, fingerprint: str, content: bytes) -> bool:

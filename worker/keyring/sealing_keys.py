@@ -92,6 +92,12 @@ class Keyring:
         key = self._newest()
         return f"{key.key_id}:{key.digest(content)}"
 
+    def fingerprints(self, content: bytes) -> Sequence[str]:
+        """Digests under every key; the first is the one that `fingerprint` gives."""
+        newest = self._newest()
+        keys = [newest, *(key for key in self._keys.values() if key is not newest)]
+        return [f"{key.key_id}:{key.digest(content)}" for key in keys]
+
     def same(self, fingerprint: str, content: bytes) -> bool:
         """Whether `content` has that fingerprint, under the key the fingerprint names."""
         key_id, _, digest = fingerprint.partition(":")

@@ -35,11 +35,14 @@ _DIED_AGAIN: Final = (
     .values(changed_at=time("at"))
 )
 
+_RENEWED: Final = tuple(column for column in DEAD_LETTER if column not in {_d.received_at, _d.changed_at})
 _REOPEN: Final = (
     sa.update(dead_letters)
     .where(_d.dead_letter_id == hole("dead_letter_id"), _d.state != "open")
-    .values({column.name: hole(column.name, column.type) for column in DEAD_LETTER} | {"pruned_at": None})
+    .values({column.name: hole(column.name, column.type) for column in _RENEWED})
+    .values(changed_at=time("received_at"), pruned_at=None)
 )
+"""Everything is as it died now, but for the time at which it came first."""
 
 
 def letter_of(row: Sequence[Any]) -> DeadLetter:
