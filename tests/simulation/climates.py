@@ -46,6 +46,10 @@ _CORNERS: Final[Mapping[str, Mapping[str, Any]]] = {
         "faults": {fault: CHANCES[fault] for fault in (Fault.CREATE, Fault.LATE, Fault.LOOK_UP)}
         | {Fault.OUTAGE: 6.0},
     },
+    "letters-long-forgotten": {
+        "retention": 1.0,
+        "faults": {Fault.NONSENSE: 0.5, Fault.REPEAT: 0.5, Fault.TWICE_DEAD: 0.5, Fault.OPERATOR: 0.1},
+    },
     "wrong-clocks": {
         "machines": 3, "lease": 10.0, "interval": 2.0,
         "faults": {Fault.CLOCK_STEP: 3.0, Fault.CREATE: CHANCES[Fault.CREATE], Fault.KILL: 1 / 1000},

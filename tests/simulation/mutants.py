@@ -7,14 +7,16 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from contracts.reason import ReasonCode
-from worker.core import states
+from worker.core import pipeline, states
 from worker.core.broker import Delivery
+from worker.core.burial import Burial
 from worker.core.entrance import read
 from worker.core.errors import PublishUnconfirmed
 from worker.core.lanes import Slot
 from worker.core.ledger import Change, Entry, Event
 from worker.core.pipeline import Pipeline
 from worker.core.provider import Finding, Provider, ProviderSettings
+from worker.core.recording import Stage
 from worker.core.retry import Decision, Retry, after_look_up
 from worker.ledger import changes
 from worker.ledger.writer import Batch
@@ -118,12 +120,46 @@ def judged_when_it_is_known() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def late_keys_are_thrown_away() -> Iterator[None]:
+    """A key that comes once others have found its account is noted as seen, and forgotten."""
+    awaits = pipeline._awaits
+
+    def awaits_no_key(*about: Any) -> Stage | None:
+        stage = awaits(*about)
+        return None if stage is Stage.LATE_KEY else stage
+
+    with patch("worker.core.pipeline._awaits", awaits_no_key):
+        yield
+
+
+@contextmanager
+def rejections_are_dated_anew() -> Iterator[None]:
+    """Whether a dead letter came before is not asked."""
+
+    async def unknown(*_: object) -> None:
+        return None
+
+    with patch.object(Burial, "_known", unknown):
+        yield
+
+
 MUTANTS: Final[Mapping[str, tuple[Mutant, str, tuple[str, ...]]]] = {
     "in doubt is not done": (in_doubt_is_not_done, "doubtful-providers", (_ONE, "rejected is true")),
     "absent at the first look": (absent_at_the_first_look, "doubtful-providers", (_ONE,)),
     "dead means not done": (dead_means_not_done, "killed-with-the-answer", (_ONE,)),
     "judged when it is known": (judged_when_it_is_known, "frozen-before-the-judgement", (_ONE,)),
     "late creates leave": (late_creates_leave, "frozen-before-the-first-byte", (_ONE,)),
+    "late keys are thrown away": (
+        late_keys_are_thrown_away,
+        "frozen-with-the-answer",
+        ("credentials arrive",),
+    ),
+    "rejections are dated anew": (
+        rejections_are_dated_anew,
+        "letters-long-forgotten",
+        ("the same event for the same outcome",),
+    ),
     "marked before confirmed": (marked_before_confirmed, "forgetful-broker", ("every end is told",)),
     "acknowledged before kept": (
         acknowledged_before_kept,

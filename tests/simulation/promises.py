@@ -10,20 +10,11 @@ from typing import Any, Final
 from contracts.reason import ReasonCode
 from tests.simulation.books import Books
 from tests.simulation.broker import Publication
-from tests.simulation.loop import BEGINNING
 from tests.simulation.scene import Scene
 from tests.simulation.sealing import opened
 from tests.simulation.upstream import Asked
-from tests.simulation.vendors import Vendor
+from tests.simulation.vendors import HandedOver, Vendor
 from worker.core.states import FINAL, State
-
-KEY_IN_HAND_IS_KEPT: Final = False
-"""Whether to insist that a key which came to a living process is delivered. The worker does not keep it yet when others
-took the process for dead and a look-up found the account first."""
-
-ERASED_LETTERS_ANSWER_ALIKE: Final = False
-"""Whether to insist that a dead letter which comes again after its content was erased is answered in the same words.
-The worker gives the same event id and another time."""
 
 _PROOFS: Final = frozenset(
     {
@@ -42,13 +33,11 @@ _ROW: Final = (
 )
 _STORY: Final = "SELECT subject_id, name, leaves, enters, detail FROM history ORDER BY line"
 _EVENT: Final = "SELECT 1 FROM events WHERE event_id = ?"
-_OF_A_LETTER: Final = (
-    "SELECT 1 FROM events JOIN dead_letters ON dead_letter_id = subject_id WHERE event_id = ?"
-)
 _OPEN: Final = (
     "SELECT idempotency_key || ' is ' || state FROM requests "
     "WHERE state NOT IN ('provisioned', 'rejected', 'abandoned', 'held')"
 )
+_KEYLESS: Final = "SELECT idempotency_key, provider FROM requests WHERE reason = 'credentials_lost'"
 _UNPUBLISHED: Final = (
     "SELECT 'event of ' || COALESCE(idempotency_key, subject_id) "
     "FROM events LEFT JOIN requests ON request_id = subject_id WHERE published_at IS NULL"
@@ -103,20 +92,24 @@ class Promises:
         event_id = result.event_id
         self.scene.trace.tell("results", f"{event_id} {result.routing_key}")
         self.times[event_id] = self.times.get(event_id, 0) + 1
-        if self.heard.setdefault(event_id, result.body) != result.body and not self._is_erased(event_id):
+        if self.heard.setdefault(event_id, result.body) != result.body:
             self._fail("the same event for the same outcome", f"{event_id} says something else than before")
         if self.times[event_id] == 1 and not self.books.ask(_EVENT, event_id):
             self._fail("no event for a state not reached", f"{event_id} is in no row")
 
-    def _is_erased(self, event_id: str) -> bool:
-        """Whether it is of a dead letter whose content may have been erased since it was heard first."""
-        old = self.scene.weather.retention < self.scene.loop.now - BEGINNING
-        return not ERASED_LETTERS_ANSWER_ALIKE and old and bool(self.books.ask(_OF_A_LETTER, event_id))
-
     def left(self) -> list[str]:
         """What has not come to its end yet, in words."""
         rows = [*self.books.ask(_OPEN), *self.books.ask(_UNPUBLISHED)]
-        return [words for (words,) in rows]
+        keyless = self.books.ask(_KEYLESS)
+        in_hand = [key for key, provider in keyless if self._may_come(self._handed_over(provider, key))]
+        return [*(words for (words,) in rows), *(f"key of {key}" for key in in_hand)]
+
+    def _handed_over(self, provider: str, key: str) -> HandedOver | None:
+        return self.vendors[provider].handed_over.get(key)
+
+    def _may_come(self, handed: HandedOver | None) -> bool:
+        """Whether a process was told a key and has not had the time to record it yet."""
+        return handed is not None and not handed.life.dead and not handed.life.lived_on(handed.at, _TO_RECORD)
 
     def count_ended(self) -> int:
         """How many requests have come to their end by now."""
@@ -140,7 +133,7 @@ class Promises:
             self._true(row)
             if row.state == State.PROVISIONED:
                 self._credentials(row)
-            if KEY_IN_HAND_IS_KEPT and row.reason == ReasonCode.CREDENTIALS_LOST:
+            if row.reason == ReasonCode.CREDENTIALS_LOST:
                 self._really_lost(row)
         return rows
 
@@ -232,7 +225,7 @@ class Promises:
 
     def _really_lost(self, row: Row) -> None:
         """A key that a process had in its hands, and that went on to live, is not lost."""
-        handed = self.vendors[row.provider].handed_over.get(row.key)
+        handed = self._handed_over(row.provider, row.key)
         if handed is not None and handed.life.lived_on(handed.at, _TO_RECORD):
             self._fail(
                 "credentials arrive", f"{row.request_id} is held, and {handed.life.name} was told the key"

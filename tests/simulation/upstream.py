@@ -136,6 +136,13 @@ class Upstream:
         routing_key = request_key(scene.dice.choice((*self.broker.providers, "nowhere")))
         message = Message(body, "", routing_key, content_type=_STRUCTURED, message_id=message_id)
         self._put(message, Asked(message_id, None, "nonsense", is_request=False))
+        while scene.strikes(Fault.REPEAT):
+            scene.loop.after(scene.between(0.0, 60.0), self._talk_it_again, message)
+
+    def _talk_it_again(self, message: Message) -> None:
+        if not self.scene.quiet:
+            self.scene.trace.faults[Fault.REPEAT] += 1
+            self._put(message, Asked(message.message_id or "", None, "nonsense", is_request=False))
 
     def _put(self, message: Message, asked: Asked) -> None:
         """The broker confirms what it takes; until then it is not a request that could be lost."""
