@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class Size:
 
     Attributes:
         long: The whole of the matrix and of the disturbances, and the other workers of the negative control.
-        soak_seconds: How long each soak lasts at least.
+        soak_seconds: How long the soak of each ledger lasts at least; one round where nothing is said.
         soak_requests: In each of its rounds.
         kill_requests: For three workers of which one dies every second.
         seeds: Of the simulation.
@@ -50,15 +50,15 @@ class Size:
     """
 
     long: bool
-    soak_seconds: float
+    soak_seconds: Mapping[LedgerKind, float]
     soak_requests: int
     kill_requests: int
     seeds: int
     control_requests: int
 
 
-SHORT: Final = Size(False, 0.0, 300, 200, 30, 300)
-LONG: Final = Size(True, 1080.0, 3000, 5000, 1000, 3000)
+SHORT: Final = Size(False, {}, 300, 200, 30, 300)
+LONG: Final = Size(True, {"sqlite": 600.0, "postgresql": 1800.0}, 3000, 5000, 1000, 2000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,21 +172,22 @@ def _of_command(say: Say, *command: str) -> Sequence[RunResult]:
 def _soaks(size: Size, say: Say) -> Sequence[RunResult]:
     """Everything that can go wrong, on both ledgers."""
     on_both: tuple[tuple[LedgerKind, int, int], ...] = (("sqlite", 1, 2026), ("postgresql", 3, 1121))
-    options = f"--seconds {size.soak_seconds:g} --requests {size.soak_requests}"
     plans = [
         Plan(
             name=f"soak, {ledger}, {workers} worker{'s' if workers > 1 else ''}",
-            command=f"python -m tests.evidence.soak --ledger {ledger} --workers {workers} {options} --seed {seed}",
+            command=f"python -m tests.evidence.soak --ledger {ledger} --workers {workers} "
+            f"--seconds {seconds:g} --requests {size.soak_requests} --pause 0.5 2 --seed {seed}",
             ledger=ledger,
             workers=workers,
             rounds=1,
-            seconds=size.soak_seconds,
+            seconds=seconds,
             requests=size.soak_requests,
             pause=(0.5, 2.0),
             seed=seed,
             deck=EVERYTHING,
         )
         for ledger, workers, seed in on_both
+        for seconds in (size.soak_seconds.get(ledger, 0.0),)
     ]
     return [_soaked(plan, say) for plan in plans]
 

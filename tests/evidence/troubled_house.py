@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -24,6 +24,11 @@ BACK_WITHIN = 15.0
 SHOWN_WITHIN = 30.0
 """Seconds after the beginning of an outage in which readiness must show it."""
 
+_LIMITS: Mapping[str, float] = {
+    "seconds until ready": BACK_WITHIN,
+    "seconds until an account was opened": BACK_WITHIN,
+    "seconds until readiness showed it": SHOWN_WITHIN,
+}
 _SEEN = "canary_speech"  # whose accounts show that requests are taken again
 _UNDER_WAY = (
     40  # requests that flow by themselves and wait for their events, so that none waits for a backlog
@@ -195,8 +200,17 @@ class TroubledHouse:
         sandbox = self.house.sandbox
         return sum(sandbox.creates(provider).attempted for provider in sandbox.provider_names)
 
+    def _late(self) -> Iterator[str]:
+        """What took longer than it may."""
+        for words, limit in _LIMITS.items():
+            yield from (
+                f"{name}: {seconds}, more than {limit:g}"
+                for name, seconds in self.notes.items()
+                if name.endswith(words) and seconds > limit
+            )
+
     def _added_up(self, name: str, code: int, census: Census, books: Books) -> RunResult:
-        defects = list(census.defects)
+        defects = [*census.defects, *self._late()]
         if code != 0:
             defects.append(f"the worker ended with {code}")
         if books.unpublished or books.forbidden:
