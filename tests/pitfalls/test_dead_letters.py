@@ -91,7 +91,7 @@ async def test_a_deleted_dead_letter_queue_comes_back_and_nothing_spins(works: W
     (letter,) = await works.until_letters(1)
     assert letter.queue == QUEUE
     assert works.world.ledger.calls.count("bury") == 1
-    assert works.consumer.consuming
+    await works.rig.until_consuming(works.consumer)
     assert [change.up for change in works.rig.watcher.changes] == [True, True]
 
 

@@ -13,14 +13,16 @@ from aiormq.abc import AbstractChannel, ChannelFrame
 from aiormq.exceptions import ChannelNotFoundEntity
 from pamqp.commands import Basic, Queue
 
+from tests.rabbitmq.members import Members
 from worker.core.broker import Delivery
 from worker.core.clock import SystemClock
-from worker.core.observer import BrokerChanged, Fact, Surprised
+from worker.core.observer import BrokerChanged, Fact, QueueChanged, Surprised
 from worker.local.rabbitmq_node import RabbitmqNode
 from worker.rabbitmq.connection import ConnectionSettings
 from worker.rabbitmq.consumer import Consumer
 from worker.rabbitmq.publisher import RabbitPublisher
-from worker.rabbitmq.topology import Topology, request_key, request_queue
+from worker.rabbitmq.subscription import Subscription
+from worker.rabbitmq.topology import DEAD_LETTERS, Topology, request_key, request_queue
 
 PROVIDER = "phone_com"
 QUEUE = request_queue(PROVIDER)
@@ -63,6 +65,16 @@ class Watcher:
             while not true():
                 self._news.clear()
                 await self._news.wait()
+
+    def queue_changes(self, queue: str) -> list[tuple[str, str]]:
+        """States that a queue went through, each with its reason."""
+        told = [fact for fact in self.facts if isinstance(fact, QueueChanged) and fact.queue == queue]
+        return [(fact.state.value, fact.detail) for fact in told]
+
+    async def until_state(self, queue: str, state: str) -> str:
+        """Wait until a queue is in a state; its reason."""
+        await self.until(lambda: [one for one, _ in self.queue_changes(queue)[-1:]] == [state])
+        return self.queue_changes(queue)[-1][1]
 
     async def next_change(self, connection: str, *, up: bool) -> BrokerChanged:
         """Wait for the next change of a connection to up or down."""
@@ -222,6 +234,20 @@ class Rig:
         """Close every connection of this virtual host from the broker's side."""
         await self.ctl("close_all_connections", "--vhost", self.vhost, "the test wants it")
 
+    @property
+    def members(self) -> Members:
+        """The processes behind this virtual host's queues."""
+        return Members(self.node, self.vhost)
+
+    async def until_consuming(self, consumer: Consumer) -> None:
+        """Wait until every queue that is open is consumed."""
+
+        async def consuming() -> bool:
+            await self.probe.ready(DEAD_LETTERS)  # some way to the broker and back
+            return consumer.consuming
+
+        await eventually(consuming)
+
     async def consumed(self) -> set[str]:
         """Queues that have a consumer, as the broker counts."""
         found = set()
@@ -236,6 +262,18 @@ class Rig:
         columns = ("queue_name", "prefetch_count", "ack_required")
         listed = await self.ctl("list_consumers", "--vhost", self.vhost, *columns, "--formatter", "json")
         return list(json.loads(listed))
+
+
+def channel_of(consumer: Consumer, queue: str) -> AbstractChannel:
+    """The channel on which a queue is consumed."""
+    return subscription_of(consumer, queue)._channel
+
+
+def subscription_of(consumer: Consumer, queue: str) -> Subscription:
+    """The consumer of a queue."""
+    subscription = consumer._doors[queue]._subscription
+    assert subscription is not None
+    return subscription
 
 
 async def eventually(true: Callable[[], Awaitable[bool]]) -> None:

@@ -66,6 +66,7 @@ async def test_prefetch_is_per_consumer_as_the_broker_sees_it(rig: Rig) -> None:
     async with rig.running(consumer):
         await consumer.open(QUEUE, Inbox(), 7)
         await consumer.open(DEAD_LETTERS, Inbox(), 2)
+        await rig.until_consuming(consumer)
         seen = {entry["queue_name"]: entry for entry in await rig.consumers()}
     assert {queue: entry["prefetch_count"] for queue, entry in seen.items()} == {QUEUE: 7, DEAD_LETTERS: 2}
     assert all(entry["ack_required"] for entry in seen.values())
@@ -191,8 +192,13 @@ async def test_other_prefetch_begins_anew(rig: Rig) -> None:
     consumer = rig.consumer()
     async with rig.running(consumer):
         await consumer.open(QUEUE, Inbox(), 3)
+        await rig.watcher.until_state(QUEUE, "consumed")
         await consumer.open(QUEUE, Inbox(), 4)
-        assert [entry["prefetch_count"] for entry in await rig.consumers()] == [4]
+
+        async def changed() -> bool:
+            return [entry["prefetch_count"] for entry in await rig.consumers()] == [4]
+
+        await eventually(changed)
 
 
 async def test_queue_opened_before_the_connection_is_up(rig: Rig) -> None:
@@ -203,7 +209,7 @@ async def test_queue_opened_before_the_connection_is_up(rig: Rig) -> None:
     async with rig.running(consumer):
         await rig.probe.publish(BODY, KEY)
         await (await inbox.next()).ack()
-        assert consumer.consuming
+        await rig.until_consuming(consumer)
 
 
 async def test_other_providers_queue_is_left_alone(rig: Rig) -> None:

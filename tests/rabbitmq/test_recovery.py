@@ -8,7 +8,19 @@ from typing import Any
 import pytest
 from aiormq.channel import Channel
 
-from tests.rabbitmq.rig import BODY, KEY, PROVIDER, QUEUE, TOPOLOGY, Inbox, Rig, eventually, within
+from tests.rabbitmq.rig import (
+    BODY,
+    KEY,
+    PROVIDER,
+    QUEUE,
+    TOPOLOGY,
+    Inbox,
+    Rig,
+    channel_of,
+    eventually,
+    subscription_of,
+    within,
+)
 from worker.core.broker import Delivery
 from worker.core.errors import TopologyMismatch
 from worker.core.observer import Unsettled
@@ -68,7 +80,7 @@ async def test_connection_closed_again_and_again(rig: Rig) -> None:
         assert [(entry["queue_name"], entry["prefetch_count"]) for entry in await rig.consumers()] == [
             (QUEUE, 4)
         ]
-        assert consumer.consuming
+        await rig.until_consuming(consumer)
 
 
 async def test_losses_of_the_connection_kill_no_innocent_message(rig: Rig) -> None:
@@ -128,9 +140,9 @@ async def test_channel_closed_by_the_broker(rig: Rig) -> None:
     consumer, inbox = rig.consumer(), Inbox()
     async with rig.running(consumer):
         await consumer.open(QUEUE, inbox, 4)
-        down = asyncio.create_task(rig.watcher.next_change("consume", up=False))
-        await consumer._subscriptions[QUEUE]._channel.basic_ack(999)
-        assert f"the channel of {QUEUE} was closed" in (await down).detail
+        await rig.watcher.until_state(QUEUE, "consumed")
+        await channel_of(consumer, QUEUE).basic_ack(999)
+        assert f"the channel of {QUEUE} was closed" in await rig.watcher.until_state(QUEUE, "not_served")
         await rig.probe.publish(BODY, KEY)
         await (await inbox.next()).ack()
 
@@ -208,9 +220,10 @@ async def test_silent_consumer_is_replaced_without_a_gap(rig: Rig) -> None:
     consumer, inbox = rig.consumer(settings=replace(rig.settings, watch_every=0.02)), Inbox()
     async with rig.running(consumer):
         await consumer.open(QUEUE, inbox, 4)
-        first = consumer._subscriptions[QUEUE]
+        await rig.watcher.until_state(QUEUE, "consumed")
+        first = subscription_of(consumer, QUEUE)
         counted = [(await rig.probe.declared(QUEUE)).consumer_count for _ in range(50)]
-        assert consumer._subscriptions[QUEUE] is not first
+        assert subscription_of(consumer, QUEUE) is not first
         assert consumer.consuming
         assert 0 not in counted
         await rig.probe.publish(BODY, KEY)
@@ -219,24 +232,25 @@ async def test_silent_consumer_is_replaced_without_a_gap(rig: Rig) -> None:
 
 
 async def test_missing_queue_is_told_and_others_go_on(rig: Rig) -> None:
-    """Where the worker may not declare, one missing queue is told once and stops only its own provider."""
+    """Where the worker may not declare, one missing queue is told with its reason and stops only its own provider."""
     consumer, inbox = rig.consumer(settings=replace(rig.settings, declare=False)), Inbox()
     async with rig.running(rig.consumer()):
         pass
     async with rig.running(consumer):
         await consumer.open(QUEUE, inbox, 4)
         await consumer.open(DEAD_LETTERS, inbox, 4)
+        await rig.watcher.until_state(QUEUE, "consumed")
         await rig.probe.delete(QUEUE)
-        await rig.watcher.until(lambda: rig.watcher.surprises)
-        consuming = [consumer.consuming]
+        assert "NOT_FOUND" in await rig.watcher.until_state(QUEUE, "not_served")
+        assert set(consumer.troubles) == {QUEUE}
         await rig.probe.publish(BODY, "nobody")
         await (await inbox.next()).ack()
         await rig.probe.declare(QUEUE, _arguments())
         await rig.probe.publish(BODY, QUEUE, exchange="")
         await (await inbox.next()).ack()
-        consuming.append(consumer.consuming)
-    assert consuming == [False, True]
-    assert [surprise.where for surprise in rig.watcher.surprises] == [f"consuming {QUEUE}"]
+        await rig.watcher.until_state(QUEUE, "consumed")
+        assert consumer.consuming
+    assert rig.watcher.queue_changes(DEAD_LETTERS) == [("consumed", ""), ("closed", "")]
 
 
 async def test_watchdog_notices_connected_but_not_consuming(rig: Rig) -> None:
@@ -244,10 +258,10 @@ async def test_watchdog_notices_connected_but_not_consuming(rig: Rig) -> None:
     consumer, inbox = rig.consumer(), Inbox()
     async with rig.running(consumer):
         await consumer.open(QUEUE, inbox, 4)
-        down = asyncio.create_task(rig.watcher.next_change("consume", up=False))
-        await consumer._subscriptions[QUEUE]._channel.basic_cancel("provisioner")
+        await rig.watcher.until_state(QUEUE, "consumed")
+        await channel_of(consumer, QUEUE).basic_cancel("provisioner")
         await rig.probe.publish(BODY, KEY)
-        assert f"connected but not consuming {QUEUE}" in (await down).detail
+        assert f"connected but not consuming {QUEUE}" in await rig.watcher.until_state(QUEUE, "not_served")
         await (await inbox.next()).ack()
 
 

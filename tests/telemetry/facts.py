@@ -21,6 +21,8 @@ from worker.core.observer import (
     LedgerChanged,
     Moved,
     Published,
+    QueueChanged,
+    QueueState,
     Received,
     Rescued,
     Surprised,
@@ -63,6 +65,8 @@ PAUSED = LaneChanged(PHONE, LaneState.PAUSED_BY_CREDENTIALS, "401")
 OPENED = LaneChanged(PHONE, LaneState.OPEN, "resumed")
 CONNECTED = BrokerChanged("consume", up=True)
 DISCONNECTED = BrokerChanged("consume", up=False, detail="heartbeat missed")
+CONSUMED = QueueChanged("provisioning.requests.phone_com", QueueState.CONSUMED)
+NOT_SERVED = QueueChanged("provisioning.requests.phone_com", QueueState.NOT_SERVED, "541 INTERNAL_ERROR")
 LEDGER_WELL = LedgerChanged(well=True)
 LEDGER_SICK = LedgerChanged(well=False, detail="disk full")
 RESCUED = Rescued(("r1", "r2"))
@@ -74,6 +78,6 @@ SURPRISED = Surprised("upkeep", RuntimeError("boom"), "r1")
 
 FACTS: tuple[Fact, ...] = (
     RECEIVED, CONFLICT, BURIED, BEGAN, ENDED, CREATED, CREATE_REFUSED, LOOKED_UP, PROBED, SENDS, WAITS, DOUBTS, HOLDS,
-    HURRIED, FINISHED, PUBLISHED, UNPUBLISHED, PAUSED, OPENED, CONNECTED, DISCONNECTED, LEDGER_WELL, LEDGER_SICK,
-    RESCUED, RESCUED_NONE, CLOCK_STEPPED, COUNTED, UNSETTLED, SURPRISED,
+    HURRIED, FINISHED, PUBLISHED, UNPUBLISHED, PAUSED, OPENED, CONNECTED, DISCONNECTED, CONSUMED, NOT_SERVED,
+    LEDGER_WELL, LEDGER_SICK, RESCUED, RESCUED_NONE, CLOCK_STEPPED, COUNTED, UNSETTLED, SURPRISED,
 )  # fmt: skip

@@ -70,6 +70,13 @@ BOUND = {"request_id": "r1", "idempotency_key": "order-1", "provider": "phone_co
         (facts.OPENED, "info", "provider_state_changed", {"state": "open"}),
         (facts.CONNECTED, "info", "broker_connected", {"connection": "consume"}),
         (facts.DISCONNECTED, "warning", "broker_disconnected", {"detail": "heartbeat missed"}),
+        (facts.CONSUMED, "info", "queue_state_changed", {"queue": facts.CONSUMED.queue, "state": "consumed"}),
+        (
+            facts.NOT_SERVED,
+            "warning",
+            "queue_state_changed",
+            {"state": "not_served", "detail": "541 INTERNAL_ERROR"},
+        ),
         (facts.LEDGER_WELL, "info", "ledger_well", {}),
         (facts.LEDGER_SICK, "error", "ledger_failed", {"detail": "disk full"}),
         (facts.RESCUED, "warning", "requests_rescued", {"request_ids": ["r1", "r2"]}),

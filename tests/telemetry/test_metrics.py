@@ -97,6 +97,8 @@ def test_metric_goes_from_zero_to_one(
         (facts.RESCUED_NONE, "rescued_total", {}, 0),
         (facts.UNSETTLED, "deliveries_unsettled_total", {"verb": "ack"}, 1),
         (facts.SURPRISED, "surprises_total", {"where": "upkeep"}, 1),
+        (facts.CONSUMED, "queue_not_served", {"queue": facts.CONSUMED.queue}, 0),
+        (facts.NOT_SERVED, "queue_not_served", {"queue": facts.NOT_SERVED.queue}, 1),
         (facts.LEDGER_SICK, "ledger_up", {}, 0),
         (facts.COUNTED, "requests", {**PHONE, "state": "in_doubt"}, 3),
         (facts.COUNTED, "requests_oldest_timestamp_seconds", {**PHONE, "state": "in_doubt"}, SINCE),

@@ -124,6 +124,23 @@ class BrokerChanged:
     detail: str = ""
 
 
+class QueueState(StrEnum):
+    """Whether a queue is consumed here."""
+
+    CONSUMED = "consumed"
+    CLOSED = "closed"  # on purpose: its provider is not asked, or the ledger fails
+    NOT_SERVED = "not_served"  # it should be consumed, and RabbitMQ, though connected, does not serve it
+
+
+@dataclass(frozen=True, slots=True)
+class QueueChanged:
+    """A queue is consumed, or not, from now on."""
+
+    queue: str
+    state: QueueState
+    detail: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerChanged:
     """The ledger works, or does not: then intake stops."""
@@ -173,7 +190,8 @@ class Surprised:
 
 Fact = (
     Received | Buried | Began | Ended | Called | Moved | Finished | Published
-    | LaneChanged | BrokerChanged | LedgerChanged | Rescued | ClockStepped | Counted | Unsettled | Surprised
+    | LaneChanged | BrokerChanged | QueueChanged | LedgerChanged | Rescued | ClockStepped | Counted | Unsettled
+    | Surprised
 )  # fmt: skip
 
 

@@ -105,6 +105,21 @@ class Connection:
             raise
         return cls(amqp, transport)
 
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, settings: ConnectionSettings, name: str) -> AsyncIterator[Self]:
+        """A connection for the block.
+
+        Raises:
+            BrokerUnavailable: no such host, refused, silent, TLS failed.
+            ConfigurationError: the broker refuses user, password or virtual host.
+        """
+        connection = await cls.open(settings, name)
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
     @property
     def blocked(self) -> str:
         """Why the broker does not listen to publishers now (memory or disk alarm), or ""."""
@@ -117,11 +132,14 @@ class Connection:
         return " ".join(str(known[name]) for name in ("product", "version") if name in known)
 
     def give_up(self, reason: str) -> None:
-        """Note why this connection is of no use any more. The first reason counts, the broker's words before ours."""
+        """Note why this connection is of no use any more. The first reason counts."""
         if not self.end.done():
-            farewell = self._transport.farewell
-            said = f"closed by the broker: {farewell[0]} {farewell[1]}" if farewell is not None else reason
-            self.end.set_result(said)
+            self.end.set_result(self.why(reason))
+
+    def why(self, reason: str) -> str:
+        """Why it is of no use: the broker's words, where it said any, before ours."""
+        farewell = self._transport.farewell
+        return f"closed by the broker: {farewell[0]} {farewell[1]}" if farewell is not None else reason
 
     async def channel(self, *, seconds: float, confirms: bool = False) -> AbstractChannel:
         """A channel; with `confirms` every publish waits for its confirmation, and a returned one raises.
@@ -146,6 +164,19 @@ class Connection:
             with suppress(BrokerUnavailable):
                 async with answering(seconds, "closing a channel"):
                     await channel.close()
+
+    async def ask_for(self, exchange: str, *, seconds: float) -> None:
+        """Ask whether an exchange is there, which also shows whether the broker answers.
+
+        Raises:
+            Refused: it is not.
+            BrokerUnavailable: no answer within `seconds`.
+        """
+        async with (
+            self.throwaway_channel(seconds=seconds) as channel,
+            answering(seconds, f"looking at {exchange}"),
+        ):
+            await channel.exchange_declare(exchange, passive=True)
 
     async def close(self) -> None:
         """Say goodbye if that is quick, then cut the socket. Never waits long, may be repeated."""

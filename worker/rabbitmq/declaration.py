@@ -5,12 +5,14 @@ the broker names the first argument that differs. Policies and bindings cannot b
 """
 
 import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, assert_never
 
 from aiormq.abc import AbstractChannel
 
-from worker.core.errors import ConfigurationError, TopologyMismatch
+from worker.core.errors import BrokerUnavailable, ConfigurationError, TopologyMismatch
 from worker.rabbitmq.calls import NO_PERMISSION, NOT_FOUND, PRECONDITION_FAILED, Refused, answering
 from worker.rabbitmq.connection import Connection, ConnectionSettings
 from worker.rabbitmq.topology import Binding, Exchange, Queue, Topology
@@ -64,15 +66,37 @@ class Difference:
 async def settle(topology: Topology, connection: Connection, settings: ConnectionSettings) -> None:
     """What a start needs: the topology is there as declared.
 
+    A queue about which the broker gives no answer is passed over: it must not stop the others, and whoever needs it is
+    told then.
+
     Raises:
         TopologyMismatch: it is not; the text names every difference and what helps.
         ConfigurationError: the broker's user may not declare.
         BrokerUnavailable: no answer.
     """
     if settings.declare:
-        await declare(topology, connection, seconds=settings.operation_timeout)
-    elif differences := await check(topology, connection, seconds=settings.operation_timeout):
+        await _declare_exchanges(topology, connection, settings.operation_timeout)
+        for queue in topology.queues:
+            with _passing_over(connection):
+                await _provide(topology, queue, connection, settings)
+    elif differences := await _differences(topology, connection, settings.operation_timeout):
         raise _mismatch(differences, None)
+
+
+async def restore(
+    topology: Topology, queue: str, connection: Connection, settings: ConnectionSettings
+) -> None:
+    """Create one queue that is missing, and what it needs around it.
+
+    Raises:
+        TopologyMismatch: something is there with other arguments; the text names every difference and what helps.
+        ConfigurationError: the broker's user may not declare.
+        BrokerUnavailable: no answer, or the broker cannot create it.
+    """
+    await _declare_exchanges(topology, connection, settings.operation_timeout)
+    for missing in topology.queues:
+        if missing.name == queue:
+            await _provide(topology, missing, connection, settings)
 
 
 async def declare(topology: Topology, connection: Connection, *, seconds: float) -> None:
@@ -88,12 +112,78 @@ async def declare(topology: Topology, connection: Connection, *, seconds: float)
         ConfigurationError: the broker's user may not declare.
         BrokerUnavailable: no answer.
     """
+    await _declare_exchanges(topology, connection, seconds)
+    for queue in topology.queues:
+        async with _explained(topology, connection, seconds):
+            await _declare_queue(topology, queue, connection, seconds)
+
+
+async def check(topology: Topology, connection: Connection, *, seconds: float) -> list[Difference]:
+    """What is missing or different, without changing anything. Without the right to declare, only what is missing.
+
+    Raises:
+        BrokerUnavailable: no answer.
+    """
+    found = [await _compare(connection, entity, seconds) for entity in topology.entities]
+    return [difference for difference in found if difference is not None]
+
+
+async def _declare_exchanges(topology: Topology, connection: Connection, seconds: float) -> None:
+    async with (
+        _explained(topology, connection, seconds),
+        connection.throwaway_channel(seconds=seconds) as channel,
+    ):
+        for exchange in topology.exchanges:
+            await _declare_one(channel, exchange, seconds)
+
+
+async def _provide(
+    topology: Topology, queue: Queue, connection: Connection, settings: ConnectionSettings
+) -> None:
+    """One queue, created on a connection of its own: RabbitMQ closes the one over which it cannot create it."""
+    seconds = settings.operation_timeout
+    async with _explained(topology, connection, seconds):
+        if await _is_there(queue, connection, seconds):
+            await _declare_queue(topology, queue, connection, seconds)
+        else:
+            async with Connection.opened(settings, f"declare {queue.name}") as apart:
+                await _declare_queue(topology, queue, apart, seconds)
+
+
+async def _is_there(queue: Queue, connection: Connection, seconds: float) -> bool:
     try:
         async with connection.throwaway_channel(seconds=seconds) as channel:
-            for entity in topology.entities:
-                await _declare_one(channel, entity, seconds)
-            for binding in topology.bindings:
+            await _declare_one(channel, queue, seconds, passive=True)
+    except Refused as refusal:
+        if refusal.code != NOT_FOUND:
+            raise
+        return False
+    return True
+
+
+async def _declare_queue(topology: Topology, queue: Queue, connection: Connection, seconds: float) -> None:
+    async with connection.throwaway_channel(seconds=seconds) as channel:
+        await _declare_one(channel, queue, seconds)
+        for binding in topology.bindings:
+            if binding.queue == queue.name:
                 await _bind(channel, binding, seconds)
+
+
+@contextmanager
+def _passing_over(connection: Connection) -> Iterator[None]:
+    """Trouble with one queue is no trouble of the connection's, as long as that is open."""
+    try:
+        yield
+    except BrokerUnavailable:
+        if connection.end.done():
+            raise
+
+
+@asynccontextmanager
+async def _explained(topology: Topology, connection: Connection, seconds: float) -> AsyncIterator[None]:
+    """What a refusal inside means for a person."""
+    try:
+        yield
     except Refused as refusal:
         if refusal.code == PRECONDITION_FAILED:
             different = await check(topology, connection, seconds=seconds)
@@ -105,14 +195,13 @@ async def declare(topology: Topology, connection: Connection, *, seconds: float)
         raise
 
 
-async def check(topology: Topology, connection: Connection, *, seconds: float) -> list[Difference]:
-    """What is missing or different, without changing anything. Without the right to declare, only what is missing.
-
-    Raises:
-        BrokerUnavailable: no answer.
-    """
-    found = [await _compare(connection, entity, seconds) for entity in topology.entities]
-    return [difference for difference in found if difference is not None]
+async def _differences(topology: Topology, connection: Connection, seconds: float) -> list[Difference]:
+    """As far as the broker answers."""
+    differences = []
+    for entity in topology.entities:
+        with _passing_over(connection):
+            differences.append(await _compare(connection, entity, seconds))
+    return [difference for difference in differences if difference is not None]
 
 
 async def _compare(connection: Connection, entity: Exchange | Queue, seconds: float) -> Difference | None:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from worker.core.clock import Clock
@@ -13,16 +14,26 @@ from worker.rabbitmq.connection import Connection, ConnectionSettings
 _SHORTEST_PAUSE = 0.2
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A connection came up, or is down for the reason in `detail`."""
+
+    up: bool
+    detail: str
+
+
 class Link:
     """One supervised connection: connecting, up, down, and again, for as long as `run` runs.
 
     Args:
-        name: "consume" or "publish".
+        name: What the broker's own tools will show.
         settings: Where the broker is.
-        prepare: Runs on every new connection before it counts as up.
         tend: Runs while it is up; a BrokerUnavailable it raises is the end of that connection.
-        observer: Is told every change of state, and every new reason for staying down, once.
+        tell: Is told every change of state, and every new reason for staying down, once.
         clock: For the pauses.
+        prepare: Runs on every new connection before it counts as up.
+        gate: Is waited for before every try to connect.
+        patient: Whether a configuration that the broker refuses is waited out from the first try on.
     """
 
     def __init__(
@@ -30,20 +41,23 @@ class Link:
         name: str,
         settings: ConnectionSettings,
         *,
-        prepare: Callable[[Connection], Awaitable[None]],
         tend: Callable[[Connection], Coroutine[Any, Any, None]],
-        observer: Observer,
+        tell: Callable[[Change], None],
         clock: Clock,
+        prepare: Callable[[Connection], Awaitable[None]] | None = None,
+        gate: Callable[[], Awaitable[None]] | None = None,
+        patient: bool = False,
     ) -> None:
         self._name = name
         self._settings = settings
         self._prepare = prepare
         self._tend = tend
-        self._observer = observer
+        self._tell = tell
         self._clock = clock
+        self._gate = gate
+        self._patient = patient
         self._connection: Connection | None = None
-        self._was_up = False
-        self._told: BrokerChanged | None = None
+        self._told: Change | None = None
 
     @property
     def connection(self) -> Connection | None:
@@ -59,8 +73,10 @@ class Link:
         """
         failures = 0
         while True:
+            if self._gate is not None:
+                await self._gate()
             began = self._clock.monotonic()
-            self._tell(up=False, detail=await self._live())
+            self._tell_once(Change(up=False, detail=await self._live()))
             lasted = self._clock.monotonic() - began > self._settings.longest_pause
             failures = 0 if lasted else failures + 1
             await self._clock.sleep(self._pause(failures))
@@ -75,24 +91,29 @@ class Link:
                 self._connection = None
                 await (connection.cut() if connection.end.done() else connection.close())
         except ConfigurationError as error:
-            if not self._was_up:
+            if not self._patient:
                 raise
             return str(error)
         except BrokerUnavailable as error:
             return str(error)
 
     async def _use(self, connection: Connection) -> str:
-        await self._prepare(connection)
-        self._connection, self._was_up = connection, True
-        self._tell(up=True, detail=f"{connection.broker} at {self._settings.address}")
+        if self._prepare is not None:
+            await self._prepare(connection)
+        self._connection, self._patient = connection, True
+        self._tell_once(Change(up=True, detail=f"{connection.broker} at {self._settings.address}"))
         tending = asyncio.create_task(self._tend(connection), name=f"tend the {self._name} connection")
         try:
             await _first_of(tending, connection.end)
         finally:
             tending.cancel()
             await asyncio.wait({tending})
-        if not tending.cancelled() and (failure := tending.exception()) and not connection.end.done():
-            raise failure
+        if tending.cancelled() or connection.end.done():
+            return await connection.end
+        try:
+            tending.result()
+        except BrokerUnavailable as error:
+            return connection.why(str(error))
         return await connection.end
 
     def _pause(self, failures: int) -> float:
@@ -100,11 +121,15 @@ class Link:
         longest = min(self._settings.longest_pause, _SHORTEST_PAUSE * 2 ** min(failures, 16))
         return random.uniform(longest / 2, longest)
 
-    def _tell(self, *, up: bool, detail: str) -> None:
-        fact = BrokerChanged(connection=self._name, up=up, detail=detail)
-        if fact != self._told:
-            self._told = fact
-            self._observer.tell(fact)
+    def _tell_once(self, change: Change) -> None:
+        if change != self._told:
+            self._told = change
+            self._tell(change)
+
+
+def broker_changes(connection: str, observer: Observer) -> Callable[[Change], None]:
+    """What a link tells where it stands for the broker as a whole; `connection` is consume or publish."""
+    return lambda change: observer.tell(BrokerChanged(connection, up=change.up, detail=change.detail))
 
 
 async def _first_of(task: asyncio.Task[None], end: asyncio.Future[str]) -> None:

@@ -22,7 +22,7 @@ from worker.core.observer import Observer
 from worker.rabbitmq.calls import answering
 from worker.rabbitmq.connection import Connection, ConnectionSettings, reason_of
 from worker.rabbitmq.declaration import settle
-from worker.rabbitmq.link import Link
+from worker.rabbitmq.link import Link, broker_changes
 from worker.rabbitmq.topology import RESULTS, Topology
 
 CONTENT_TYPE = "application/cloudevents+json"
@@ -41,7 +41,12 @@ class RabbitPublisher:
         self._topology = replace(topology, providers=())  # a quarrel over a request queue stops no result
         self._clock = clock
         self._link = Link(
-            "publish", settings, prepare=self._prepare, tend=self._tend, observer=observer, clock=clock
+            "publish",
+            settings,
+            prepare=self._prepare,
+            tend=self._tend,
+            tell=broker_changes("publish", observer),
+            clock=clock,
         )
         self._channel: AbstractChannel | None = None
         self._places = asyncio.Semaphore(settings.publishes_in_flight)
@@ -140,18 +145,10 @@ class RabbitPublisher:
             await self._clock.sleep(self._settings.watch_every)
             try:
                 if not connection.blocked:
-                    await self._look(connection)
+                    await connection.ask_for(RESULTS, seconds=self._settings.operation_timeout)
             except BrokerUnavailable:
                 if not connection.blocked:
                     raise
-
-    async def _look(self, connection: Connection) -> None:
-        seconds = self._settings.operation_timeout
-        async with (
-            connection.throwaway_channel(seconds=seconds) as channel,
-            answering(seconds, f"looking at {RESULTS}"),
-        ):
-            await channel.exchange_declare(RESULTS, passive=True)
 
 
 def _mirrored(body: bytes) -> Mapping[str, Any]:

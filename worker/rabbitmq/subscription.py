@@ -20,6 +20,9 @@ _TAG = "provisioner"
 _ALL = 0
 """The delivery tag that, with `multiple`, means all deliveries of the channel that have no verb yet."""
 
+_TO_END = 3.0
+"""Seconds at the most to end a consumer in good order: who closes a queue must not wait for one that nobody serves."""
+
 _STUCK_LOOKS = 2
 """Looks of the watchdog in a row that must find a queue stuck: one may fall between two steps of the broker."""
 
@@ -92,6 +95,10 @@ class Subscription:
         """Whether, as far as we were told, the broker hands deliveries to this consumer."""
         return not self._over
 
+    def serves(self, wish: Wish) -> bool:
+        """Whether this consumer is alive, and the one that is wished for."""
+        return self.alive and self.wish == wish
+
     async def begin(self) -> None:
         """Consume, with a prefetch of its own.
 
@@ -118,7 +125,7 @@ class Subscription:
             self._give_up(Fate.LOST)
             return
         try:
-            async with answering(self._seconds, f"no longer consuming {self.wish.queue}"):
+            async with answering(min(self._seconds, _TO_END), f"no longer consuming {self.wish.queue}"):
                 await self._channel.basic_cancel(_TAG)
                 self._give_up(Fate.TAKEN_BACK)
                 await self._channel.basic_nack(_ALL, multiple=True, requeue=True, wait=False)

@@ -22,6 +22,8 @@ from worker.core.observer import (
     LedgerChanged,
     Moved,
     Published,
+    QueueChanged,
+    QueueState,
     Received,
     Rescued,
     Surprised,
@@ -41,6 +43,7 @@ _EVENTS: Mapping[type[Fact], str] = {
     Published: "result_published",
     LaneChanged: "provider_state_changed",
     BrokerChanged: "broker_connected",
+    QueueChanged: "queue_state_changed",
     LedgerChanged: "ledger_well",
     Rescued: "requests_rescued",
     ClockStepped: "clock_stepped",
@@ -111,7 +114,11 @@ def _level(fact: Fact) -> int:
             | ClockStepped()
             | Received(novelty="conflict")
             | Moved(enters=State.IN_DOUBT | State.HELD)
-            | (Published(confirmed=False) | BrokerChanged(up=False))
+            | (
+                Published(confirmed=False)
+                | BrokerChanged(up=False)
+                | QueueChanged(state=QueueState.NOT_SERVED)
+            )
         ):
             return logging.WARNING
         case _:

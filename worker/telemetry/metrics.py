@@ -33,6 +33,8 @@ from worker.core.observer import (
     LedgerChanged,
     Moved,
     Published,
+    QueueChanged,
+    QueueState,
     Received,
     Rescued,
     Surprised,
@@ -83,6 +85,7 @@ class Metrics:
                 Buried()
                 | Published()
                 | BrokerChanged()
+                | QueueChanged()
                 | LedgerChanged()
                 | Rescued()
                 | ClockStepped()
@@ -257,6 +260,12 @@ class _Surroundings:
             ["connection"],
             registry=registry,
         )
+        self._not_served = Gauge(
+            "provisioner_queue_not_served",
+            "Whether a queue should be consumed here and RabbitMQ, though connected, does not serve it.",
+            ["queue"],
+            registry=registry,
+        )
         self.ledger_up = Gauge(
             "provisioner_ledger_up",
             "Whether the ledger works; while it does not, intake stops.",
@@ -291,6 +300,7 @@ class _Surroundings:
         fact: Buried
         | Published
         | BrokerChanged
+        | QueueChanged
         | LedgerChanged
         | Rescued
         | ClockStepped
@@ -307,6 +317,8 @@ class _Surroundings:
                 self._publish_seconds.observe(fact.seconds)
             case BrokerChanged():
                 self._broker_changed(fact)
+            case QueueChanged():
+                self._not_served.labels(fact.queue).set(fact.state is QueueState.NOT_SERVED)
             case LedgerChanged():
                 self.ledger_up.set(fact.well)
             case Rescued():

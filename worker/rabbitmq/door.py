@@ -1,0 +1,211 @@
+"""One queue that shall be consumed, on a connection of its own.
+
+RabbitMQ answers whoever consumes a queue that it cannot serve, or no longer consumes it, by closing the connection, or
+not at all. On a connection that queues share, the sick one would take the others with it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+from worker.core.clock import Clock
+from worker.core.errors import BrokerUnavailable
+from worker.core.observer import Observer, QueueChanged, QueueState
+from worker.rabbitmq.calls import NOT_FOUND, Refused, answering
+from worker.rabbitmq.connection import Connection, ConnectionSettings
+from worker.rabbitmq.declaration import restore
+from worker.rabbitmq.delivery import BrokerDelivery
+from worker.rabbitmq.link import Change, Link
+from worker.rabbitmq.subscription import Subscription, Wish
+from worker.rabbitmq.topology import Topology
+
+_AFTER_A_CANCEL = 0.2
+"""Seconds before a queue is consumed again whose consumer the broker ended, so that this cannot spin."""
+
+_PART_OF_THE_PAUSE = 0.5
+"""Of the longest pause between two tries to connect. A try that the broker does not answer takes its time before that,
+and a queue that is served again must not wait for long."""
+
+
+class Door:
+    """Keeps one queue consumed from `open` to `close`, whatever becomes of its connections.
+
+    Args:
+        wish: What to consume; `change` changes it.
+        settings: Where the broker is.
+        topology: Declared anew where the queue is missing.
+        settled: Waited for before every try: the broker can be reached, and the topology is there.
+        take: Is given each delivery; must not wait.
+        observer: Is told every change of state once.
+        clock: For the pauses.
+    """
+
+    def __init__(
+        self,
+        wish: Wish,
+        settings: ConnectionSettings,
+        topology: Topology,
+        *,
+        settled: asyncio.Event,
+        take: Callable[[Wish, BrokerDelivery], None],
+        observer: Observer,
+        clock: Clock,
+    ) -> None:
+        self._wish = wish
+        self._settings = settings
+        self._topology = topology
+        self._settled = settled
+        self._take = take
+        self._observer = observer
+        self._clock = clock
+        self._link = Link(
+            f"consume {wish.queue}",
+            replace(settings, longest_pause=settings.longest_pause * _PART_OF_THE_PAUSE),
+            tend=self._tend,
+            tell=self._changed,
+            clock=clock,
+            gate=self._until_settled,
+            patient=True,
+        )
+        self._subscription: Subscription | None = None
+        self._reason = ""
+        self._told: QueueChanged | None = None
+        self._stirred = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+
+    @property
+    def trouble(self) -> str:
+        """Why the queue is not consumed at this moment, or ""."""
+        if self._subscription is not None and self._subscription.serves(self._wish):
+            return ""
+        return self._reason or "not consumed yet"
+
+    def open(self) -> None:
+        """Consume from now on, in a task of its own: whoever opens a queue waits for no broker."""
+        self._running = asyncio.create_task(self._link.run(), name=f"consume {self._wish.queue}")
+
+    def change(self, wish: Wish) -> None:
+        """Consume in another way from now on; the same wish changes nothing."""
+        if wish != self._wish:
+            self._wish = wish
+            self._stirred.set()
+
+    async def close(self) -> None:
+        """Consume no longer. When this returns, what had no verb is back in the queue, or the connection ends."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait({self._running})
+            self._tell(QueueState.CLOSED)
+
+    def check(self) -> None:
+        """Raise what ended this door, if anything did but `close`: that is a mistake of ours, and no broker's."""
+        if self._running is not None and self._running.done() and not self._running.cancelled():
+            self._running.result()
+
+    async def _until_settled(self) -> None:
+        """A reason is told only here: what the whole broker suffers from is told where that is noticed."""
+        if self._reason and self._settled.is_set():
+            self._tell(QueueState.NOT_SERVED, self._reason)
+        await self._settled.wait()
+
+    def _changed(self, change: Change) -> None:
+        if not change.up:
+            self._reason = change.detail
+
+    def _tell(self, state: QueueState, detail: str = "") -> None:
+        fact = QueueChanged(self._wish.queue, state, detail)
+        if fact != self._told:
+            self._told = fact
+            self._observer.tell(fact)
+
+    async def _tend(self, connection: Connection) -> None:
+        self._subscription = subscription = await self._subscribe(connection)
+        self._reason = ""
+        self._tell(QueueState.CONSUMED)
+        try:
+            while True:
+                await self._watch(connection, subscription)
+                self._subscription = subscription = await self._renewed(connection, subscription)
+        except asyncio.CancelledError:
+            await self._end(connection, subscription)
+            raise
+        finally:
+            subscription.abandon()
+
+    async def _watch(self, connection: Connection, subscription: Subscription) -> None:
+        """Wait until something changes, and look meanwhile whether the broker sees what we see."""
+        try:
+            async with asyncio.timeout(self._settings.watch_every):
+                await self._stirred.wait()
+        except TimeoutError:
+            await self._look(connection, subscription)
+        else:
+            self._stirred.clear()
+
+    async def _renewed(self, connection: Connection, old: Subscription) -> Subscription:
+        """Another consumer in place of one that has ended, is not what is wished for, or is silent for long."""
+        if not old.alive:
+            await self._clock.sleep(_AFTER_A_CANCEL)
+        if not old.serves(self._wish):
+            await old.end()
+            return await self._subscribe(connection)
+        if old.worn:
+            new = await self._subscribe(connection)
+            await old.end()
+            return new
+        return old
+
+    async def _subscribe(self, connection: Connection) -> Subscription:
+        try:
+            return await self._subscribe_once(connection)
+        except Refused as refusal:
+            if refusal.code != NOT_FOUND or not self._settings.declare:
+                raise
+        await restore(self._topology, self._wish.queue, connection, self._settings)
+        return await self._subscribe_once(connection)
+
+    async def _subscribe_once(self, connection: Connection) -> Subscription:
+        seconds = self._settings.operation_timeout
+        subscription = Subscription(
+            self._wish,
+            await connection.channel(seconds=seconds),
+            seconds=seconds,
+            observer=self._observer,
+            take=self._take,
+            on_cancel=self._stirred.set,
+            on_loss=connection.give_up,
+        )
+        await subscription.begin()
+        return subscription
+
+    async def _look(self, connection: Connection, subscription: Subscription) -> None:
+        """Ask the broker, on another channel, what it sees of the consumer.
+
+        Raises:
+            BrokerUnavailable: it does not answer, or sees a queue stand still that should be consumed.
+        """
+        ready, consumers = await self._seen(connection)
+        reason = subscription.stuck(ready=ready, consumers=consumers)
+        if reason is not None and subscription.alive:
+            raise BrokerUnavailable(reason)
+
+    async def _seen(self, connection: Connection) -> tuple[int, int]:
+        """Messages that wait and consumers; none of either where the queue is gone."""
+        seconds, queue = self._settings.operation_timeout, self._wish.queue
+        try:
+            async with (
+                connection.throwaway_channel(seconds=seconds) as channel,
+                answering(seconds, f"looking at {queue}"),
+            ):
+                seen = await channel.queue_declare(queue, passive=True)
+        except Refused:
+            return 0, 0
+        return seen.message_count or 0, seen.consumer_count or 0
+
+    async def _end(self, connection: Connection, subscription: Subscription) -> None:
+        """In good order, where the broker still answers."""
+        if not connection.end.done():
+            try:
+                await subscription.end()
+            except BrokerUnavailable as error:
+                connection.give_up(str(error))
