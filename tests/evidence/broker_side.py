@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from tests.evidence.troubled_house import TroubledHouse, troubled_house
+from tests.rabbitmq.members import Members
 from worker.local.rabbitmq_node import RabbitmqNode
 from worker.rabbitmq.topology import AUDIT, DEAD_LETTERS, Topology, request_queue
 
@@ -18,10 +19,6 @@ _USUAL: Mapping[str, str] = {}
 # RabbitMQ writes down where its quorum queues are half a second after they were declared. A node that is killed before
 # never serves them again, and no client can help that.
 _WRITE_DOWN = "[ok = dets:sync(Table) || Table <- dets:all()], ok."
-_MEMBER = (
-    '{ok, Queue} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"%s">>, queue, <<"%s">>)), '
-    "ok = ra:%s(quorum_queues, amqqueue:get_pid(Queue))."
-)
 _AHEAD = 8  # deliveries that a provider's queue hands out ahead: its default concurrency
 _DEAD_AHEAD = 10
 
@@ -113,9 +110,10 @@ class BrokerSide:
         channels = json.loads(await self._ctl(*words))
         return sum(one["messages_unacknowledged"] for one in channels if one["vhost"] == self._vhost)
 
-    async def serve(self, queue: str, *, served: bool) -> None:
-        """Stop the one member that a quorum queue has on this node, or start it again."""
-        await self._ctl("eval", _MEMBER % (self._vhost, queue, "restart_server" if served else "stop_server"))
+    @property
+    def members(self) -> Members:
+        """The processes behind its queues."""
+        return Members(self._node, self._vhost)
 
     async def close_connections(self) -> None:
         """Close every connection to this virtual host."""

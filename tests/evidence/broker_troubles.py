@@ -25,7 +25,7 @@ from tests.evidence.broker_side import Place, wanted
 from tests.evidence.broker_weather import spells, weather
 from tests.evidence.result import RunResult
 from tests.evidence.troubled_house import BACK_WITHIN, TroubledHouse
-from tests.evidence.watching import PATIENCE, shows, until
+from tests.evidence.watching import PATIENCE, is_ready, page, shows, until
 from worker.local.rabbitmq_node import RabbitmqNode
 from worker.rabbitmq.topology import AUDIT, DEAD_LETTERS, RESULTS, Topology, request_queue
 from worker.sandbox import Fault, Rule
@@ -119,18 +119,23 @@ async def queues_deleted(place: Place, *, declared_again: bool = False, at_once:
 async def queue_lost(place: Place, *, patience: float) -> RunResult:
     """The broker cannot serve one request queue any more, as when a quorum queue has lost its leader for good.
 
-    The others must go on; when it is served again, so is the worker.
+    The others must go on, and the worker must say which queue it is and why; when it is served again, so is the worker.
     """
+    lost = request_queue(_LOST)
     async with place.house() as house:
         await house.told(await house.ask(_LOST), await house.ask(_PROVIDER))
-        await place.side(house).serve(request_queue(_LOST), served=False)
-        house.faults["queue without a leader"] += 1
-        await place.side(house).close_connections()
+        async with place.side(house).members.stopped(lost):
+            house.faults["queue without a leader"] += 1
+            await place.side(house).close_connections()
+            since = time.monotonic()
+            await house.told(await house.ask(_PROVIDER), seconds=patience)
+            house.note("queue without a leader: seconds until another was served", since)
+            await until(lambda: shows(house.worker, f'provisioner_queue_not_served{{queue="{lost}"}} 1.0'))
+            assert f"consuming ({lost}: closed by the broker: 541 INTERNAL_ERROR" in await _ailing(house)
         since = time.monotonic()
-        await house.told(await house.ask(_PROVIDER), seconds=patience)
-        house.note("queue without a leader: seconds until another was served", since)
-        await place.side(house).serve(request_queue(_LOST), served=True)
         await house.told(await house.ask(_LOST))
+        house.note("queue without a leader: seconds until it was served again", since)
+        await until(lambda: is_ready(house.worker))
         return await house.result("a queue without a leader")
 
 
@@ -237,6 +242,11 @@ async def _all_stands(place: Place, house: TroubledHouse) -> None:
         await until(stands, BACK_WITHIN)
     except TimeoutError:
         assert await side.standing() == expected
+
+
+async def _ailing(house: TroubledHouse) -> str:
+    """What the worker's readiness complains of."""
+    return (await page(house.worker, "readyz"))[1]
 
 
 async def _was_returned(house: TroubledHouse) -> bool:

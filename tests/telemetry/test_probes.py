@@ -8,7 +8,7 @@ import pytest
 from worker.core.errors import ConfigurationError
 from worker.telemetry import Metrics, Probes
 
-Health = dict[str, bool]
+Health = dict[str, str]
 
 
 @pytest.fixture
@@ -37,31 +37,31 @@ async def test_metrics_are_shown(http: aiohttp.ClientSession) -> None:
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])
 async def test_health_follows_its_parts(http: aiohttp.ClientSession, path: str) -> None:
-    """All parts well is 200, one that is not makes it 503 and is named; each answer is asked for anew."""
-    parts: Health = {"upkeep": True, "consuming": True}
+    """All parts well is 200, one that is not makes it 503 and is named with its reason; each is asked for anew."""
+    parts: Health = {"upkeep": "", "consuming": ""}
     async with Probes("127.0.0.1", 0, Metrics([]), liveness=lambda: parts, readiness=lambda: parts) as probes:
         assert await get(http, probes, path) == (200, "ok\n")
-        parts["consuming"] = False
-        assert await get(http, probes, path) == (503, "not well: consuming\n")
+        parts["consuming"] = "orders: not served"
+        assert await get(http, probes, path) == (503, "not well: consuming (orders: not served)\n")
 
 
 async def test_verbose_lists_every_part(http: aiohttp.ClientSession) -> None:
     """With `?verbose` every part is listed as JSON, with the same status."""
-    parts: Health = {"ledger": True, "publish_connection": False}
+    parts: Health = {"ledger": "", "publish_connection": "down"}
     async with (
         Probes("127.0.0.1", 0, Metrics([]), readiness=lambda: parts) as probes,
         http.get(f"http://127.0.0.1:{probes.port}/readyz?verbose") as answer,
     ):
         assert answer.status == 503
         assert await answer.json() == [
-            {"name": "ledger", "well": True},
-            {"name": "publish_connection", "well": False},
+            {"name": "ledger", "well": True, "reason": ""},
+            {"name": "publish_connection", "well": False, "reason": "down"},
         ]
 
 
 async def test_liveness_knows_nothing_of_readiness(http: aiohttp.ClientSession) -> None:
     """A worker without broker and ledger is alive: a restart would cure neither."""
-    async with Probes("127.0.0.1", 0, Metrics([]), readiness=lambda: {"ledger": False}) as probes:
+    async with Probes("127.0.0.1", 0, Metrics([]), readiness=lambda: {"ledger": "fails"}) as probes:
         assert await get(http, probes, "/livez") == (200, "ok\n")
 
 

@@ -206,15 +206,16 @@ class _Health:
     consumer: Consumer
     publisher: RabbitPublisher
 
-    def alive(self) -> dict[str, bool]:
+    def alive(self) -> dict[str, str]:
         """Whether upkeep went round lately, which needs a loop that turns."""
-        return {"upkeep": self.clock.monotonic() - self.upkeep.beat_at < _STUCK_AFTER}
+        lately = self.clock.monotonic() - self.upkeep.beat_at < _STUCK_AFTER
+        return {"upkeep": "" if lately else "stands still"}
 
-    def ready(self) -> dict[str, bool]:
-        """Whether the worker can do its work."""
+    def ready(self) -> dict[str, str]:
+        """Whether the worker can do its work, and what keeps it from that."""
         return {
-            "ledger": self.gate.well,
-            "consume_connection": self.consumer.connected,
-            "publish_connection": self.publisher.connected,
-            "consuming": self.consumer.consuming,
+            "ledger": "" if self.gate.well else "fails",
+            "consume_connection": "" if self.consumer.connected else "down",
+            "publish_connection": "" if self.publisher.connected else "down",
+            "consuming": "; ".join(f"{queue}: {why}" for queue, why in self.consumer.troubles.items()),
         }

@@ -14,8 +14,9 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 from worker.core.errors import ConfigurationError
 from worker.telemetry.metrics import Metrics
 
-Parts = Callable[[], Mapping[str, bool]]
-"""Asks how the parts of something are: the name of each, and whether it is well. Must neither block nor raise."""
+Parts = Callable[[], Mapping[str, str]]
+"""Asks how the parts of something are: the name of each, and what ails it, "" where it is well. Must neither block nor
+raise."""
 
 
 class Probes:
@@ -82,9 +83,9 @@ class _Answer:
 
     async def give(self, request: web.Request) -> web.Response:
         parts = self._parts()
-        status = 200 if all(parts.values()) else 503
+        status = 503 if any(parts.values()) else 200
         if "verbose" in request.query:
-            listed = [{"name": name, "well": well} for name, well in parts.items()]
+            listed = [{"name": name, "well": not ailing, "reason": ailing} for name, ailing in parts.items()]
             return web.json_response(listed, status=status)
-        sick = [name for name, well in parts.items() if not well]
+        sick = [f"{name} ({ailing})" for name, ailing in parts.items() if ailing]
         return web.Response(status=status, text=f"not well: {', '.join(sick)}\n" if sick else "ok\n")
