@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from worker.core.ledger import Standing
-from worker.core.observer import Counted, Surprised
+from worker.core.observer import Counted, QueueChanged, QueueState, Surprised
 from worker.core.states import OPEN
+from worker.rabbitmq.topology import DEAD_LETTERS
 from worker.telemetry.metrics import Metrics
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -122,6 +123,7 @@ def exposed() -> dict[str, dict[str, set[str]]]:
     kinds = [*(state.value for state in OPEN), "unpublished", "dead_letter"]
     metrics.tell(Counted([Standing("phone_com", kind, 1, moment) for kind in kinds]))
     metrics.tell(Surprised("upkeep", ValueError()))
+    metrics.tell(QueueChanged(DEAD_LETTERS, QueueState.CONSUMED))
     series: dict[str, dict[str, set[str]]] = {}
     for family in metrics.registry.collect():
         for sample in family.samples:
