@@ -7,7 +7,7 @@ from typing import Any
 
 from contracts.reason import ReasonCode
 from worker.core.broker import Message
-from worker.core.ledger import Entry
+from worker.core.entry import Entry
 from worker.core.sealing import Sealed
 from worker.core.states import State
 from worker.core.verdict import Created, Moment, Outcome, Verdict

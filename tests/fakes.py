@@ -11,9 +11,9 @@ from pydantic import BaseModel, SecretStr
 from contracts.model import ClosedModel
 from tests.builders import make_done
 from worker.core.broker import Message
+from worker.core.change import Change
 from worker.core.errors import LedgerUnavailable, PublishUnconfirmed
 from worker.core.intake import Handler
-from worker.core.ledger import Change
 from worker.core.observer import Fact
 from worker.core.provider import Absent, Doubt, Finding, Found, Order, Prepared, Probe, ProviderSettings
 from worker.core.rules import COMMON, Rule

@@ -19,7 +19,9 @@ import sqlalchemy as sa
 from contracts.reason import ReasonCode
 from tests.bench.report import Table
 from worker.core import states
-from worker.core.ledger import Accepted, Arrival, Change, Event, Ledger, Seen
+from worker.core.change import Change, Event, Seen
+from worker.core.entry import Accepted, Arrival
+from worker.core.ledger import Ledger
 from worker.core.sealing import Sealed
 from worker.core.verdict import Moment
 from worker.ledger import open_ledger

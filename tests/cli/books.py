@@ -15,9 +15,11 @@ from tests.fakes import FixedClock
 from tests.ledger.scene import Scene
 from worker.core import states
 from worker.core.burial import packed
-from worker.core.ledger import Arrival, Claim, DeadLetter, HistoryLine
+from worker.core.dead_letter import DeadLetter
+from worker.core.entry import Arrival, Claim
 from worker.core.sealing import Sealer
 from worker.core.states import State
+from worker.core.story import HistoryLine
 from worker.keyring import load_or_create
 from worker.ledger import migrate, open_ledger
 

@@ -9,7 +9,7 @@ import pytest
 from contracts.reason import ReasonCode
 from tests.cli.books import Books, Desk
 from tests.cli.terminal import Terminal
-from worker.core.ledger import Claim
+from worker.core.entry import Claim
 from worker.core.states import State
 from worker.demo.surroundings import consumer_keys
 

@@ -15,8 +15,8 @@ from tests.core.world import World
 from tests.fakes import FakeDelivery
 from worker.core.broker import Message
 from worker.core.burial import packed, unpacked
+from worker.core.dead_letter import DeadLetter
 from worker.core.decode import Decoded, Limits, decode
-from worker.core.ledger import DeadLetter
 from worker.core.observer import Buried, Surprised
 from worker.core.states import State
 from worker.keyring import Keyring, new_key

@@ -17,9 +17,9 @@ from tests.builders import make_done, make_entry, make_message, make_outcome, ma
 from tests.core.operating import REASON, operate
 from tests.core.world import SOURCE, World
 from tests.fakes import NOON
+from worker.core.change import Event
 from worker.core.decode import Readable
 from worker.core.events import EventWriter, event_id, subject_of, subject_of_refusal
-from worker.core.ledger import Event
 from worker.core.provider import Several
 from worker.core.sealing import Sealed
 from worker.core.states import State

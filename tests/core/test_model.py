@@ -24,9 +24,10 @@ from tests.core.model import LISTENS, NOTHING_DONE, OPENING, Broker, Pending, Tr
 from tests.core.operating import operate
 from tests.core.world import Place, World, empty_ledger, make_place, open_world
 from tests.fakes import FixedClock
+from worker.core.entry import Entry
 from worker.core.errors import LedgerUnavailable
-from worker.core.ledger import Entry, HistoryLine
 from worker.core.states import FINAL, State
+from worker.core.story import HistoryLine
 from worker.operations.verbs import Effect, Verb, plan
 
 T = TypeVar("T")

@@ -7,9 +7,9 @@ import pytest
 from tests.builders import make_done, make_message, make_outcome
 from tests.core.operating import operate
 from tests.core.world import Place, World, open_world
-from worker.core.ledger import EventLine
 from worker.core.observer import Published, Surprised
 from worker.core.states import State
+from worker.core.story import EventLine
 from worker.core.verdict import Verdict
 from worker.operations.verbs import Verb
 

@@ -9,8 +9,8 @@ from contracts.reason import ReasonCode
 from tests.builders import make_done, make_message, make_outcome, make_request
 from tests.core.world import LEASE, Place, World, open_world
 from worker.core.breaker import BreakerPolicy
-from worker.core.ledger import Pause
 from worker.core.observer import Counted, LaneState, Rescued, Surprised
+from worker.core.overview import Pause
 from worker.core.provider import Probe
 from worker.core.states import State
 from worker.core.verdict import Effect, Verdict

@@ -28,17 +28,20 @@ from worker.core.breaker import BreakerPolicy
 from worker.core.broker import Message
 from worker.core.burial import Burial
 from worker.core.desk import Desk
+from worker.core.entry import Entry
 from worker.core.events import EventWriter
 from worker.core.gate import LedgerGate
 from worker.core.intake import Intake
 from worker.core.lanes import Lane
-from worker.core.ledger import Entry, Filter, HistoryLine, Ledger
+from worker.core.ledger import Ledger
 from worker.core.orders import Orders
+from worker.core.overview import Filter
 from worker.core.pipeline import Pipeline
 from worker.core.provider import Provider
 from worker.core.recording import Recorder
 from worker.core.retry import RetryPolicy
 from worker.core.sealing import CredentialBox
+from worker.core.story import HistoryLine
 from worker.core.upkeep import Upkeep, UpkeepPolicy
 from worker.keyring import ConsumerKeys, Keyring, new_consumer_key, new_key, read_consumer_keys
 from worker.ledger import migrate, open_ledger

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from worker.core.ledger import Standing
 from worker.core.observer import Counted, QueueChanged, QueueState, Surprised
+from worker.core.overview import Standing
 from worker.core.states import OPEN
 from worker.rabbitmq.topology import DEAD_LETTERS
 from worker.telemetry.metrics import Metrics

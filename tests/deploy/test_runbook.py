@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from contracts.reason import ReasonCode
-from worker.core.ledger import Entry
+from worker.core.entry import Entry
 from worker.core.sealing import Sealed
 from worker.core.states import State
 from worker.operations.verbs import Effect, Verb, plan

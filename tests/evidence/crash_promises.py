@@ -12,8 +12,10 @@ from contracts.reason import ReasonCode
 from contracts.result import Outcome
 from tests.scenarios.conftest import House
 from worker.core import states
-from worker.core.ledger import Entry, EventLine, HistoryLine, Ledger
+from worker.core.entry import Entry
+from worker.core.ledger import Ledger
 from worker.core.states import State
+from worker.core.story import EventLine, HistoryLine
 from worker.demo.mailbox import SOURCE, Mailbox
 from worker.sandbox import Account, Operation
 

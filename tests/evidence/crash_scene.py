@@ -18,7 +18,7 @@ from tests.evidence.crash_row import GATE, Place, Row, RowResult, Setting
 from tests.evidence.doomed_process import AGAIN_AFTER, DoomedProcess, PatientProcess, until
 from tests.evidence.doomed_worker import Doom
 from tests.scenarios.conftest import House, furnish
-from worker.core.ledger import Entry
+from worker.core.entry import Entry
 from worker.core.states import State
 from worker.demo.mailbox import SOURCE
 from worker.keyring import load_or_create

@@ -15,9 +15,10 @@ from tests.evidence.crash_promises import Ending, Witness, broken_promises
 from tests.evidence.doomed_worker import Commit, Doom
 from tests.evidence.watching import is_ready, page, until
 from tests.scenarios.conftest import House, furnish
-from worker.core.ledger import Entry, HistoryLine
+from worker.core.entry import Entry
 from worker.core.states import State
 from worker.core.steps import Step
+from worker.core.story import HistoryLine
 from worker.demo.cast import canary_speech
 from worker.demo.mailbox import SOURCE, Mailbox
 from worker.demo.worker_process import WorkerProcess

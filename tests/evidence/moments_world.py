@@ -17,10 +17,11 @@ from tests.evidence.proxy import FaultProxy
 from tests.fakes import FakeDelivery, ScriptedProvider
 from tests.providers.bench import CANARY, GATEWAY, PHONE, POSTCODE, Bench, SetClock
 from worker.core.broker import Message
-from worker.core.ledger import Attempt, Entry
+from worker.core.entry import Entry
 from worker.core.observer import LaneState
 from worker.core.provider import Provider
 from worker.core.retry import RetryPolicy
+from worker.core.story import Attempt
 from worker.demo import cast as requests_of
 from worker.http_client import HttpClient
 from worker.sandbox import Account, Fault, Operation, Rule, Sandbox

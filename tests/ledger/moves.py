@@ -14,10 +14,11 @@ from tests.ledger.killed_mover import step_of
 from tests.ledger.scene import PROVIDER, SEEN, Scene, connected
 from worker.core import states
 from worker.core.errors import ConfigurationError
-from worker.core.ledger import HistoryLine, Pause
+from worker.core.overview import Pause
 from worker.core.sealing import Sealed
 from worker.core.shares import Wish
 from worker.core.states import State
+from worker.core.story import HistoryLine
 from worker.ledger import copying, moving, open_ledger
 from worker.ledger.fit import verify
 from worker.ledger.migrating import undisturbed

@@ -12,7 +12,9 @@ import sqlalchemy as sa
 from contracts.reason import ReasonCode
 from tests.fakes import FixedClock
 from worker.core import states
-from worker.core.ledger import Accepted, Arrival, Change, Claim, DeadLetter, Entry, Event, Seen
+from worker.core.change import Change, Event, Seen
+from worker.core.dead_letter import DeadLetter
+from worker.core.entry import Accepted, Arrival, Claim, Entry
 from worker.core.sealing import Sealed
 from worker.core.states import Actor, State, Transition
 from worker.core.verdict import Moment, Verdict

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from tests.ledger.scene import Scene
+from worker.core.entry import Accepted, Conflict, Same
 from worker.core.errors import SealBroken
-from worker.core.ledger import Accepted, Conflict, Same
 from worker.core.states import State
 
 

@@ -8,8 +8,8 @@ import pytest
 from tests.fakes import FixedClock
 from tests.ledger.scene import PROVIDER, Scene
 from worker.core import states
+from worker.core.entry import Accepted, Claim
 from worker.core.errors import StaleClaim
-from worker.core.ledger import Accepted, Claim
 from worker.core.states import State
 from worker.ledger import SqlLedger, open_ledger
 

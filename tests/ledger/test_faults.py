@@ -14,8 +14,8 @@ from tests.fakes import FixedClock
 from tests.ledger.scene import Scene, connected
 from tests.ledger.test_writer import Gate, handed_in
 from worker.core import states
+from worker.core.entry import Claim
 from worker.core.errors import LedgerUnavailable
-from worker.core.ledger import Claim
 from worker.core.states import State
 from worker.ledger import open_ledger, sqlite
 from worker.local.postgresql_server import PostgresqlServer

@@ -23,8 +23,9 @@ from contracts.reason import ReasonCode
 from tests.fakes import FixedClock
 from tests.ledger.scene import PROVIDER, empty, make_arrival
 from worker.core import states
+from worker.core.change import Change
+from worker.core.entry import Accepted, Claim, Entry, Same
 from worker.core.errors import StaleClaim
-from worker.core.ledger import Accepted, Change, Claim, Entry, Same
 from worker.core.states import TRANSITIONS, Actor, State, Transition
 from worker.ledger import open_ledger
 

@@ -7,7 +7,7 @@ import pytest
 from tests.ledger.moves import CLOCK, content, interrupted, move, unusable
 from tests.ledger.scene import PROVIDER, Scene
 from worker.core.errors import ConfigurationError, LedgerUnavailable, NotAllowed
-from worker.core.ledger import Pause
+from worker.core.overview import Pause
 from worker.ledger import migrate, open_ledger
 from worker.ledger.migrating import change, undisturbed
 from worker.ledger.moving import cancel

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.fakes import FixedClock
 from tests.ledger.scene import Scene, connected
 from worker.core import states
+from worker.core.entry import Accepted, Conflict, Same
 from worker.core.errors import NotAllowed
-from worker.core.ledger import Accepted, Conflict, Same
 from worker.core.states import FINAL, State
 from worker.ledger import open_ledger
 

@@ -7,7 +7,7 @@ import pytest
 from contracts.reason import ReasonCode
 from tests.ledger.scene import PROVIDER, Scene
 from worker.core import states
-from worker.core.ledger import Filter, Pause, Standing
+from worker.core.overview import Filter, Pause, Standing
 from worker.core.states import State
 
 

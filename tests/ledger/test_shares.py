@@ -8,8 +8,9 @@ import sqlalchemy as sa
 
 from tests.fakes import FixedClock
 from tests.ledger.scene import PROVIDER, Scene, connected, count_commits
-from worker.core.ledger import HistoryLine, Pause
+from worker.core.overview import Pause
 from worker.core.shares import Wish
+from worker.core.story import HistoryLine
 from worker.ledger import SqlLedger, open_ledger
 from worker.ledger.schema import shares, waits
 

@@ -13,8 +13,8 @@ from tests.ledger.scene import Scene, connected
 from tests.ledger.test_writer import PATIENCE, handed_in
 from tests.servers import frozen
 from worker.core import states
+from worker.core.entry import Claim
 from worker.core.errors import LedgerUnavailable, StaleClaim
-from worker.core.ledger import Claim
 from worker.core.states import State
 from worker.ledger import migrate, open_ledger, postgresql
 from worker.ledger.faults import Silence

@@ -7,9 +7,11 @@ import pytest
 from contracts.reason import ReasonCode
 from tests.ledger.scene import SEEN, Scene
 from worker.core import states
+from worker.core.change import Change
+from worker.core.entry import Claim, Entry
 from worker.core.errors import AccountClaimed, StaleClaim, UnknownRequest
-from worker.core.ledger import Attempt, Change, Claim, Entry
 from worker.core.states import FINAL, TRANSITIONS, Actor, State, Transition
+from worker.core.story import Attempt
 from worker.core.verdict import Verdict
 
 

@@ -10,8 +10,9 @@ from tests.builders import make_message, make_request
 from tests.core.operating import ACTOR, REASON
 from tests.core.world import World
 from worker.core.broker import Message
+from worker.core.dead_letter import DeadLetter
 from worker.core.errors import BrokerUnavailable, SealBroken, UnknownRequest
-from worker.core.ledger import DeadLetter, Ledger
+from worker.core.ledger import Ledger
 from worker.core.states import State
 from worker.operations.dead_letters import DeadLetterOperations
 

@@ -8,8 +8,9 @@ import pytest
 from tests.core.operating import ACTOR, REASON
 from tests.core.world import World, make_place, open_world
 from worker.core.errors import UnknownRequest
-from worker.core.ledger import Ledger, Pause
+from worker.core.ledger import Ledger
 from worker.core.observer import LaneState
+from worker.core.overview import Pause
 from worker.operations.providers import ProviderOperations
 
 

@@ -15,7 +15,7 @@ from tests.core.world import World, make_place, open_world
 from tests.fakes import NOON, FakeDelivery, ScriptedProvider
 from tests.operations import states
 from worker.core.errors import AccountClaimed, NotAllowed, UnknownRequest
-from worker.core.ledger import Filter
+from worker.core.overview import Filter
 from worker.core.states import State
 from worker.core.verdict import Verdict
 from worker.operations.requests import Account

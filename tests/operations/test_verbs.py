@@ -7,8 +7,8 @@ from tests.core.world import World
 from tests.operations import states
 from tests.operations.states import WAYS, Way
 from worker.core.errors import NotAllowed
-from worker.core.ledger import HistoryLine
 from worker.core.states import State
+from worker.core.story import HistoryLine
 from worker.operations.requests import Account
 from worker.operations.verbs import Effect, Plan, Verb, plan
 

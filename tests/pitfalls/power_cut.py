@@ -17,7 +17,9 @@ from contracts.reason import ReasonCode
 from tests.ledger.scene import WORKER, make_arrival
 from tests.pitfalls.disk import Disk
 from worker.core import states
-from worker.core.ledger import Accepted, Change, Event, Ledger
+from worker.core.change import Change, Event
+from worker.core.entry import Accepted
+from worker.core.ledger import Ledger
 from worker.core.sealing import Sealed
 from worker.ledger import open_ledger, sqlite
 

@@ -19,7 +19,7 @@ from tests.fakes import BlindProvider, Vendor
 from tests.pitfalls.works import PATIENCE, until
 from tests.scenarios.conftest import House
 from worker.core.errors import NotAllowed
-from worker.core.ledger import Filter
+from worker.core.overview import Filter
 from worker.core.provider import Absent, Doubt, Finding, Order
 from worker.core.states import State
 from worker.core.verdict import Verdict

@@ -11,8 +11,8 @@ from tests.builders import make_request
 from tests.core.world import Place, World, open_world
 from tests.fakes import RecordingPublisher
 from tests.rabbitmq.rig import Rig, within
+from worker.core.dead_letter import DeadLetter
 from worker.core.intake import Intake
-from worker.core.ledger import DeadLetter
 from worker.core.states import State
 from worker.rabbitmq.consumer import Consumer
 from worker.rabbitmq.publisher import RabbitPublisher

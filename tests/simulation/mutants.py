@@ -10,10 +10,11 @@ from contracts.reason import ReasonCode
 from worker.core import pipeline, states
 from worker.core.broker import Delivery
 from worker.core.burial import Burial
+from worker.core.change import Change, Event
 from worker.core.entrance import read
+from worker.core.entry import Entry
 from worker.core.errors import PublishUnconfirmed
 from worker.core.lanes import Slot
-from worker.core.ledger import Change, Entry, Event
 from worker.core.pipeline import Pipeline
 from worker.core.provider import Finding, Provider, ProviderSettings
 from worker.core.recording import Stage

@@ -10,9 +10,10 @@ from tests.simulation.machine import SOURCE, Surroundings
 from tests.simulation.watch import Watch
 from tests.simulation.weather import ANSWER_WITHIN, CLOCK_ERROR, Fault
 from worker.core.broker import Message
+from worker.core.entry import Entry
 from worker.core.errors import WorkerError
 from worker.core.events import EventWriter
-from worker.core.ledger import Entry, Ledger
+from worker.core.ledger import Ledger
 from worker.core.recording import Recorder
 from worker.operations.dead_letters import DeadLetterOperations
 from worker.operations.providers import ProviderOperations

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from contracts.reason import ReasonCode
 from contracts.result import HELD_TYPE, PROVISIONED_TYPE
 from contracts.result import Outcome as ResultOutcome
-from worker.core.ledger import Standing
 from worker.core.observer import (
     Began,
     BrokerChanged,
@@ -28,6 +27,7 @@ from worker.core.observer import (
     Surprised,
     Unsettled,
 )
+from worker.core.overview import Standing
 from worker.core.states import DOUBT, HOLD, NOT_DONE, RETRY_NOW, SEND, State
 from worker.core.verdict import Effect, Moment, Outcome, Verdict
 

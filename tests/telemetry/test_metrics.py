@@ -11,8 +11,8 @@ from prometheus_client import generate_latest
 from contracts.reason import ReasonCode
 from tests.telemetry import facts
 from worker import __version__
-from worker.core.ledger import Standing
 from worker.core.observer import Counted, Fact, Finished, LaneState, Observer
+from worker.core.overview import Standing
 from worker.telemetry import Metrics
 
 PHONE = {"provider": "phone_com"}

@@ -19,7 +19,7 @@ from worker.cli.selection import (
     SourceOption,
     either,
 )
-from worker.core.ledger import DeadLetter
+from worker.core.dead_letter import DeadLetter
 from worker.operations.dead_letters import LetterPlan
 
 app = typer.Typer(no_args_is_help=True, help="Messages that could not become requests.")

@@ -10,9 +10,11 @@ import typer
 from worker.cli import letter_story
 from worker.cli.common import Json, Office, office
 from worker.cli.output import age, as_data, cell, out, print_json, print_table, safe
+from worker.core.dead_letter import DeadLetter
+from worker.core.entry import Entry
 from worker.core.errors import UnknownRequest
-from worker.core.ledger import DeadLetter, Entry, HistoryLine
 from worker.core.states import TRANSITIONS, State
+from worker.core.story import HistoryLine
 from worker.operations.story import Story, tell
 from worker.operations.verbs import Effect, Verb, plan
 

@@ -6,7 +6,7 @@ from contracts.reason import CATALOGUE
 from worker.cli.common import Office
 from worker.cli.output import as_data, cell, out, print_json, print_table, safe
 from worker.core.broker import Message
-from worker.core.ledger import DeadLetter
+from worker.core.dead_letter import DeadLetter
 
 
 def show(desk: Office, letter: DeadLetter, *, body: bool, as_json: bool) -> None:

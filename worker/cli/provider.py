@@ -10,7 +10,7 @@ import typer
 from worker.cli import local_worker
 from worker.cli.common import Actor, DryRun, Json, Office, Reason, office
 from worker.cli.output import age, cell, out, print_json, print_table, safe
-from worker.core.ledger import Pause, Standing
+from worker.core.overview import Pause, Standing
 
 app = typer.Typer(no_args_is_help=True, help="Pause and resume providers, and see how each stands.")
 

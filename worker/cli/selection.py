@@ -10,7 +10,8 @@ import typer
 from contracts.reason import ReasonCode
 from worker.cli.common import Misuse, Office
 from worker.cli.output import err
-from worker.core.ledger import DeadLetter, Filter
+from worker.core.dead_letter import DeadLetter
+from worker.core.overview import Filter
 from worker.core.states import State
 
 Ids = Annotated[

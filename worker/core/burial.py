@@ -9,12 +9,14 @@ from uuid import UUID, uuid5
 from contracts.reason import ReasonCode
 from contracts.result import Problem
 from worker.core.broker import Delivery, Message
+from worker.core.change import Event
+from worker.core.dead_letter import DeadLetter
 from worker.core.decode import Readable, Refusal, as_attribute
 from worker.core.desk import Desk
 from worker.core.entrance import read
+from worker.core.entry import Accepted, Arrival, Conflict, Same
 from worker.core.errors import LedgerUnavailable
 from worker.core.events import subject_of_refusal
-from worker.core.ledger import Accepted, Arrival, Conflict, DeadLetter, Event, Same
 from worker.core.observer import Buried, Surprised
 from worker.core.pipeline import Pipeline
 from worker.core.sealing import Sealer

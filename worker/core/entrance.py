@@ -4,7 +4,7 @@ from contracts.reason import ReasonCode
 from worker.core.broker import Message
 from worker.core.decode import Decoded, Refusal, decode, read_parameters, refuse
 from worker.core.desk import Desk
-from worker.core.ledger import Arrival, Entry
+from worker.core.entry import Arrival, Entry
 from worker.core.provider import Order, Provider
 from worker.core.retry import Decision, Hold, Refuse
 

@@ -19,8 +19,9 @@ from contracts.result import (
     schema_urn,
 )
 from contracts.result import Outcome as ResultOutcome
+from worker.core.change import Event
 from worker.core.decode import Readable
-from worker.core.ledger import Entry, Event
+from worker.core.entry import Entry
 from worker.core.sealing import Sealer
 from worker.core.verdict import Outcome
 

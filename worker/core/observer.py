@@ -7,7 +7,7 @@ from typing import Protocol
 
 from contracts.reason import ReasonCode
 from contracts.result import Outcome as ResultOutcome
-from worker.core.ledger import Standing
+from worker.core.overview import Standing
 from worker.core.states import State, Transition
 from worker.core.verdict import Outcome
 

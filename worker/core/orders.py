@@ -12,7 +12,7 @@ from pydantic import BaseModel, SecretStr
 from contracts.model import reveal
 from contracts.request import effective_deadline
 from worker.core.decode import Decoded
-from worker.core.ledger import Arrival, Entry
+from worker.core.entry import Arrival, Entry
 from worker.core.provider import Order, Provider
 from worker.core.sealing import Sealer
 

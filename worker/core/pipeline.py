@@ -20,30 +20,22 @@ from typing import TypeVar
 
 from contracts.reason import ReasonCode
 from worker.core.broker import Delivery
+from worker.core.change import Event, Seen
 from worker.core.decode import Refusal
 from worker.core.desk import Desk
 from worker.core.entrance import ends_unsent, is_late, read, time_left
+from worker.core.entry import Accepted, Arrival, Claim, Conflict, Entry, Same
 from worker.core.errors import LedgerUnavailable, PublishUnconfirmed, SealBroken, StaleClaim
 from worker.core.lanes import Lane, LaneClosed, Slot
-from worker.core.ledger import (
-    Accepted,
-    Arrival,
-    Claim,
-    Conflict,
-    Entry,
-    Event,
-    HistoryLine,
-    Pause,
-    Same,
-    Seen,
-)
 from worker.core.observer import Began, Called, Ended, LaneState, Published, Received, Surprised
+from worker.core.overview import Pause
 from worker.core.provider import Doubt, Finding, Order, Prepared, Provider, Unclear
 from worker.core.recording import Stage
 from worker.core.retry import Decision, Hold, LookUp, Provision, Refuse, Retry, after_attempt, after_look_up
 from worker.core.seen import harmless, seen_by_look_up, seen_in, surprise
 from worker.core.states import State
 from worker.core.steps import Step
+from worker.core.story import HistoryLine
 from worker.core.verdict import Effect, Outcome, Verdict
 
 T = TypeVar("T")

@@ -12,10 +12,12 @@ from contracts.reason import ReasonCode
 from contracts.result import Evidence
 from contracts.result import Outcome as ResultOutcome
 from worker.core import states
+from worker.core.change import Change, Event, Seen
 from worker.core.clock import Clock
+from worker.core.entry import Claim, Entry
 from worker.core.errors import AccountClaimed, ConfigurationError, StaleClaim
 from worker.core.events import EventWriter, event_id, subject_of
-from worker.core.ledger import Change, Claim, Entry, Event, Ledger, Seen
+from worker.core.ledger import Ledger
 from worker.core.observer import Finished, Moved, Observer
 from worker.core.retry import Decision, Hold, LookUp, Provision, Refuse, Retry
 from worker.core.sealing import CredentialBox

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from contracts.reason import ReasonCode
-from worker.core.ledger import Entry
+from worker.core.entry import Entry
 from worker.core.provider import Absent, Finding, Found, ProviderSettings, Several, Taken, Unclear
 from worker.core.verdict import Created, Effect, Outcome, Verdict
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from contracts.reason import ReasonCode
-from worker.core.ledger import Seen
+from worker.core.change import Seen
 from worker.core.provider import Finding, Found
 from worker.core.verdict import Moment, Outcome, Verdict
 

@@ -7,8 +7,10 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from worker.core import states
-from worker.core.ledger import Attempt, Change, Entry
+from worker.core.change import Change
+from worker.core.entry import Entry
 from worker.core.states import State
+from worker.core.story import Attempt
 from worker.core.verdict import Verdict
 from worker.ledger.prepared import Prepared
 from worker.ledger.schema import attempts

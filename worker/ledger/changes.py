@@ -11,8 +11,9 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from worker.core import states
+from worker.core.change import Change
+from worker.core.entry import Claim, Entry
 from worker.core.errors import NotAllowed, StaleClaim, UnknownRequest
-from worker.core.ledger import Change, Claim, Entry
 from worker.core.states import FINAL, Actor, State, Transition
 from worker.core.verdict import Verdict
 from worker.ledger import attempts, events, story

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from contracts.reason import ReasonCode
 from worker.core import states
-from worker.core.ledger import Change, Claim
+from worker.core.change import Change
+from worker.core.entry import Claim
 from worker.core.states import State
 from worker.ledger import changes
 from worker.ledger.entries import ENTRY, entry_of

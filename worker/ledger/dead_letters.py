@@ -7,8 +7,10 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from worker.core.change import Event
+from worker.core.dead_letter import DeadLetter
 from worker.core.errors import NotAllowed, UnknownRequest
-from worker.core.ledger import DeadLetter, Event, HistoryLine
+from worker.core.story import HistoryLine
 from worker.ledger import events, story
 from worker.ledger.schema import dead_letters
 from worker.ledger.statements import hole, insert_once, time

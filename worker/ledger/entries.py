@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from worker.core.ledger import Entry
+from worker.core.entry import Entry
 from worker.ledger.schema import requests
 from worker.ledger.statements import hole
 

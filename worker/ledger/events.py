@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from worker.core.ledger import Event, EventLine, HistoryLine
+from worker.core.change import Event
+from worker.core.story import EventLine, HistoryLine
 from worker.ledger import story
 from worker.ledger.prepared import Prepared
 from worker.ledger.schema import events, requests

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from worker.core.ledger import Accepted, Arrival, Claim, Entry
+from worker.core.entry import Accepted, Arrival, Claim, Entry
 from worker.core.states import State
 from worker.ledger import story
 from worker.ledger.entries import BY_KEY, entry_of

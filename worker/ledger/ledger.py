@@ -8,27 +8,14 @@ import sqlalchemy as sa
 
 from contracts.reason import ReasonCode
 from worker.core import ledger as port
+from worker.core.change import Change, Event
 from worker.core.clock import Clock
+from worker.core.dead_letter import DeadLetter
+from worker.core.entry import Acceptance, Accepted, Arrival, Claim, Conflict, Entry, Same
 from worker.core.errors import AccountClaimed, WorkerError
-from worker.core.ledger import (
-    Acceptance,
-    Accepted,
-    Arrival,
-    Attempt,
-    Change,
-    Claim,
-    Conflict,
-    DeadLetter,
-    Entry,
-    Event,
-    EventLine,
-    Filter,
-    HistoryLine,
-    Pause,
-    Same,
-    Standing,
-)
+from worker.core.overview import Filter, Pause, Standing
 from worker.core.shares import Share, Wish
+from worker.core.story import Attempt, EventLine, HistoryLine
 from worker.ledger import (
     changes,
     claims,

@@ -5,7 +5,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from worker.core.ledger import HistoryLine, Pause
+from worker.core.overview import Pause
+from worker.core.story import HistoryLine
 from worker.ledger import shares, story
 from worker.ledger.schema import pauses
 from worker.ledger.statements import hole, insert_once, time

@@ -7,8 +7,11 @@ import sqlalchemy as sa
 
 from contracts.reason import ReasonCode
 from contracts.result import UNKNOWN_PROVIDER
-from worker.core.ledger import Attempt, DeadLetter, Entry, EventLine, Filter, HistoryLine, Pause, Standing
+from worker.core.dead_letter import DeadLetter
+from worker.core.entry import Entry
+from worker.core.overview import Filter, Pause, Standing
 from worker.core.states import OPEN
+from worker.core.story import Attempt, EventLine, HistoryLine
 from worker.ledger import dead_letters as letters
 from worker.ledger import schema
 from worker.ledger.attempts import ATTEMPT, attempt_of

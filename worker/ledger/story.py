@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Final
 
-from worker.core.ledger import Arrival, Change, Entry, HistoryLine, Seen
+from worker.core.change import Change, Seen
+from worker.core.entry import Arrival, Entry
 from worker.core.states import State
+from worker.core.story import HistoryLine
 from worker.ledger.schema import history
 from worker.ledger.statements import insert
 from worker.ledger.writer import Batch

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from worker.core.broker import Message
 from worker.core.burial import unpacked
 from worker.core.clock import Clock
+from worker.core.dead_letter import DeadLetter
 from worker.core.errors import NotAllowed, UnknownRequest
-from worker.core.ledger import DeadLetter, Ledger
+from worker.core.ledger import Ledger
 from worker.core.sealing import Sealer
 
 Republish = Callable[[Message], Awaitable[None]]

@@ -2,7 +2,8 @@
 
 from worker.core.clock import Clock
 from worker.core.errors import UnknownRequest
-from worker.core.ledger import Ledger, Pause
+from worker.core.ledger import Ledger
+from worker.core.overview import Pause
 
 
 class ProviderOperations:

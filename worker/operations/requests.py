@@ -8,11 +8,14 @@ from pydantic import SecretStr
 from contracts.providers import discover
 from contracts.reason import ReasonCode
 from contracts.result import Evidence
+from worker.core.change import Change, Event
 from worker.core.clock import Clock
+from worker.core.entry import Entry
 from worker.core.errors import NotAllowed, StaleClaim, UnknownRequest
 from worker.core.events import subject_of
-from worker.core.ledger import Change, Entry, Event, Filter, Ledger
+from worker.core.ledger import Ledger
 from worker.core.orders import asked_for, generated_secrets
+from worker.core.overview import Filter
 from worker.core.recording import Recorder
 from worker.core.sealing import CredentialBox, Sealer
 from worker.core.verdict import Created

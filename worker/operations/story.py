@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from contracts.reason import CATALOGUE
-from worker.core.ledger import Entry, EventLine, HistoryLine, Ledger
+from worker.core.entry import Entry
+from worker.core.ledger import Ledger
 from worker.core.states import FINAL, State
+from worker.core.story import EventLine, HistoryLine
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import assert_never
 
 from contracts.reason import ReasonCode
 from worker.core import states
-from worker.core.ledger import Entry
+from worker.core.entry import Entry
 from worker.core.states import State, Transition
 
 

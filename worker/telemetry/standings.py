@@ -12,7 +12,7 @@ from datetime import datetime
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from worker.core.ledger import Standing
+from worker.core.overview import Standing
 from worker.core.states import OPEN, State
 
 OTHER = "other"

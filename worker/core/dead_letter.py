@@ -1,0 +1,39 @@
+"""What could not become a request."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import JsonValue
+
+from contracts.reason import ReasonCode
+from worker.core.sealing import Sealed
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that could not become a request.
+
+    Attributes:
+        dead_letter_id: Derived from the message's content, so that the same delivery twice is one row.
+        sealed_message: Body and headers, sealed under context ``dead_letter:<id>``.
+        problems: Pointers and sentences without the input's values.
+        received_at: When it came first.
+        state: open, replayed or discarded.
+        changed_at: When it was closed, or died again; None for one that did neither.
+    """
+
+    dead_letter_id: str
+    queue: str
+    routing_key: str
+    reason: ReasonCode
+    problems: tuple[Mapping[str, JsonValue], ...]
+    sealed_message: Sealed
+    size: int
+    message_id: str | None
+    source: str | None
+    idempotency_key: str | None
+    provider: str | None
+    received_at: datetime
+    state: str = "open"
+    changed_at: datetime | None = None

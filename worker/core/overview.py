@@ -1,0 +1,40 @@
+"""What an operator sees of all requests: pauses, numbers, and which rows are wanted."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from contracts.reason import ReasonCode
+from worker.core.states import State
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A provider that is not asked. `by` is an operator's name or "worker"; `cause` operator or credentials."""
+
+    provider: str
+    cause: str
+    by: str
+    note: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One number for the gauges: how many rows of one kind, and since when the oldest (requests: `Entry.since`)."""
+
+    provider: str
+    kind: str  # a State's value, or "unpublished", "dead_letter"
+    count: int
+    oldest: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which rows a person wants to see. None means any."""
+
+    states: frozenset[State] | None = None
+    provider: str | None = None
+    reason: ReasonCode | None = None
+    source: str | None = None
+    older_than: datetime | None = None
+    limit: int = 100
