@@ -14,10 +14,11 @@ import logging
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -25,7 +26,7 @@ import psycopg
 
 from tests.evidence.disks import FailingDisk, SmallDisk, failing_disk, small_disk
 from tests.evidence.proxy import Direction, FaultProxy, Kind, Trouble
-from tests.evidence.result import RunResult
+from tests.evidence.result import RunResult, to_its_end
 from tests.evidence.troubled_house import TroubledHouse, troubled_house
 from tests.evidence.watching import until
 from tests.servers import frozen
@@ -257,17 +258,24 @@ def _switch_log(url: str) -> None:
 
 
 async def _at_length(place: Callable[[PostgresqlServer], Place], times: int) -> AsyncIterator[RunResult]:
+    async for run in _runs(place, times):
+        yield await to_its_end(run, "database")
+
+
+async def _runs(
+    place: Callable[[PostgresqlServer], Place], times: int
+) -> AsyncIterator[Coroutine[Any, Any, RunResult]]:
     with PostgresqlServer() as server:
-        yield await restarted(place(server), times=times)
-        yield await hung_up(place(server), times=5 * times)
-        yield await bad_line(place(server), rounds=times // 2)
-        yield await silent(place(server), seconds=60)
-        yield await stands_still(place(server), seconds=60)
-        yield await read_only(place(server), seconds=60)
+        yield restarted(place(server), times=times)
+        yield hung_up(place(server), times=5 * times)
+        yield bad_line(place(server), rounds=times // 2)
+        yield silent(place(server), seconds=60)
+        yield stands_still(place(server), seconds=60)
+        yield read_only(place(server), seconds=60)
         with small_disk(96) as disk, PostgresqlServer(disk.folder / "server") as small:
-            yield await disk_full(place(small), disk, seconds=60)
+            yield disk_full(place(small), disk, seconds=60)
         with failing_disk() as failing:
-            yield await failed_disk(place(server).broker_url, place(server).folder, failing, seconds=30)
+            yield failed_disk(place(server).broker_url, place(server).folder, failing, seconds=30)
 
 
 async def _run(chosen: argparse.Namespace) -> int:

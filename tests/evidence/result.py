@@ -1,7 +1,8 @@
 """What one run of the evidence found: plain numbers, which are written down as they are and added up."""
 
+import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -77,6 +78,24 @@ class RunResult:
         """Whether every promise was kept."""
         broken = self.lost + self.surplus + self.false_events + self.lost_credentials + self.open
         return not broken and not self.defects
+
+
+async def to_its_end(run: Coroutine[Any, Any, RunResult], where: str) -> RunResult:
+    """The result of a run; of one that does not come to its end only why."""
+    began, name = time.monotonic(), getattr(run, "__name__", "a run")
+    try:
+        return await run
+    except (AssertionError, TimeoutError) as failure:
+        return RunResult(
+            name=f"{where}: {name}",
+            command="",
+            seconds=time.monotonic() - began,
+            requests=0,
+            faults={},
+            lost=0,
+            surplus=0,
+            defects=(f"it did not come to its end: {failure!r}",),
+        )
 
 
 def total_faults(results: Iterable[RunResult]) -> Counter[str]:
