@@ -11,20 +11,23 @@ from uuid import uuid4
 import pytest
 
 from tests.fakes import FixedClock
+from tests.ledger.kinds import kept_plain, open_any
 from tests.ledger.moves import make_filled
 from tests.ledger.scene import Scene, empty
-from worker.ledger import migrate, open_ledger
+from worker.ledger import migrate
 from worker.ledger.memory import memory_uri
 from worker.ledger.sqlite import opened
 from worker.local.postgresql_server import PostgresqlServer
 
-KINDS = [
+SQL = [
     pytest.param("sqlite", id="sqlite"),
     pytest.param("memory", id="memory"),
     pytest.param("postgresql", id="postgresql", marks=pytest.mark.postgresql),
 ]
-LASTING = [KINDS[0], KINDS[2]]
+LASTING = [SQL[0], SQL[2]]
 """Those that another process can use, and that outlive this one."""
+KINDS = [*SQL, pytest.param("plain", id="plain")]
+"""With the one in plain dicts, which other tests rely on: it must do what the real ones do."""
 
 
 @pytest.fixture(scope="session")
@@ -77,15 +80,32 @@ def memory_url(migrated_memory: sqlite3.Connection) -> Iterator[str]:
         yield f"sqlite:///:memory:{name}"
 
 
+@pytest.fixture
+def plain_url() -> Iterator[str]:
+    """A new ledger in plain dicts."""
+    with kept_plain() as url:
+        yield url
+
+
 @pytest.fixture(params=KINDS)
 def ledger_url(request: pytest.FixtureRequest) -> str:
     """A new ledger of each kind."""
-    fixtures = {"sqlite": "sqlite_url", "memory": "memory_url", "postgresql": "postgresql_ledger_url"}
+    return new_ledger(request)
+
+
+def new_ledger(request: pytest.FixtureRequest) -> str:
+    """A new ledger of the kind that a parameter names."""
+    fixtures = {
+        "sqlite": "sqlite_url",
+        "memory": "memory_url",
+        "postgresql": "postgresql_ledger_url",
+        "plain": "plain_url",
+    }
     url: str = request.getfixturevalue(fixtures[request.param])
     return url
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=SQL)
 def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A place where no ledger is yet."""
     match request.param:
@@ -108,7 +128,7 @@ def clock() -> FixedClock:
 @pytest.fixture
 async def scene(ledger_url: str, clock: FixedClock) -> AsyncIterator[Scene]:
     """A worker's ledger, opened, with its first heartbeat."""
-    async with open_ledger(ledger_url, clock=clock, lease=30, exclusive=True) as ledger:
+    async with open_any(ledger_url, clock=clock, lease=30, exclusive=True) as ledger:
         found = Scene(ledger, clock, ledger_url)
         await ledger.heartbeat(found.worker, clock.now())
         yield found

@@ -6,18 +6,19 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.fakes import FixedClock
+from tests.ledger.kinds import open_any
 from tests.ledger.scene import PROVIDER, Scene
 from worker.core import states
 from worker.core.entry import Accepted, Claim
 from worker.core.errors import StaleClaim
+from worker.core.ledger import Ledger
 from worker.core.states import State
-from worker.ledger import SqlLedger, open_ledger
 
 
 @pytest.fixture
-async def other(ledger_url: str, clock: FixedClock, scene: Scene) -> AsyncIterator[SqlLedger]:
+async def other(ledger_url: str, clock: FixedClock, scene: Scene) -> AsyncIterator[Ledger]:
     """A second ledger on the same database, as another process has it."""
-    async with open_ledger(ledger_url, clock=clock, lease=30) as ledger:
+    async with open_any(ledger_url, clock=clock, lease=30) as ledger:
         yield ledger
 
 
@@ -118,12 +119,12 @@ async def test_a_row_that_is_being_sent_is_not_released(scene: Scene) -> None:
     assert (await scene.take(claim, states.PROVISION)).entry.state is State.PROVISIONED
 
 
-async def test_two_workers_never_get_the_same_row(scene: Scene, other: SqlLedger) -> None:
+async def test_two_workers_never_get_the_same_row(scene: Scene, other: Ledger) -> None:
     """They ask at the same time, over and over; each row goes to one of them."""
     keys = [f"key-{number:03}" for number in range(60)]
     await asyncio.gather(*(freed(scene, key) for key in keys))
 
-    async def ask(ledger: SqlLedger, worker: str) -> list[str]:
+    async def ask(ledger: Ledger, worker: str) -> list[str]:
         got: list[str] = []
         for _ in range(6):
             claims = await ledger.claim_due(PROVIDER, worker, scene.now, 10)
@@ -136,7 +137,7 @@ async def test_two_workers_never_get_the_same_row(scene: Scene, other: SqlLedger
     assert sorted(one + two + rest) == keys
 
 
-async def test_of_two_workers_with_the_same_claim_one_change_wins(scene: Scene, other: SqlLedger) -> None:
+async def test_of_two_workers_with_the_same_claim_one_change_wins(scene: Scene, other: Ledger) -> None:
     """A guard in the database decides, not who believes to hold the row."""
     claim = await scene.in_doubt()
     changes = (
@@ -147,7 +148,7 @@ async def test_of_two_workers_with_the_same_claim_one_change_wins(scene: Scene, 
     assert sorted(type(result).__name__ for result in results) == ["Claim", "StaleClaim"]
 
 
-async def test_the_same_key_taken_by_two_workers_at_once_is_one_row(scene: Scene, other: SqlLedger) -> None:
+async def test_the_same_key_taken_by_two_workers_at_once_is_one_row(scene: Scene, other: Ledger) -> None:
     """Two queues, two workers, one key: one of them is told that the other has it."""
     for number in range(10):
         arrivals = [scene.arrival(f"key-{number}") for _ in range(2)]
@@ -225,7 +226,7 @@ async def test_a_row_in_doubt_whose_looker_died_is_looked_at_again(scene: Scene)
     assert len(await scene.ledger.claim_look_ups(PROVIDER, "worker-3", scene.now, 1)) == 1
 
 
-async def test_a_restart_under_the_same_name_finds_its_own_orphans(scene: Scene, other: SqlLedger) -> None:
+async def test_a_restart_under_the_same_name_finds_its_own_orphans(scene: Scene, other: Ledger) -> None:
     """A container that is restarted keeps its name; its first heartbeat must not make the dead look alive."""
     sending = await scene.sending("sent")
     await scene.accepted("unsent")
@@ -235,7 +236,7 @@ async def test_a_restart_under_the_same_name_finds_its_own_orphans(scene: Scene,
 
 
 async def test_a_claim_that_came_before_the_first_heartbeat_is_not_ended_by_it(
-    scene: Scene, other: SqlLedger
+    scene: Scene, other: Ledger
 ) -> None:
     """Whichever loop of a worker is the first to speak, it says that the worker begins."""
     arrivals = [scene.arrival(f"key-{number}") for number in range(20)]

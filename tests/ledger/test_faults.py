@@ -51,8 +51,8 @@ def every_connection(scene: Scene, *pragmas: str) -> Iterator[None]:
         for pragma in pragmas:
             raw.execute(f"PRAGMA {pragma}")
 
-    engine = scene.ledger._writer._store._writing  # type: ignore[attr-defined]
-    link = scene.ledger._writer._link
+    engine = scene.sql._writer._store._writing  # type: ignore[attr-defined]
+    link = scene.sql._writer._link
     assert link is not None
     give(link.connection.connection.driver_connection, None)  # type: ignore[arg-type]
     sa.event.listen(engine, "connect", give)
@@ -167,7 +167,7 @@ async def test_of_a_commit_that_fails_no_unit_reports_success(scene: Scene) -> N
     """The write fails in the kernel, in the middle of the commit of twenty units: all are refused, none is stored."""
     claims = [await scene.accepted(f"key-{number}") for number in range(20)]
     before = scene.stored()
-    async with Gate(scene.ledger):
+    async with Gate(scene.sql):
         tasks = [asyncio.create_task(scene.take(claim, states.SEND)) for claim in claims]
         await handed_in(3)
         grown = no_file_may_grow(log_of(scene).stat().st_size)
@@ -208,12 +208,12 @@ class TestPostgresql:
     async def test_a_connection_that_is_lost_during_the_commit(self, scene: Scene) -> None:
         """Nobody knows whether it was committed, so nobody is told that it was; the guards sort it out."""
         claims = [await scene.accepted(f"key-{number}") for number in range(5)]
-        engine = scene.ledger._writer._store._writing  # type: ignore[attr-defined]
+        engine = scene.sql._writer._store._writing  # type: ignore[attr-defined]
 
         def cut(_: sa.Connection) -> None:
             hang_up(scene.url)
 
-        async with Gate(scene.ledger):
+        async with Gate(scene.sql):
             tasks = [asyncio.create_task(scene.take(claim, states.SEND)) for claim in claims]
             await handed_in(3)
             sa.event.listen(engine, "commit", cut)

@@ -13,7 +13,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from tests.fakes import FixedClock
-from tests.ledger.conftest import LASTING
+from tests.ledger.conftest import LASTING, SQL, new_ledger
 from tests.ledger.scene import PROVIDER, Scene, connected
 from worker.core.errors import ConfigurationError, NotAllowed
 from worker.core.shares import Wish
@@ -26,6 +26,12 @@ from worker.ledger.standing import standing
 from worker.ledger.urls import store_at
 
 OLDEST = "0001"
+
+
+@pytest.fixture(params=SQL)
+def ledger_url(request: pytest.FixtureRequest) -> str:
+    """A new ledger of each kind that has migrations."""
+    return new_ledger(request)
 
 
 @pytest.fixture

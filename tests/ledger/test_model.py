@@ -21,13 +21,13 @@ from hypothesis.stateful import (
 
 from contracts.reason import ReasonCode
 from tests.fakes import FixedClock
+from tests.ledger.kinds import open_any
 from tests.ledger.scene import PROVIDER, empty, make_arrival
 from worker.core import states
 from worker.core.change import Change
 from worker.core.entry import Accepted, Claim, Entry, Same
 from worker.core.errors import StaleClaim
 from worker.core.states import TRANSITIONS, Actor, State, Transition
-from worker.ledger import open_ledger
 
 WORKERS = ("worker-1", "worker-2")
 WORKER_WAYS = [way for way in TRANSITIONS if way.by is not Actor.OPERATOR and way is not states.RESCUE]
@@ -86,7 +86,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def begin(self) -> None:
         self.runner = asyncio.Runner()
         self.clock = FixedClock()
-        self.opened = open_ledger(self.url, clock=self.clock, lease=LEASE)
+        self.opened = open_any(self.url, clock=self.clock, lease=LEASE)
         self.ledger = self.do(self.opened.__aenter__())
         self.rows: dict[str, Row] = {}
         self.ids: dict[str, str] = {}

@@ -28,7 +28,7 @@ def modes_in(folder: Path) -> dict[str, int]:
 
 async def pragma(scene: Scene, name: str) -> object:
     """What the connection that writes says about itself."""
-    return await scene.ledger._writer.write(
+    return await scene.sql._writer.write(
         lambda batch: batch.connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
     )
 

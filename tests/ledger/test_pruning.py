@@ -10,12 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.fakes import FixedClock
+from tests.ledger.conftest import SQL
+from tests.ledger.kinds import open_any
 from tests.ledger.scene import Scene, connected
 from worker.core import states
 from worker.core.entry import Accepted, Conflict, Same
 from worker.core.errors import NotAllowed
 from worker.core.states import FINAL, State
-from worker.ledger import open_ledger
 
 DAY = 86400.0
 
@@ -95,6 +96,7 @@ async def test_closed_dead_letters_go_and_open_ones_stay(scene: Scene) -> None:
     assert await scene.ledger.dead_letter("closed") == scene.letter("closed", changed_at=again)
 
 
+@pytest.mark.parametrize("ledger_url", SQL, indirect=True)
 async def test_the_history_is_append_only_whoever_writes(scene: Scene) -> None:
     """Not even somebody with the database's own tools changes or removes a line of a row that was not pruned."""
     await closed(scene)
@@ -129,7 +131,7 @@ def test_pruning_never_touches_an_open_row(
 
     async def run() -> None:
         clock = FixedClock()
-        async with open_ledger(ledger_url, clock=clock, exclusive=True) as ledger:
+        async with open_any(ledger_url, clock=clock, exclusive=True) as ledger:
             scene = Scene(ledger, clock, ledger_url)
             start = scene.now
             made = []

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from tests.fakes import FixedClock
+from tests.ledger.kinds import open_any
 from tests.ledger.scene import Scene
 from worker.core import states
 from worker.core.sealing import Sealed
-from worker.ledger import open_ledger
 
 
 async def unpublished(scene: Scene, limit: int = 100) -> list[str]:
@@ -58,7 +58,7 @@ async def test_two_workers_are_not_handed_the_same_event_at_once(
     for number in range(20):
         await scene.provisioned(f"key-{number}")
     clock.advance(10)
-    async with open_ledger(ledger_url, clock=clock) as other:
+    async with open_any(ledger_url, clock=clock) as other:
         one, two = await asyncio.gather(
             scene.ledger.unpublished(clock.now(), 10), other.unpublished(clock.now(), 10)
         )

@@ -7,11 +7,13 @@ import pytest
 import sqlalchemy as sa
 
 from tests.fakes import FixedClock
+from tests.ledger.conftest import SQL
+from tests.ledger.kinds import open_any, tables_at
 from tests.ledger.scene import PROVIDER, Scene, connected, count_commits
+from worker.core.ledger import Ledger
 from worker.core.overview import Pause
 from worker.core.shares import Wish
 from worker.core.story import HistoryLine
-from worker.ledger import SqlLedger, open_ledger
 from worker.ledger.schema import shares, waits
 
 OTHER = "postcode_eu"
@@ -44,6 +46,9 @@ class Crew:
 
     def stored(self) -> dict[str, int]:
         """The shares that stand in the ledger."""
+        tables = tables_at(self.scene.url)
+        if tables is not None:
+            return dict(tables.shares[PROVIDER])
         with connected(self.scene.url) as connection:
             rows = connection.execute(sa.select(shares.c.worker, shares.c.slots))
             return {row.worker: row.slots for row in rows}
@@ -155,7 +160,7 @@ async def test_each_provider_is_divided_by_itself(scene: Scene) -> None:
 async def test_a_restart_under_the_same_name_begins_without_slots(crew: Crew) -> None:
     """What the dead one had is not inherited: nobody knows what became of it."""
     await crew.rounds("a", "b")
-    async with open_ledger(crew.scene.url, clock=crew.scene.clock, lease=30) as again:
+    async with open_any(crew.scene.url, clock=crew.scene.clock, lease=30) as again:
         await again.heartbeat("a", crew.scene.now)
         assert crew.stored() == {"b": 2}
 
@@ -164,9 +169,17 @@ async def test_a_round_in_which_nothing_moves_changes_nothing(crew: Crew) -> Non
     """So it costs no sync of the disk."""
     await crew.rounds("a", "b")
     before = crew.scene.stored()
-    commits = count_commits(crew.scene.ledger)
     await crew.scene.ledger.share("a", {PROVIDER: Wish(4, 2)}, crew.scene.now)
-    assert (crew.scene.stored(), commits()) == (before, 1)
+    assert crew.scene.stored() == before
+
+
+@pytest.mark.parametrize("ledger_url", SQL, indirect=True)
+async def test_a_round_in_which_nothing_moves_is_one_commit(crew: Crew) -> None:
+    """Of a transaction that wrote nothing."""
+    await crew.rounds("a", "b")
+    commits = count_commits(crew.scene.sql)
+    await crew.scene.ledger.share("a", {PROVIDER: Wish(4, 2)}, crew.scene.now)
+    assert commits() == 1
 
 
 # --- waits ----------------------------------------------------------------------------------------------------
@@ -202,15 +215,15 @@ async def test_an_operator_ends_a_wait_by_resuming(scene: Scene) -> None:
 
 
 @pytest.fixture
-async def other(ledger_url: str, clock: FixedClock, scene: Scene) -> AsyncIterator[SqlLedger]:
+async def other(ledger_url: str, clock: FixedClock, scene: Scene) -> AsyncIterator[Ledger]:
     """A second ledger on the same database, as another process has it."""
-    async with open_ledger(ledger_url, clock=clock, lease=30) as ledger:
+    async with open_any(ledger_url, clock=clock, lease=30) as ledger:
         yield ledger
 
 
 @pytest.mark.postgresql
 @pytest.mark.parametrize("ledger_url", ["postgresql"], indirect=True)
-async def test_a_provider_that_is_being_divided_is_passed_over(scene: Scene, other: SqlLedger) -> None:
+async def test_a_provider_that_is_being_divided_is_passed_over(scene: Scene, other: Ledger) -> None:
     """A worker that was frozen in the middle of dividing holds up nobody: the others go on with what they have."""
     await scene.ledger.share("a", {PROVIDER: Wish(4, 0), OTHER: Wish(3, 0)}, scene.now)
     with connected(scene.url) as connection:

@@ -21,11 +21,11 @@ from hypothesis.stateful import (
 )
 
 from tests.fakes import FixedClock, FreeLimiter, Watch
+from tests.ledger.kinds import open_any, tables_at
 from tests.ledger.scene import PROVIDER, empty
 from worker.core.breaker import BreakerPolicy
 from worker.core.lanes import Lane, Slot
 from worker.core.observer import LaneState
-from worker.ledger import open_ledger
 from worker.ledger.schema import shares, workers
 
 LEASE = 30.0
@@ -59,7 +59,7 @@ class Crew(RuleBasedStateMachine):
     def begin(self) -> None:
         self.runner = asyncio.Runner()
         self.clock = FixedClock()
-        self.opened = open_ledger(self.url, clock=self.clock, lease=LEASE)
+        self.opened = open_any(self.url, clock=self.clock, lease=LEASE)
         self.ledger = self.do(self.opened.__aenter__())
         self.members: dict[str, Member] = {}
         self.lives = 0
@@ -184,9 +184,18 @@ class Crew(RuleBasedStateMachine):
     @precondition(lambda self: hasattr(self, "members"))
     @invariant()
     def the_ledger_gives_no_more_than_there_is(self) -> None:
-        slots = self.do(self.ledger._reader.ask(lambda reading: reading.scalars(_LIVING).all()))
+        slots = self.given()
         assert sum(slots) <= LIMIT
         assert min(slots, default=0) >= 0
+
+    def given(self) -> list[int]:
+        """The slots of the living, as they stand in the ledger."""
+        tables = tables_at(self.url)
+        if tables is None:
+            return list(self.do(self.ledger._reader.ask(lambda reading: reading.scalars(_LIVING).all())))
+        return [
+            slots for held in tables.shares.values() for name, slots in held.items() if name in tables.workers
+        ]
 
     def teardown(self) -> None:
         if not hasattr(self, "runner"):
@@ -212,7 +221,7 @@ class Crew(RuleBasedStateMachine):
 
 @pytest.mark.parametrize(
     ("ledger_url", "lives"),
-    [("memory", 60), pytest.param("postgresql", 12, marks=pytest.mark.postgresql)],
+    [("memory", 60), ("plain", 60), pytest.param("postgresql", 12, marks=pytest.mark.postgresql)],
     indirect=["ledger_url"],
 )
 def test_workers_never_exceed_the_limit_together(ledger_url: str, lives: int) -> None:

@@ -30,6 +30,12 @@ SILENT = rf"the ledger 127\.0\.0\.1:\d+/\w+ cannot be used: its server did not a
 CONNECTING = r"its server did not answer within 2 seconds"
 
 
+def sql(scene: Scene) -> SqlLedger:
+    """The ledger, with its threads."""
+    assert isinstance(scene.ledger, SqlLedger)
+    return scene.ledger
+
+
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody has time; but two seconds to connect is the least that the driver allows."""
@@ -103,7 +109,7 @@ async def test_a_commit_that_is_carried_out_after_it_was_given_up(
 ) -> None:
     """Nobody was told that it was safe to send, and the same step a second time meets the guards."""
     claim = await scene.accepted()
-    engine = scene.ledger._writer._store._writing  # type: ignore[attr-defined]
+    engine = sql(scene)._writer._store._writing  # type: ignore[attr-defined]
     with ExitStack() as stack:
 
         def freeze(_: sa.Connection) -> None:
@@ -130,7 +136,7 @@ async def test_a_transaction_that_was_given_up_before_its_commit_holds_nobody_up
             batch.connection.exec_driver_sql("UPDATE requests SET deferrals = 8")
 
     with pytest.raises(LedgerUnavailable, match=SILENT):
-        await scene.ledger._writer.write(change)
+        await sql(scene)._writer.write(change)
     assert (await scene.take(claim, states.SEND)).entry.deferrals == 0
 
 
@@ -163,7 +169,7 @@ async def test_a_long_question_is_waited_for(scene: Scene, monkeypatch: pytest.M
     with connected(scene.url) as holder:
         ask_for(7)(holder)
         answers = when_asked(monkeypatch, lambda number: holder.rollback() if number == 3 else None)
-        await scene.ledger._reader.ask(ask_for(7))
+        await sql(scene)._reader.ask(ask_for(7))
     assert answers == [True, True, False]  # when it was asked last it had answered already
 
 
@@ -207,6 +213,6 @@ async def test_a_server_that_lives_ends_what_takes_too_long_before_it_is_taken_f
         found = batch.connection.exec_driver_sql("SELECT name, setting FROM pg_settings WHERE unit = 'ms'")
         return {row.name: int(row.setting) for row in found}
 
-    limits = await scene.ledger._writer.write(milliseconds)
+    limits = await sql(scene)._writer.write(milliseconds)
     assert 0 < limits["lock_timeout"] < limits["statement_timeout"] < postgresql._SILENCE * 1000
     assert limits["idle_in_transaction_session_timeout"] == postgresql._SILENCE * 1000

@@ -7,11 +7,12 @@ import sqlalchemy as sa
 
 from tests.evidence.clock_world import DAY, HOUR, SetClock
 from tests.ledger.conftest import KINDS, LASTING
+from tests.ledger.kinds import open_any
 from tests.ledger.scene import connected
 from worker.core.clock import SteadyClock
 from worker.ledger import open_ledger
 from worker.ledger.schema import clocks
-from worker.ledger.timekeeping import now
+from worker.ledger.timekeeping import now, read
 
 JUMPS = pytest.mark.parametrize("jump", [HOUR, -HOUR, DAY, -DAY])
 SECOND = timedelta(seconds=1)
@@ -22,7 +23,7 @@ async def shown_by_a_worker(
 ) -> datetime:
     """Start a worker and let it give a sign of life; what its clock shows then. It is killed, unless it `ends`."""
     clock = SteadyClock(machine)
-    async with open_ledger(url, clock=clock, exclusive=True) as ledger:
+    async with open_any(url, clock=clock, exclusive=True) as ledger:
         await ledger.heartbeat(name, clock.now())
         if ends:
             await ledger.retire(name)
@@ -31,7 +32,7 @@ async def shown_by_a_worker(
 
 @JUMPS
 @pytest.mark.parametrize("ends", [True, False])
-@pytest.mark.parametrize("ledger_url", LASTING, indirect=True)
+@pytest.mark.parametrize("ledger_url", [*LASTING, KINDS[-1]], indirect=True)
 async def test_a_worker_goes_on_where_the_last_one_was(ledger_url: str, jump: float, ends: bool) -> None:
     """The machine's clock was set while no worker ran: what the ledger shows only went on."""
     machine = SetClock()
@@ -63,6 +64,33 @@ async def test_a_machine_that_was_booted_anew_begins_with_its_own_time(sqlite_ur
     assert abs(await shown_by_a_worker(sqlite_url, booted) - booted.now()) < SECOND
 
 
+@pytest.mark.parametrize("ledger_url", LASTING, indirect=True)
+async def test_a_clock_that_was_wrong_and_not_set_is_not_made_up_for(ledger_url: str) -> None:
+    """What would take months to make good is taken as it is by who starts next."""
+    machine = SetClock()
+    clock = SteadyClock(machine)
+    async with open_any(ledger_url, clock=clock, exclusive=True) as ledger:
+        await ledger.heartbeat("worker-1", clock.now() - timedelta(days=300))
+    machine.advance(10)
+    after = SteadyClock(machine)
+    async with open_ledger(ledger_url, clock=after):
+        with connected(ledger_url) as connection:
+            assert abs(after.now() - read(connection, machine).at) < timedelta(seconds=30)
+
+
+@pytest.mark.postgresql
+async def test_who_comes_from_elsewhere_goes_on_as_far_off_as_the_others_are(
+    postgresql_ledger_url: str,
+) -> None:
+    """The server's clock was set while a worker ran, which makes up for it: one on another machine joins in there."""
+    clock, elsewhere = SteadyClock(SetClock()), SteadyClock(SetClock())
+    async with open_ledger(postgresql_ledger_url, clock=clock, exclusive=True) as ledger:
+        behind = clock.now() - timedelta(hours=1)
+        await ledger.heartbeat("worker-1", behind)
+        async with open_ledger(postgresql_ledger_url, clock=elsewhere):
+            assert abs(elsewhere.now() - behind) < timedelta(seconds=30)
+
+
 @pytest.mark.postgresql
 async def test_workers_whose_machines_disagree_take_the_servers_time(postgresql_ledger_url: str) -> None:
     """Each machine is wrong by a day; their workers are not."""
@@ -80,7 +108,7 @@ async def test_a_sign_of_life_tells_by_how_much_the_clock_is_off(ledger_url: str
     """Where the ledger is this machine's, the error is how far the machine was set."""
     machine = SetClock()
     clock = SteadyClock(machine)
-    async with open_ledger(ledger_url, clock=clock, exclusive=True) as ledger:
+    async with open_any(ledger_url, clock=clock, exclusive=True) as ledger:
         assert abs(await ledger.heartbeat("worker-1", clock.now())) < 1
         machine.jump(HOUR)
         told = await ledger.heartbeat("worker-1", clock.now())
@@ -89,10 +117,10 @@ async def test_a_sign_of_life_tells_by_how_much_the_clock_is_off(ledger_url: str
 
 
 async def test_what_the_clocks_of_long_gone_workers_showed_is_dropped(sqlite_url: str) -> None:
-    """A day later nobody goes on from there."""
+    """Two days later nobody goes on from there."""
     machine = SetClock()
     await shown_by_a_worker(sqlite_url, machine, "old")
-    machine.advance(DAY + 1)
+    machine.advance(2 * DAY + 1)
     await shown_by_a_worker(sqlite_url, machine, "new")
     with connected(sqlite_url) as connection:
         assert connection.execute(sa.select(clocks.c.worker)).scalars().all() == ["new"]

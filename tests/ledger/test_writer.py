@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.fakes import FixedClock
-from tests.ledger.conftest import LASTING
+from tests.ledger.conftest import LASTING, SQL, new_ledger
 from tests.ledger.scene import Scene, count_commits
 from worker.core import states
 from worker.core.errors import LedgerUnavailable, StaleClaim
@@ -19,6 +19,12 @@ from worker.ledger import SqlLedger, open_ledger, story
 from worker.ledger.writer import Batch
 
 PATIENCE = 10.0
+
+
+@pytest.fixture(params=SQL)
+def ledger_url(request: pytest.FixtureRequest) -> str:
+    """A new ledger of each kind that has a writer."""
+    return new_ledger(request)
 
 
 class Gate:
@@ -49,8 +55,8 @@ async def handed_in(count: int) -> None:
 
 async def test_what_queues_up_is_committed_together(scene: Scene) -> None:
     """A hundred writes that meet cost one commit."""
-    async with Gate(scene.ledger):
-        commits = count_commits(scene.ledger)
+    async with Gate(scene.sql):
+        commits = count_commits(scene.sql)
         tasks = [asyncio.create_task(scene.accepted(f"key-{number}")) for number in range(100)]
         await handed_in(3)
     claims = await asyncio.gather(*tasks)
@@ -60,8 +66,8 @@ async def test_what_queues_up_is_committed_together(scene: Scene) -> None:
 
 async def test_one_commit_is_bounded(scene: Scene) -> None:
     """However much queues up, the first of it does not wait for all of it."""
-    async with Gate(scene.ledger):
-        commits = count_commits(scene.ledger)
+    async with Gate(scene.sql):
+        commits = count_commits(scene.sql)
         tasks = [asyncio.create_task(scene.accepted(f"key-{number}")) for number in range(450)]
         await handed_in(3)
     await asyncio.gather(*tasks)
@@ -72,8 +78,8 @@ async def test_a_refusal_concerns_its_own_caller_only(scene: Scene) -> None:
     """A stale claim among good changes: it alone is refused, and all still share a commit."""
     good = [await scene.accepted(f"key-{number}") for number in range(5)]
     stale = await scene.sending("stale")
-    async with Gate(scene.ledger):
-        commits = count_commits(scene.ledger)
+    async with Gate(scene.sql):
+        commits = count_commits(scene.sql)
         tasks = [asyncio.create_task(scene.take(claim, states.SEND)) for claim in (*good, stale)]
         await handed_in(3)
     results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -90,9 +96,9 @@ async def test_of_a_unit_that_refuses_nothing_is_kept(scene: Scene) -> None:
         story.tell(batch, claim.entry.request_id, line)
         raise StaleClaim("changed its mind")
 
-    async with Gate(scene.ledger):
+    async with Gate(scene.sql):
         tasks = [
-            asyncio.create_task(scene.ledger._writer.write(refusing)),
+            asyncio.create_task(scene.sql._writer.write(refusing)),
             asyncio.create_task(scene.ledger.note(claim.entry.request_id, line)),
         ]
         await handed_in(3)
@@ -109,9 +115,9 @@ async def test_a_unit_that_breaks_takes_nobody_with_it(scene: Scene) -> None:
         raise ZeroDivisionError("a mistake of ours")
 
     claims = [await scene.accepted(f"key-{number}") for number in range(3)]
-    async with Gate(scene.ledger):
+    async with Gate(scene.sql):
         tasks = [asyncio.create_task(scene.take(claim, states.SEND)) for claim in claims]
-        failing = asyncio.create_task(scene.ledger._writer.write(broken))
+        failing = asyncio.create_task(scene.sql._writer.write(broken))
         tasks.append(asyncio.create_task(scene.accepted("after it")))
         await handed_in(3)
     with pytest.raises(ZeroDivisionError):
@@ -126,7 +132,7 @@ async def test_a_rule_of_the_schema_that_is_broken_hurts_no_neighbour(scene: Sce
     """The database itself refuses one row of the batch (on PostgreSQL that ends the whole transaction)."""
     await scene.provisioned("taken")
     claims = [await scene.sending(f"key-{number}") for number in range(3)]
-    async with Gate(scene.ledger):
+    async with Gate(scene.sql):
         tasks = [
             asyncio.create_task(scene.take(claim, states.PROVISION, account_id=account))
             for claim, account in zip(claims, ("a-1", "taken", "a-2"), strict=True)
@@ -139,7 +145,7 @@ async def test_a_rule_of_the_schema_that_is_broken_hurts_no_neighbour(scene: Sce
 async def test_a_caller_that_is_cancelled_is_written_all_the_same(scene: Scene) -> None:
     """A shutdown in the middle of a record loses the answer's way back, never the record."""
     claim = await scene.sending()
-    async with Gate(scene.ledger):
+    async with Gate(scene.sql):
         task = asyncio.create_task(scene.take(claim, states.PROVISION, account_id="a-1"))
         await handed_in(3)
         task.cancel()
@@ -170,14 +176,14 @@ async def test_reading_does_not_wait_for_writing(scene: Scene) -> None:
     (In memory, where nobody operates, there is one lock for all.)
     """
     claim = await scene.accepted()
-    async with Gate(scene.ledger):
+    async with Gate(scene.sql):
         async with asyncio.timeout(PATIENCE):
             assert (await scene.entry(claim)).state is State.ACCEPTED
 
 
 async def test_a_small_durable_write_proves_that_the_ledger_works(scene: Scene) -> None:
     """Each check is a commit of its own."""
-    commits = count_commits(scene.ledger)
+    commits = count_commits(scene.sql)
     await scene.ledger.check()
     scene.clock.advance(1)
     await scene.ledger.check()
@@ -213,7 +219,7 @@ async def test_a_deadlock_between_two_workers_costs_neither_a_write(
 
     async with open_ledger(ledger_url, clock=clock) as other:
         await asyncio.gather(
-            scene.ledger._writer.write(crossing(first, second)), other._writer.write(crossing(second, first))
+            scene.sql._writer.write(crossing(first, second)), other._writer.write(crossing(second, first))
         )
     assert [(await scene.entry(claim)).deferrals for claim in (one, two)] == [2, 2]
 

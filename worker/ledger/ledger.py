@@ -146,8 +146,9 @@ class SqlLedger(port.Ledger):
 
         def beat(batch: Batch) -> Reading:
             claims.heartbeat(batch, worker, now)
-            timekeeping.note(batch, worker, clock.era, shown)
-            return timekeeping.read(batch.connection, clock)
+            there = timekeeping.read(batch.connection, clock)
+            timekeeping.note(batch, worker, clock.era, shown, there)
+            return there
 
         there = await self._writer.write(beat)
         return clock.agree(there.at, there.as_of)

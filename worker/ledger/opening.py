@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
+import sqlalchemy as sa
+
 from worker.core.clock import Clock, SteadyClock, SystemClock
 from worker.ledger import claims
 from worker.ledger.fit import verify
@@ -14,7 +16,7 @@ from worker.ledger.migrating import make_ready
 from worker.ledger.postgresql import PostgresqlStore
 from worker.ledger.reader import Reader
 from worker.ledger.sqlite import SqliteStore, locked
-from worker.ledger.timekeeping import continued, read
+from worker.ledger.timekeeping import Reading, continued, read
 from worker.ledger.urls import store_at
 from worker.ledger.writer import Writer
 
@@ -56,7 +58,11 @@ async def open_ledger(
 
 
 async def _set(clock: Clock, reader: Reader) -> None:
-    """Go on from the last process on this machine, and hear what time it is where the ledger lies."""
-    for found in await reader.ask(lambda connection: (continued(connection, clock), read(connection, clock))):
-        if found is not None:
-            clock.agree(found.at, found.as_of)
+    """Go on where the ledger's time is, and hear what time it is where it lies."""
+
+    def look(connection: sa.Connection) -> tuple[Reading, Reading]:
+        there = read(connection, clock)
+        return continued(connection, clock, there), there
+
+    for found in await reader.ask(look):
+        clock.agree(found.at, found.as_of)

@@ -174,8 +174,9 @@ workers = sa.Table(
     sa.Column("heartbeat_at", Utc, nullable=False),
 )
 
-# What each worker's clock showed when its machine was up for so many seconds. An era is one boot of one machine. They
-# outlive their workers for a while: the next one on the same machine goes on from there.
+# What each worker's clock showed (at) when its machine was up for so many seconds and the clock where the ledger lies
+# showed something else (there). An era is one boot of one machine. They outlive their workers for a while: who comes next
+# goes on from there.
 clocks = sa.Table(
     "clocks",
     metadata,
@@ -183,6 +184,7 @@ clocks = sa.Table(
     sa.Column("era", sa.Text, nullable=False),
     sa.Column("uptime", sa.Double, nullable=False),
     sa.Column("at", Utc, nullable=False),
+    sa.Column("there", Utc, nullable=False),
 )
 
 checks = sa.Table(

@@ -1,8 +1,9 @@
 """The time that rows are dated with. It goes on from one process to the next, whatever any machine's clock is set to.
 
-Every sign of life notes what the worker's clock showed beside how long its machine is up. Whoever opens the ledger on
-the same machine, before its next boot, goes on from there; whoever comes from elsewhere begins with what time it is
-where the ledger lies: on PostgreSQL the server's, so that workers agree whose machines do not.
+Every sign of life notes what the worker's clock showed, how long its machine was up, and what time it was where the
+ledger lies: at the server, or for a file on this machine. Whoever opens the ledger on the same machine, before its next
+boot, goes on by the uptime. Whoever comes from elsewhere goes on by the server's clock, with what the newest worker was
+off by. So workers agree whose machines do not, and a clock that is set moves nobody.
 """
 
 from dataclasses import dataclass
@@ -16,19 +17,23 @@ from worker.ledger.schema import clocks
 from worker.ledger.statements import hole, insert_once, time
 from worker.ledger.writer import Batch
 
-_KEPT: Final = timedelta(days=1)
+_KEPT: Final = timedelta(days=2)
+_FARTHEST: Final = timedelta(days=2)
+"""A clock that was off by more than that was not set but wrong, and is not made up for: whoever starts begins anew."""
+
 _c = clocks.c
 
 _FIRST: Final = insert_once(clocks)
 _NOTED: Final = (
     sa.update(clocks)
     .where(_c.worker == hole("worker"))
-    .values(era=hole("era"), uptime=hole("uptime"), at=time("at"))
+    .values(era=hole("era"), uptime=hole("uptime"), at=time("at"), there=time("there"))
 )
 _OLD: Final = sa.delete(clocks).where(
     _c.worker.in_(sa.select(_c.worker).where(_c.at < time("before")).with_for_update(skip_locked=True))
 )
-_NEWEST: Final = sa.select(_c.at, _c.uptime).where(_c.era == hole("era")).order_by(_c.uptime.desc()).limit(1)
+_HERE: Final = sa.select(_c.at, _c.uptime).where(_c.era == hole("era")).order_by(_c.uptime.desc()).limit(1)
+_ANYWHERE: Final = sa.select(_c.at, _c.there).order_by(_c.at.desc()).limit(1)
 _SERVER: Final = sa.select(sa.func.clock_timestamp(type_=sa.TIMESTAMP(timezone=True)))
 
 
@@ -45,31 +50,44 @@ def read(connection: sa.Connection, clock: Clock) -> Reading:
 
     The uptime is read last: who is held up in between is behind, which makes nothing seem older than it is.
     """
-    here = connection.dialect.name == "sqlite"
-    at = clock.time_of_day() if here else connection.execute(_SERVER).scalar_one()
+    at = clock.time_of_day() if _is_file(connection) else connection.execute(_SERVER).scalar_one()
     return Reading(at, clock.monotonic())
 
 
-def continued(connection: sa.Connection, clock: Clock) -> Reading | None:
-    """What the clock of the last process on this machine showed; None if there was none since its boot."""
-    row = connection.execute(_NEWEST, {"p_era": clock.era}).one_or_none()
-    return None if row is None else Reading(row.at, row.uptime)
+def continued(connection: sa.Connection, clock: Clock, there: Reading) -> Reading:
+    """Where the ledger's time is, to somebody who comes: gone on from those who were there, or else what it is there."""
+    here = connection.execute(_HERE, {"p_era": clock.era}).one_or_none()
+    if here is not None:
+        found = Reading(here.at + timedelta(seconds=there.as_of - here.uptime), there.as_of)
+    elif _is_file(connection):
+        return (
+            there  # the machine was booted since: nobody knows better than its clock for how long it was off
+        )
+    else:
+        newest = connection.execute(_ANYWHERE).one_or_none()
+        found = there if newest is None else Reading(there.at + (newest.at - newest.there), there.as_of)
+    return found if abs(found.at - there.at) <= _FARTHEST else there
 
 
 def now(connection: sa.Connection, clock: Clock) -> datetime:
     """The ledger's time, of whatever schema it is, to somebody who only looks."""
+    there = read(connection, clock)
     known = sa.inspect(connection).has_table(clocks.name)
-    found = (continued(connection, clock) if known else None) or read(connection, clock)
-    return found.at + timedelta(seconds=clock.monotonic() - found.as_of)
+    return (continued(connection, clock, there) if known else there).at
 
 
-def note(batch: Batch, worker: str, era: str, shown: Reading) -> None:
-    """Keep what a worker's clock shows, for who comes after it."""
-    holes = {"p_worker": worker, "p_era": era, "p_uptime": shown.as_of, "p_at": shown.at}
-    if batch.connection.execute(_NOTED, holes).rowcount == 0:
-        _FIRST.count(batch.connection, {"worker": worker, "era": era, "uptime": shown.as_of, "at": shown.at})
+def note(batch: Batch, worker: str, era: str, shown: Reading, there: Reading) -> None:
+    """Keep what a worker's clock showed, and what time it was where the ledger lies, for who comes after it."""
+    at = shown.at + timedelta(seconds=there.as_of - shown.as_of)
+    row = {"worker": worker, "era": era, "uptime": there.as_of, "at": at, "there": there.at}
+    if batch.connection.execute(_NOTED, {f"p_{name}": value for name, value in row.items()}).rowcount == 0:
+        _FIRST.count(batch.connection, row)
 
 
 def forget(batch: Batch, at: datetime) -> None:
     """Drop what was noted by those who are long gone."""
     batch.connection.execute(_OLD, {"p_before": at - _KEPT})
+
+
+def _is_file(connection: sa.Connection) -> bool:
+    return connection.dialect.name == "sqlite"

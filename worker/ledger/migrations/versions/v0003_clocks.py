@@ -21,6 +21,7 @@ def upgrade() -> None:
         sa.Column("era", sa.Text, nullable=False),
         sa.Column("uptime", sa.Double, nullable=False),
         sa.Column("at", _TIME, nullable=False),
+        sa.Column("there", _TIME, nullable=False),
         sa.PrimaryKeyConstraint("worker", name="pk_clocks"),
     )
 

@@ -1,0 +1,92 @@
+"""What can be asked. Nothing here writes."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from contracts.reason import ReasonCode
+from contracts.result import UNKNOWN_PROVIDER
+from tests.plain_ledger.tables import Tables
+from worker.core.dead_letter import DeadLetter
+from worker.core.entry import Entry
+from worker.core.overview import Filter, Standing
+from worker.core.story import EventLine
+
+
+def find(tables: Tables, request_id: str) -> Entry | None:
+    """The row with this id."""
+    row = tables.rows.get(request_id)
+    return row.entry if row else None
+
+
+def dead_letter(tables: Tables, dead_letter_id: str) -> DeadLetter | None:
+    """The dead letter with this id."""
+    known = tables.dead_letters.get(dead_letter_id)
+    return known.letter if known else None
+
+
+def find_by_key(tables: Tables, source: str | None, key: str) -> Sequence[Entry]:
+    """Rows with this key, newest first."""
+    found = [row.entry for row in tables.rows.values() if row.entry.idempotency_key == key]
+    return _newest_first(entry for entry in found if source in (None, entry.source))
+
+
+def entries(tables: Tables, wanted: Filter) -> Sequence[Entry]:
+    """Rows a person wants to see, newest first."""
+    found = (row.entry for row in tables.rows.values() if _is_wanted(row.entry, wanted))
+    return _newest_first(found)[: wanted.limit]
+
+
+def _is_wanted(entry: Entry, wanted: Filter) -> bool:
+    equal = (
+        (wanted.provider, entry.provider),
+        (wanted.reason, entry.reason),
+        (wanted.source, entry.source),
+    )
+    return (
+        (wanted.states is None or entry.state in wanted.states)
+        and all(wish in (None, value) for wish, value in equal)
+        and (wanted.older_than is None or entry.received_at < wanted.older_than)
+    )
+
+
+def _newest_first(entries: Iterable[Entry]) -> list[Entry]:
+    by_id = sorted(entries, key=lambda entry: entry.request_id)
+    return sorted(by_id, key=lambda entry: entry.received_at, reverse=True)
+
+
+def events(tables: Tables, subject_id: str) -> Sequence[EventLine]:
+    """The events about a request or a dead letter, oldest first."""
+    lines = [tables.events[event_id].line for event_id in tables.told.get(subject_id, ())]
+    return sorted(lines, key=lambda line: (line.event.recorded_at, line.event.event_id))
+
+
+def dead_letters(
+    tables: Tables, state: str | None, reason: ReasonCode | None, limit: int
+) -> Sequence[DeadLetter]:
+    """Dead letters, newest first."""
+    letters = [known.letter for known in tables.dead_letters.values()]
+    letters.sort(key=lambda letter: letter.dead_letter_id)
+    letters.sort(key=lambda letter: letter.received_at, reverse=True)
+    wanted = (one for one in letters if state in (None, one.state) and reason in (None, one.reason))
+    return list(wanted)[:limit]
+
+
+def standings(tables: Tables) -> Sequence[Standing]:
+    """How much of each kind there is, and since when."""
+    found: dict[tuple[str, str], list[datetime]] = {}
+    for row in tables.open.values():
+        found.setdefault((row.entry.provider, str(row.entry.state)), []).append(row.entry.since)
+    for told in tables.unconfirmed.values():
+        whose = (_provider_of(tables, told.line.request_id), "unpublished")
+        found.setdefault(whose, []).append(told.line.event.recorded_at)
+    for known in tables.dead_letters.values():
+        if known.letter.state == "open":
+            whose = (known.letter.provider or UNKNOWN_PROVIDER, "dead_letter")
+            found.setdefault(whose, []).append(known.letter.received_at)
+    return [Standing(whose, what, len(times), min(times)) for (whose, what), times in found.items()]
+
+
+def _provider_of(tables: Tables, subject_id: str) -> str:
+    row, known = tables.rows.get(subject_id), tables.dead_letters.get(subject_id)
+    provider = row.entry.provider if row else known.letter.provider if known else None
+    return provider or UNKNOWN_PROVIDER
