@@ -16,7 +16,7 @@ from worker.core import states
 from worker.core.entry import Claim
 from worker.core.errors import LedgerUnavailable, StaleClaim
 from worker.core.states import State
-from worker.ledger import migrate, open_ledger, postgresql
+from worker.ledger import SqlLedger, migrate, open_ledger, postgresql
 from worker.ledger.faults import Silence
 from worker.ledger.postgresql import PostgresqlStore
 from worker.ledger.silence import HeedfulConnection

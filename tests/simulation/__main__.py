@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from tests.simulation.climates import CLIMATES, MIXED
-from tests.simulation.result import SimulationResult, Totals
-from tests.simulation.run import simulate
+from tests.simulation.result import PLAIN, SimulationResult, Totals
+from tests.simulation.run import LEDGERS, simulate
 from tests.simulation.seeds import SEEDS_FILE, keep
 
 _EVERY: Final = 10.0  # seconds between two words on how far it has come
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line says; 1 when a promise was not kept."""
     wanted = _parser().parse_args(arguments)
     seeds = [wanted.seed] if wanted.seed is not None else range(wanted.first, wanted.first + wanted.seeds)
-    totals = _run(seeds, wanted.requests, wanted.weather)
+    totals = _run(seeds, wanted.requests, wanted.weather, wanted.ledger)
     _summarise(totals)
     if wanted.json is not None:
         wanted.json.write_text(json.dumps(totals.as_json(), indent=2) + "\n")
@@ -34,14 +34,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, help="just this one")
     parser.add_argument("--requests", type=int, default=200, help="accounts that are asked for, per seed")
     parser.add_argument("--weather", choices=CLIMATES, default=MIXED, help="which faults there are")
+    parser.add_argument(
+        "--ledger", choices=LEDGERS, default=PLAIN, help="the quick one, or the real one on SQLite"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the summary there")
     return parser
 
 
-def _run(seeds: Iterable[int], requests: int, climate: str) -> Totals:
+def _run(seeds: Iterable[int], requests: int, climate: str, ledger: str) -> Totals:
     totals, told = Totals(), time.monotonic()
     for seed in seeds:
-        result = simulate(seed, requests, climate)
+        result = simulate(seed, requests, climate, ledger)
         totals.add(result)
         if not result.kept:
             _tell_failure(result)

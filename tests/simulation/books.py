@@ -1,58 +1,70 @@
-"""The real ledger on SQLite in memory, without its threads: one transaction after the other, in virtual time.
+"""The ledger of a simulation: it outlives every process, may be away, and forgets or keeps what it should not.
 
-Everything of `worker/ledger/` runs but the two threads: the statements, the group commit and what it does when a commit
-fails. A fault is raised where a broken database raises: before the transaction begins, or once it is committed.
+There are two kinds behind this door, which behave alike to the last step: `sql_books.py` and `plain_books.py`.
 """
 
 import asyncio
-from collections.abc import Callable
-from datetime import timedelta
-from functools import cache
-from typing import Any, Final, TypeVar
-
-import sqlalchemy as sa
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from tests.simulation.life import Life
 from tests.simulation.scene import Scene
 from tests.simulation.weather import Fault
 from worker.core.clock import Clock
 from worker.core.errors import LedgerUnavailable
-from worker.ledger import claims, schema
-from worker.ledger.ledger import SqlLedger
-from worker.ledger.memory import MemoryStore, memory_uri
-from worker.ledger.reader import Reader
-from worker.ledger.sqlite import opened
-from worker.ledger.store import Link
-from worker.ledger.writer import Unit, Writer, _Failed, _Job, _settle, close_quietly
+from worker.core.ledger import Ledger
+from worker.ledger.writer import _Job, _Outcome, _settle
 
+S = TypeVar("S")
 T = TypeVar("T")
 
-_NAME: Final = "simulation"
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A request as it stands in the ledger."""
+
+    request_id: str
+    key: str
+    provider: str
+    state: str
+    reason: str | None
+    account_id: str | None
+    event_id: str | None
+    dry_run: bool
+    doubted: bool
+    pruned: bool
 
 
-class Books:
-    """The database itself: it outlives every process, and may be away."""
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A step of its story."""
+
+    name: str
+    leaves: str | None
+    enters: str
+    event_id: str | None
+
+
+class Books(ABC):
+    """The database itself, and what stands in it behind everybody's back."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
         self.away = False
-        self._raw = opened(memory_uri(_NAME))
-        self._links: list[Link] = []
-        _empty()
 
+    @abstractmethod
+    def open(self, life: Life, clock: Clock, *, alone: bool) -> Ledger:
+        """A process opens the ledger.
+
+        Raises:
+            LedgerUnavailable: it is away.
+        """
+
+    @abstractmethod
     def close(self) -> None:
         """Forget everything."""
-        for link in self._links:
-            if not link.connection.closed:
-                close_quietly(link)
-        self._raw.close()
-
-    def link(self, connect: Callable[[], Link], verify: Callable[[], None]) -> Link:
-        """A new connection, unless the ledger is away."""
-        self.refuse_while_away()
-        link = Link(connect().connection, verify)
-        self._links.append(link)
-        return link
 
     def refuse_while_away(self) -> None:
         """As a database does that is away.
@@ -63,91 +75,98 @@ class Books:
         if self.away:
             raise LedgerUnavailable("the ledger in memory cannot be used: it is away")
 
-    def ask(self, question: str, *values: object) -> list[tuple[Any, ...]]:
-        """What stands in it, behind everybody's back."""
-        return self._raw.execute(question, values).fetchall()
-
-    def open(self, life: Life, clock: Clock, *, alone: bool) -> SqlLedger:
-        """A process opens the ledger.
+    def begin(self, life: Life) -> None:
+        """A transaction begins, unless the ledger is away or breaks.
 
         Raises:
-            LedgerUnavailable: it is away.
+            LedgerUnavailable: nothing was written.
         """
-        store = _Store(self, life)
-        writer = _InlineWriter(store, self, life)
-        if alone:
-            writer.now(claims.end_all)
-        lease = timedelta(seconds=self.scene.weather.lease)
-        return SqlLedger(writer, _InlineReader(store, self, life), clock, lease)
+        self.refuse_while_away()
+        self._break(Fault.LEDGER_BEFORE, life)
 
+    def end(self, life: Life) -> None:
+        """A transaction is committed, and perhaps nobody is told.
 
-class _Store:
-    """Where the ledger lies, for one process."""
+        Raises:
+            LedgerUnavailable: what was written stays.
+        """
+        self._break(Fault.LEDGER_AFTER, life)
 
-    place = "in memory"
-
-    def __init__(self, books: Books, life: Life) -> None:
-        self._books = books
-        self._life = life
-        self._committed = False
-
-    def prepare(self) -> None:
-        """It is there."""
-
-    def serialise(self, connection: sa.Connection) -> None:
-        """Nobody migrates."""
-
-    def connect(self) -> Link:
-        self._committed = False
-        return self._books.link(_memory().connect, self._verify)
-
-    def connect_to_read(self) -> Link:
-        return self._books.link(_memory().connect_to_read, self._books.refuse_while_away)
-
-    def _verify(self) -> None:
-        """Called by the writer before each transaction, and once it is committed."""
-        scene, committed = self._books.scene, self._committed
-        self._committed = not committed
-        if not committed:
-            self._books.refuse_while_away()
-        fault = Fault.LEDGER_AFTER if committed else Fault.LEDGER_BEFORE
-        if scene.strikes(fault):
-            scene.trace.fault(fault, self._life.name)
+    def _break(self, fault: Fault, life: Life) -> None:
+        if self.scene.strikes(fault):
+            self.scene.trace.fault(fault, life.name)
             raise LedgerUnavailable(f"the ledger in memory cannot be used: {fault}")
 
+    # --- what stands in it --------------------------------------------------------------------------------------
 
-class _InlineWriter(Writer):
-    """The group commit without its thread: what is handed in while a commit takes its time is in the next one."""
+    @abstractmethod
+    def knows(self, event_id: str) -> bool:
+        """Whether an event was recorded."""
 
-    def __init__(self, store: _Store, books: Books, life: Life) -> None:
-        self._store = store
-        self._link: Link | None = None
-        self._books = books
+    @abstractmethod
+    def unended(self) -> Sequence[str]:
+        """Requests that are neither final nor held, in words."""
+
+    @abstractmethod
+    def unpublished(self) -> Sequence[str]:
+        """Events that are not confirmed, in words."""
+
+    @abstractmethod
+    def keyless(self) -> Iterable[tuple[str, str]]:
+        """Key and provider of the requests whose credentials are lost."""
+
+    @abstractmethod
+    def rows(self) -> Sequence[Row]:
+        """All requests."""
+
+    @abstractmethod
+    def count(self) -> int:
+        """How many requests there are."""
+
+    @abstractmethod
+    def steps(self) -> Iterable[tuple[str, Line]]:
+        """Every step of every story, with whose it is."""
+
+    @abstractmethod
+    def letters(self) -> Sequence[str | None]:
+        """Message ids of the dead letters."""
+
+    @abstractmethod
+    def touchable(self) -> Sequence[str]:
+        """Ids of the requests as an operator goes through them: those that are provisioned last."""
+
+    @abstractmethod
+    def open_letters(self) -> Sequence[str]:
+        """Ids of the dead letters that nobody closed."""
+
+
+class GroupCommit(Generic[S]):
+    """One process's way to write: what is handed in while a commit takes its time is in the next one.
+
+    Args:
+        scene: Decides how long a commit takes.
+        outcomes: Runs units in one transaction.
+    """
+
+    def __init__(
+        self, scene: Scene, life: Life, outcomes: Callable[[Sequence[_Job]], Sequence[_Outcome]]
+    ) -> None:
+        self._scene = scene
         self._life = life
+        self._outcomes = outcomes
         self._waiting: list[_Job] = []
 
-    async def write(self, unit: Unit[T]) -> T:
+    async def write(self, unit: Callable[[S], T]) -> T:
         """Run the unit in the next transaction, unless the process is killed before."""
-        await self._life.cross("write")
-        future: asyncio.Future[T] = self._life.loop.create_future()
+        life = self._life
+        await life.cross("write")
+        future: asyncio.Future[T] = life.loop.create_future()
         if not self._waiting:
-            scene = self._books.scene
-            self._life.loop.after(scene.between(0.0001, scene.weather.slow_commit), self._commit)
-        self._waiting.append(_Job(unit, future))
+            life.loop.after(self._scene.between(0.0001, self._scene.weather.slow_commit), self._commit)
+        self._waiting.append(_Job(unit, future))  # type: ignore[arg-type]  # a unit of the writer's own kind
         found = await future
-        await self._life.cross("written")
+        await life.cross("written")
         return found
-
-    def now(self, unit: Unit[T]) -> T:
-        """Run one unit at once."""
-        (outcome,) = self._outcomes([_Job(unit, self._life.loop.create_future())])
-        if isinstance(outcome, _Failed):
-            raise outcome.error
-        value: T = outcome.value
-        return value
-
-    async def close(self) -> None:
-        """Nothing is to be ended."""
 
     def _commit(self, *_: object) -> None:
         life = self._life
@@ -159,39 +178,11 @@ class _InlineWriter(Writer):
             _settle(jobs, self._outcomes(jobs))
 
 
-class _InlineReader(Reader):
-    """Questions without a thread."""
-
-    def __init__(self, store: _Store, books: Books, life: Life) -> None:
-        self._store = store
-        self._link: Link | None = None
-        self._books = books
-        self._life = life
-
-    async def ask(self, question: Callable[[sa.Connection], T]) -> T:
-        """The answer."""
-        await self._life.cross("ask")
-        await self._life.pass_time(self._books.scene.between(0.0001, 0.002))
-        await self._life.wake()
-        answer = self._ask(question)
-        await self._life.cross("asked")
-        return answer
-
-    async def close(self) -> None:
-        """Nothing is to be ended."""
-
-
-@cache
-def _memory() -> MemoryStore:
-    """One for all simulations of this process: what SQLAlchemy compiles once need not be compiled again."""
-    return MemoryStore(_NAME)
-
-
-def _empty() -> None:
-    """The tables as the newest migration leaves them, without a row."""
-    link = _memory().connect()
-    with link.connection.begin():
-        schema.metadata.create_all(link.connection)
-        for table in reversed(schema.metadata.sorted_tables):
-            link.connection.execute(sa.delete(table))
-    link.connection.close()
+async def answer(scene: Scene, life: Life, question: Callable[[], T]) -> T:
+    """Ask the ledger something: it takes its time, and is as of the end of that."""
+    await life.cross("ask")
+    await life.pass_time(scene.between(0.0001, 0.002))
+    await life.wake()
+    found = question()
+    await life.cross("asked")
+    return found

@@ -153,7 +153,7 @@ class Broker:
     def _hand_out(self, channel: Channel, letter: Letter) -> None:
         self._tag += 1
         channel.unsettled[self._tag] = letter
-        message = replace(letter.message, redelivered=letter.returns > 0)
+        message = replace(letter.message, redelivered=True) if letter.returns else letter.message
         self.later(self.scene.between(0.0002, 0.005), self._arrive, channel, self._tag, message)
 
     def _arrive(self, channel: Channel, tag: int, message: Message) -> None:

@@ -56,8 +56,10 @@ class Life:
         Raises:
             CancelledError: this process was killed.
         """
-        self.touch(where)
-        await self.wake()
+        if not self.dead:
+            self._crossed(self, where)
+        if self.dead or self.frozen_until > self.loop.now:
+            await self.wake()
 
     async def wake(self) -> None:
         """Wait until the process makes steps again.

@@ -27,7 +27,6 @@ from worker.core.events import EventWriter
 from worker.core.gate import LedgerGate
 from worker.core.intake import Intake
 from worker.core.lanes import Lane
-from worker.core.ledger import Ledger
 from worker.core.orders import Orders
 from worker.core.pace import Pace
 from worker.core.pipeline import Pipeline
@@ -199,24 +198,24 @@ class Machine:
         around, weather = self._around, self._scene.weather
         clock = MachineClock(life, self.now)
         watch = Watch(self._scene, life.name)
-        ledger = cast("Ledger", around.books.open(life, clock, alone=self._alone))
+        ledger = around.books.open(life, clock, alone=self._alone)
         settings = settings_of(weather.agreeing, weather.give_up)
         adapters: dict[str, Any] = {
             name: Adapter(vendor, life, settings) for name, vendor in around.vendors.items()
         }
         providers = cast("Mapping[str, Provider]", adapters)
-        keys, box = around.seals.keyring(clock), around.seals
-        events = EventWriter(SOURCE, keys)
+        seals = around.seals
+        events = EventWriter(SOURCE, seals)
         return Desk(
             worker=life.name,
             ledger=ledger,
             publisher=way_out,
             providers=providers,
             lanes={name: self._lane(name, clock, watch, changed) for name in providers},
-            orders=Orders(keys, providers, frozenset({*providers, "elsewhere"})),
+            orders=Orders(seals, providers, frozenset({*providers, "elsewhere"})),
             events=events,
-            recorder=Recorder(ledger, events, box, clock, watch),
-            box=box,
+            recorder=Recorder(ledger, events, seals, clock, watch),
+            box=seals,
             gate=LedgerGate(watch, changed),
             clock=clock,
             observer=watch,

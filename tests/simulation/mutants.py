@@ -7,6 +7,9 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from contracts.reason import ReasonCode
+from tests.plain_ledger import Tables
+from tests.plain_ledger import changes as plain_changes
+from tests.plain_ledger.tables import Row
 from worker.core import pipeline, states
 from worker.core.broker import Delivery
 from worker.core.burial import Burial
@@ -53,11 +56,17 @@ def absent_at_the_first_look() -> Iterator[None]:
 def dead_means_not_done() -> Iterator[None]:
     """What a dead worker left sending is simply sent again."""
 
-    def rescued(batch: Batch, row: Any, now: datetime, actor: str, note: str) -> None:
-        change = Change(states.NOT_DONE, now, ReasonCode.WORKER_DIED, actor, due_at=now, note=note)
-        changes.apply(batch, row.request_id, row.fence, change)
+    def not_done(now: datetime, actor: str, note: str) -> Change:
+        return Change(states.NOT_DONE, now, ReasonCode.WORKER_DIED, actor, due_at=now, note=note)
 
-    with patch("worker.ledger.claims._doubt", rescued):
+    def rescued(batch: Batch, row: Any, now: datetime, actor: str, note: str) -> None:
+        changes.apply(batch, row.request_id, row.fence, not_done(now, actor, note))
+
+    def rescued_plainly(tables: Tables, row: Row, now: datetime, actor: str, note: str) -> None:
+        plain_changes.apply(tables, row, not_done(now, actor, note))
+
+    real, plain = "worker.ledger.claims._doubt", "tests.plain_ledger.claims.doubt"
+    with patch(real, rescued), patch(plain, rescued_plainly):
         yield
 
 

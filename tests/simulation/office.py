@@ -1,7 +1,7 @@
 """Operators: honest ones, who look at the provider before they say what is there, and sometimes take their time."""
 
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Final
 
 from pydantic import SecretStr
 
@@ -13,7 +13,6 @@ from worker.core.broker import Message
 from worker.core.entry import Entry
 from worker.core.errors import WorkerError
 from worker.core.events import EventWriter
-from worker.core.ledger import Ledger
 from worker.core.recording import Recorder
 from worker.operations.dead_letters import DeadLetterOperations
 from worker.operations.providers import ProviderOperations
@@ -22,8 +21,6 @@ from worker.operations.verbs import Effect, Plan, Verb, plan
 
 _ACTOR: Final = "ada"
 _WHY: Final = "looked at the provider"
-_TOUCHABLE: Final = "SELECT request_id FROM requests ORDER BY (state = 'provisioned'), request_id"
-_LETTERS: Final = "SELECT dead_letter_id FROM dead_letters WHERE state = 'open' ORDER BY dead_letter_id"
 
 
 class Office:
@@ -34,14 +31,12 @@ class Office:
         self._scene = around.scene
         self._life = Life(_ACTOR, self._scene.loop, _never)
         clock = MachineClock(self._life, self._scene.true_time)
-        keys = around.seals.keyring(clock)
-        ledger = cast("Ledger", around.books.open(self._life, clock, alone=False))
-        recorder = Recorder(
-            ledger, EventWriter(SOURCE, keys), around.seals, clock, Watch(self._scene, _ACTOR)
-        )
+        seals = around.seals
+        ledger = around.books.open(self._life, clock, alone=False)
+        recorder = Recorder(ledger, EventWriter(SOURCE, seals), seals, clock, Watch(self._scene, _ACTOR))
         self._ledger = ledger
-        self._requests = RequestOperations(ledger, keys, around.seals, recorder, clock, _ACTOR)
-        self._letters = DeadLetterOperations(ledger, keys, clock, _ACTOR)
+        self._requests = RequestOperations(ledger, seals, seals, recorder, clock, _ACTOR)
+        self._letters = DeadLetterOperations(ledger, seals, clock, _ACTOR)
         self._providers = ProviderOperations(ledger, frozenset(around.vendors), clock, _ACTOR)
 
     def act(self) -> None:
@@ -76,7 +71,7 @@ class Office:
 
     async def _on_a_request(self) -> str:
         dice = self._scene.dice
-        known = [request_id for (request_id,) in self._around.books.ask(_TOUCHABLE)]
+        known = self._around.books.touchable()
         if not known:
             return "finds nothing to do"
         request_id = known[int(len(known) * dice.random() ** 2)]  # mostly those that are not provisioned
@@ -121,7 +116,7 @@ class Office:
 
     async def _on_a_letter(self) -> str:
         dice = self._scene.dice
-        known = [dead_letter_id for (dead_letter_id,) in self._around.books.ask(_LETTERS)]
+        known = self._around.books.open_letters()
         if not known:
             return "finds no dead letter"
         letter = await self._letters.find(dice.choice(known))

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from contracts.reason import ReasonCode
-from tests.simulation.books import Books
+from tests.simulation.books import Books, Line, Row
 from tests.simulation.broker import Publication
 from tests.simulation.scene import Scene
 from tests.simulation.sealing import opened
@@ -27,47 +27,6 @@ _PROOFS: Final = frozenset(
 ENDED: Final = FINAL | {State.HELD}
 _TO_RECORD: Final = 30.0
 """Seconds within which a process that lives has recorded what it was told."""
-_ROW: Final = (
-    "SELECT request_id, idempotency_key, provider, state, reason, account_id, event_id, dry_run, doubted, pruned_at "
-    "FROM requests"
-)
-_STORY: Final = "SELECT subject_id, name, leaves, enters, detail FROM history ORDER BY line"
-_EVENT: Final = "SELECT 1 FROM events WHERE event_id = ?"
-_OPEN: Final = (
-    "SELECT idempotency_key || ' is ' || state FROM requests "
-    "WHERE state NOT IN ('provisioned', 'rejected', 'abandoned', 'held')"
-)
-_KEYLESS: Final = "SELECT idempotency_key, provider FROM requests WHERE reason = 'credentials_lost'"
-_UNPUBLISHED: Final = (
-    "SELECT 'event of ' || COALESCE(idempotency_key, subject_id) "
-    "FROM events LEFT JOIN requests ON request_id = subject_id WHERE published_at IS NULL"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A request as it stands in the ledger in the end."""
-
-    request_id: str
-    key: str
-    provider: str
-    state: str
-    reason: str | None
-    account_id: str | None
-    event_id: str | None
-    dry_run: int
-    doubted: int
-    pruned_at: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A step of its story."""
-
-    name: str
-    leaves: str | None
-    enters: str
-    event_id: str | None
 
 
 @dataclass
@@ -94,15 +53,14 @@ class Promises:
         self.times[event_id] = self.times.get(event_id, 0) + 1
         if self.heard.setdefault(event_id, result.body) != result.body:
             self._fail("the same event for the same outcome", f"{event_id} says something else than before")
-        if self.times[event_id] == 1 and not self.books.ask(_EVENT, event_id):
+        if self.times[event_id] == 1 and not self.books.knows(event_id):
             self._fail("no event for a state not reached", f"{event_id} is in no row")
 
     def left(self) -> list[str]:
         """What has not come to its end yet, in words."""
-        rows = [*self.books.ask(_OPEN), *self.books.ask(_UNPUBLISHED)]
-        keyless = self.books.ask(_KEYLESS)
+        keyless = self.books.keyless()
         in_hand = [key for key, provider in keyless if self._may_come(self._handed_over(provider, key))]
-        return [*(words for (words,) in rows), *(f"key of {key}" for key in in_hand)]
+        return [*self.books.unended(), *self.books.unpublished(), *(f"key of {key}" for key in in_hand)]
 
     def _handed_over(self, provider: str, key: str) -> HandedOver | None:
         return self.vendors[provider].handed_over.get(key)
@@ -113,18 +71,17 @@ class Promises:
 
     def count_ended(self) -> int:
         """How many requests have come to their end by now."""
-        open_rows = len(self.books.ask(_OPEN))
-        return len(self.books.ask("SELECT 1 FROM requests")) - open_rows
+        return self.books.count() - len(self.books.unended())
 
     def count_letters(self) -> int:
         """Dead letters that were kept."""
-        return len(self.books.ask("SELECT 1 FROM dead_letters"))
+        return len(self.books.letters())
 
     # --- in the end -----------------------------------------------------------------------------------------------
 
-    def judge(self, asked: Sequence[Asked]) -> list[Row]:
+    def judge(self, asked: Sequence[Asked]) -> Sequence[Row]:
         """Look at everything there is. The rows, for the record."""
-        rows = [Row(*row) for row in self.books.ask(_ROW)]
+        rows = self.books.rows()
         stories = self._stories()
         self._nothing_lost(asked, rows)
         for row in rows:
@@ -139,15 +96,14 @@ class Promises:
 
     def _stories(self) -> Mapping[str, list[Line]]:
         stories: dict[str, list[Line]] = defaultdict(list)
-        for subject_id, name, leaves, enters, detail in self.books.ask(_STORY):
-            if enters is not None:
-                stories[subject_id].append(Line(name, leaves, enters, json.loads(detail).get("event")))
+        for subject_id, line in self.books.steps():
+            stories[subject_id].append(line)
         return stories
 
     def _nothing_lost(self, asked: Iterable[Asked], rows: Sequence[Row]) -> None:
         """Each message is a request or a dead letter; of contents that differ under one key, one is the request."""
         keys = {row.key for row in rows}
-        letters = {message_id for (message_id,) in self.books.ask("SELECT message_id FROM dead_letters")}
+        letters = set(self.books.letters())
         contents: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
         for one in asked:
             if not one.is_request and one.message_id not in letters:
@@ -170,7 +126,7 @@ class Promises:
             self._fail("every end has its own event", f"{row.request_id}: {ids}")
         for event_id in sorted({*ids, row.event_id} - self.heard.keys() - {None}, key=str):
             self._fail("every end is told", f"{row.request_id}: {event_id} was never heard")
-        if row.state in ENDED and not row.pruned_at and row.event_id not in ids[-1:]:
+        if row.state in ENDED and not row.pruned and row.event_id not in ids[-1:]:
             self._fail("the newest event tells the newest end", row.request_id)
         if row.state in ENDED and row.event_id in self.heard:
             self._says_so(row, self._data(row))

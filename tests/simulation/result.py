@@ -3,10 +3,14 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from tests.simulation.climates import MIXED
 from tests.simulation.trace import Broken
+
+PLAIN: Final = "plain"
+SQLITE: Final = "sqlite"
+"""The ledgers that a seed can be run on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +34,7 @@ class SimulationResult:
 
     seed: int
     climate: str
+    ledger: str
     digest: str
     requests: int
     messages: int
@@ -59,7 +64,8 @@ class SimulationResult:
     def command(self) -> str:
         """What repeats it."""
         weather = "" if self.climate == MIXED else f" --weather {self.climate}"
-        return f"python -m tests.simulation --seed {self.seed} --requests {self.requests}{weather}"
+        ledger = "" if self.ledger == PLAIN else f" --ledger {self.ledger}"
+        return f"python -m tests.simulation --seed {self.seed} --requests {self.requests}{weather}{ledger}"
 
 
 _SUMMED = (

@@ -1,27 +1,48 @@
-"""The keys of a simulation: the real keyring under a fixed key, and a box that everybody can open.
+"""The keys of a simulation: seals that say what they seal, and a box that everybody can open.
 
-The real box encrypts to the consumer's public key, which costs more than all the rest of a request.
+The real ones encrypt, which costs more than all the rest of a request and decides nothing. What the worker relies on is
+kept: a seal opens in its own context alone, and one content has one fingerprint.
 """
 
 import base64
 import json
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Any
 
-from worker.core.clock import Clock
-from worker.keyring import Keyring
-from worker.keyring.sealing_keys import SealingKey
-
-_KEY: Final = SealingKey("simulated", datetime(2026, 1, 1, tzinfo=UTC), bytes(range(32)))
+from worker.core.errors import SealBroken
+from worker.core.sealing import Sealed
 
 
 class Seals:
-    """Implements `worker.core.sealing.CredentialBox`; makes keyrings."""
+    """Implements `worker.core.sealing.Sealer` and `worker.core.sealing.CredentialBox`."""
 
-    def keyring(self, clock: Clock) -> Keyring:
-        """A process's own keyring: the same key in each."""
-        return Keyring([_KEY], clock)
+    def seal(self, plain: bytes, context: str) -> Sealed:
+        """The text with its context before it."""
+        return Sealed(f"{context}\n{plain.decode()}")
+
+    def open(self, sealed: Sealed, context: str) -> bytes:
+        """What was sealed in this context.
+
+        Raises:
+            SealBroken: it was sealed in another one, or not at all.
+        """
+        named, _, plain = sealed.partition("\n")
+        if named != context:
+            raise SealBroken(f"sealed for {named!r}, opened for {context!r}")
+        return plain.encode()
+
+    def fingerprint(self, content: bytes) -> str:
+        """The digest of the only key."""
+        return f"simulated:{sha256(content).hexdigest()}"
+
+    def fingerprints(self, content: bytes) -> Sequence[str]:
+        """There is no other key."""
+        return [self.fingerprint(content)]
+
+    def same(self, fingerprint: str, content: bytes) -> bool:
+        """Whether it is of this content."""
+        return fingerprint == self.fingerprint(content)
 
     def can_encrypt_for(self, source: str) -> bool:
         """For everybody."""

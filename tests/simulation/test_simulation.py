@@ -13,7 +13,7 @@ from tests.simulation.__main__ import main
 from tests.simulation.climates import CORNERS, MIXED, STORM
 from tests.simulation.loop import BEGINNING, Standstill, VirtualLoop, run
 from tests.simulation.mutants import MUTANTS, Mutant
-from tests.simulation.result import SimulationResult
+from tests.simulation.result import PLAIN, SQLITE, SimulationResult
 from tests.simulation.run import simulate
 from tests.simulation.seeds import Seed, kept_seeds
 
@@ -24,6 +24,11 @@ _SEEDS_FOR_A_MUTANT = 20
 _PRINT_DIGEST = (
     "from tests.simulation.run import simulate; print(simulate({seed}, {requests}, '{climate}').digest)"
 )
+
+
+def _ledger(seed: int) -> str:
+    """Every second seed is run on the real ledger."""
+    return PLAIN if seed % 2 else SQLITE
 
 
 def _words(result: SimulationResult) -> str:
@@ -41,7 +46,7 @@ def test_a_seed_that_once_broke_a_promise_keeps_all_of_them(kept: Seed) -> None:
 @pytest.mark.parametrize("seed", _FRESH)
 def test_a_fresh_seed_keeps_every_promise(seed: int) -> None:
     """Nothing wrong happens while there are faults, and everything ends once they are over."""
-    result = simulate(seed, _FEW, STORM if seed % 4 == 0 else MIXED)
+    result = simulate(seed, _FEW, STORM if seed % 4 == 0 else MIXED, _ledger(seed))
     assert result.kept, _words(result)
     assert sum(result.states.values()) >= _FEW
     assert result.in_doubt == 0
@@ -51,7 +56,7 @@ def test_a_fresh_seed_keeps_every_promise(seed: int) -> None:
 def test_every_promise_is_kept_where_one_danger_is_met_again_and_again(climate: str) -> None:
     """Dying or freezing at the worst place, forgetful surroundings, wrong clocks: nothing comes of it."""
     for seed in (1, 2):
-        result = simulate(seed, _FEW, climate)
+        result = simulate(seed, _FEW, climate, _ledger(seed))
         assert result.kept, _words(result)
         assert result.faults
 
@@ -70,6 +75,16 @@ def test_one_seed_is_one_run() -> None:
     assert elsewhere.stdout.strip() == here.digest
 
 
+@pytest.mark.parametrize(
+    ("seed", "climate"),
+    [(1, MIXED), (2, STORM), (3, "forgetful-ledger"), (4, "letters-long-forgotten"), (5, "wrong-clocks")],
+)
+def test_both_ledgers_give_the_same_run(seed: int, climate: str) -> None:
+    """What the quick ledger does is to the last step what the real one does, also where it breaks and is away."""
+    plain, real = (simulate(seed, _FEW, climate, ledger) for ledger in (PLAIN, SQLITE))
+    assert real.digest == plain.digest
+
+
 def test_another_seed_is_another_run() -> None:
     """The digest tells runs apart."""
     assert simulate(1, 5).digest != simulate(2, 5).digest
@@ -81,7 +96,7 @@ def test_a_broken_rule_is_noticed(mutant: Mutant, climate: str, promises: tuple[
     noticed: set[str] = set()
     for seed in range(1, _SEEDS_FOR_A_MUTANT + 1):
         with mutant():
-            result = simulate(seed, _ENOUGH, climate)
+            result = simulate(seed, _ENOUGH, climate, _ledger(seed))
         noticed = {broken.promise for broken in result.broken}
         if noticed & set(promises):
             return

@@ -1,7 +1,18 @@
 """The observer of one process: every fact goes into the trace, and a surprise is a broken promise."""
 
 from tests.simulation.scene import Scene
-from worker.core.observer import Began, Called, Counted, Ended, Fact, Moved, Rescued, Surprised
+from worker.core.observer import (
+    Began,
+    Called,
+    Counted,
+    Ended,
+    Fact,
+    Finished,
+    Moved,
+    Published,
+    Rescued,
+    Surprised,
+)
 
 
 class Watch:
@@ -24,7 +35,9 @@ class Watch:
             case Rescued(request_ids=request_ids):
                 self._trace.counts["rescue"] += len(request_ids)
                 self._trace.tell(self._name, f"rescues {', '.join(request_ids)}")
-            case Began() | Ended() | Counted():
+            case Published(event_id=event_id, confirmed=confirmed, detail=detail):
+                self._trace.tell(self._name, f"{event_id} confirmed {confirmed} {detail}")
+            case Began() | Finished() | Ended() | Counted():
                 pass
             case _:
                 self._trace.tell(self._name, repr(fact))

@@ -175,8 +175,8 @@ workers = sa.Table(
 )
 
 # What each worker's clock showed (at) when its machine was up for so many seconds and the clock where the ledger lies
-# showed something else (there). An era is one boot of one machine. They outlive their workers for a while: who comes next
-# goes on from there.
+# showed something else (there). An era is one boot of one machine. Rows outlive their workers for a while: who comes
+# next goes on from there.
 clocks = sa.Table(
     "clocks",
     metadata,

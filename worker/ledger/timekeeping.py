@@ -55,7 +55,7 @@ def read(connection: sa.Connection, clock: Clock) -> Reading:
 
 
 def continued(connection: sa.Connection, clock: Clock, there: Reading) -> Reading:
-    """Where the ledger's time is, to somebody who comes: gone on from those who were there, or else what it is there."""
+    """Where the ledger's time is, to somebody who comes: gone on from those who were here, or what it is there."""
     here = connection.execute(_HERE, {"p_era": clock.era}).one_or_none()
     if here is not None:
         found = Reading(here.at + timedelta(seconds=there.as_of - here.uptime), there.as_of)
