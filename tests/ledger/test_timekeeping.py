@@ -71,7 +71,7 @@ async def test_a_clock_that_was_wrong_and_not_set_is_not_made_up_for(ledger_url:
     clock = SteadyClock(machine)
     async with open_any(ledger_url, clock=clock, exclusive=True) as ledger:
         await ledger.heartbeat("worker-1", clock.now() - timedelta(days=300))
-    machine.advance(10)
+    machine.advance(HOUR + 10)
     after = SteadyClock(machine)
     async with open_ledger(ledger_url, clock=after):
         with connected(ledger_url) as connection:

@@ -19,7 +19,10 @@ from worker.ledger.writer import Batch
 
 _KEPT: Final = timedelta(days=2)
 _FARTHEST: Final = timedelta(days=2)
-"""A clock that was off by more than that was not set but wrong, and is not made up for: whoever starts begins anew."""
+"""A clock that was off by more than that was not set but wrong, and is not made up for: whoever starts begins anew,
+unless workers may be alive that go on with it."""
+_ALIVE: Final = timedelta(hours=1)
+"""Since the newest sign of life; longer than any lease."""
 
 _c = clocks.c
 
@@ -58,15 +61,18 @@ def continued(connection: sa.Connection, clock: Clock, there: Reading) -> Readin
     """Where the ledger's time is, to somebody who comes: gone on from those who were here, or what it is there."""
     here = connection.execute(_HERE, {"p_era": clock.era}).one_or_none()
     if here is not None:
-        found = Reading(here.at + timedelta(seconds=there.as_of - here.uptime), there.as_of)
+        since = timedelta(seconds=there.as_of - here.uptime)
+        found = Reading(here.at + since, there.as_of)
     elif _is_file(connection):
         return (
             there  # the machine was booted since: nobody knows better than its clock for how long it was off
         )
+    elif (newest := connection.execute(_ANYWHERE).one_or_none()) is not None:
+        since = there.at - newest.there
+        found = Reading(newest.at + since, there.as_of)
     else:
-        newest = connection.execute(_ANYWHERE).one_or_none()
-        found = there if newest is None else Reading(there.at + (newest.at - newest.there), there.as_of)
-    return found if abs(found.at - there.at) <= _FARTHEST else there
+        return there
+    return found if since <= _ALIVE or abs(found.at - there.at) <= _FARTHEST else there
 
 
 def now(connection: sa.Connection, clock: Clock) -> datetime:
