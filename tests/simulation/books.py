@@ -63,6 +63,10 @@ class Books(ABC):
         """
 
     @abstractmethod
+    def set(self, clock: Clock) -> None:
+        """Let a clock go on where the ledger's time is, as opening a ledger does."""
+
+    @abstractmethod
     def close(self) -> None:
         """Forget everything."""
 

@@ -52,7 +52,7 @@ _CORNERS: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     "wrong-clocks": {
         "machines": 3, "lease": 10.0, "interval": 2.0,
-        "faults": {Fault.CLOCK_STEP: 3.0, Fault.CREATE: CHANCES[Fault.CREATE], Fault.KILL: 1 / 1000},
+        "faults": {Fault.CLOCK_STEP: 3.0, Fault.CREATE: CHANCES[Fault.CREATE], Fault.LATE: 0.3, Fault.KILL: 1 / 1000},
     },
 }  # fmt: skip
 """What is not left to the dice, by corner; of faults there are no others."""

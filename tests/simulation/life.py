@@ -143,7 +143,7 @@ def _wake(waking: asyncio.Future[None]) -> None:
 
 
 class MachineClock:
-    """The clocks of one machine: its time of day may be stepped, its monotonic one goes on."""
+    """The clocks of a machine: its time of day may be set, its monotonic one goes on."""
 
     def __init__(self, life: Life, wall: Callable[[], Any]) -> None:
         self._life = life

@@ -6,7 +6,6 @@ The process is the real core, put together as `worker/bootstrap/` does, between 
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final, cast
 
 from tests.simulation.adapter import Adapter, settings_of
@@ -18,9 +17,10 @@ from tests.simulation.scene import Scene
 from tests.simulation.sealing import Seals
 from tests.simulation.vendors import Vendor
 from tests.simulation.watch import Watch
-from tests.simulation.weather import CLOCK_ERROR, MOST, SETTLE, Fault
+from tests.simulation.weather import MOST, SETTLE, Fault
 from worker.core.breaker import BreakerPolicy
 from worker.core.burial import Burial
+from worker.core.clock import Clock, SteadyClock
 from worker.core.desk import Desk
 from worker.core.errors import LedgerUnavailable
 from worker.core.events import EventWriter
@@ -60,7 +60,7 @@ class Surroundings:
 
 
 class Machine:
-    """One machine, with a clock that may be wrong."""
+    """One machine."""
 
     def __init__(self, number: int, around: Surroundings, *, alone: bool) -> None:
         self._number = number
@@ -69,8 +69,6 @@ class Machine:
         self._alone = alone
         self._starts = 0
         faults = self._scene.weather.faults
-        wrong = Fault.CLOCK_STEP in faults and self._scene.dice.random() < 0.5
-        self.clock_error = self._scene.between(-CLOCK_ERROR, CLOCK_ERROR) if wrong else 0.0
         self._kills = faults.get(Fault.KILL, 0.0)
         self._freezes = self._kills + faults.get(Fault.FREEZE, 0.0)
         self._stops = self._freezes + faults.get(Fault.STOP, 0.0)
@@ -86,11 +84,6 @@ class Machine:
         self._connections = (Doors(self._around.broker, life), Exit(self._around.broker, life))
         life.start(self._live(life, *self._connections), f"service of {life.name}")
 
-    def step_clock(self) -> None:
-        """Somebody sets the time of day; the monotonic clock goes on."""
-        self.clock_error = self._scene.between(-CLOCK_ERROR, CLOCK_ERROR)
-        self._scene.trace.fault(Fault.CLOCK_STEP, f"machine-{self._number}", f"{self.clock_error:+.1f} s")
-
     def lose_connections(self, *, both: bool) -> None:
         """The broker goes away from here for a while: the way in, the way out, or both."""
         if self._connections is not None:
@@ -104,10 +97,6 @@ class Machine:
             self.life.thaw()
         for connection in self._connections or ():
             connection.restore()
-
-    def now(self) -> datetime:
-        """The time of day, as it is shown here."""
-        return self._scene.true_time(self.clock_error)
 
     # --- one process --------------------------------------------------------------------------------------------
 
@@ -196,7 +185,7 @@ class Machine:
 
     def _desk(self, life: Life, way_out: Exit, changed: asyncio.Event) -> Desk:
         around, weather = self._around, self._scene.weather
-        clock = MachineClock(life, self.now)
+        clock = SteadyClock(MachineClock(life, self._scene.shown_time))
         watch = Watch(self._scene, life.name)
         ledger = around.books.open(life, clock, alone=self._alone)
         settings = settings_of(weather.agreeing, weather.give_up)
@@ -223,7 +212,7 @@ class Machine:
             reached=lambda step, _: life.touch(step),
         )
 
-    def _lane(self, name: str, clock: MachineClock, watch: Watch, changed: asyncio.Event) -> Lane:
+    def _lane(self, name: str, clock: Clock, watch: Watch, changed: asyncio.Event) -> Lane:
         weather = self._scene.weather
         lane = Lane(
             name,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tests.simulation.machine import Machine, Surroundings
 from tests.simulation.vendors import UNAVAILABLE, Vendor
-from tests.simulation.weather import Fault
+from tests.simulation.weather import CLOCK_ERRORS, Fault
 
 
 class Mischief:
@@ -18,7 +18,7 @@ class Mischief:
     def begin(self) -> None:
         """From now on, again and again."""
         scene = self._scene
-        scene.often(Fault.CLOCK_STEP, lambda: scene.dice.choice(self._machines).step_clock())
+        scene.often(Fault.CLOCK_STEP, self._set_clock)
         scene.often(Fault.CONNECTION, self._lose_a_connection)
         scene.often(Fault.BROKER_RESTART, self._restart_broker)
         scene.often(Fault.BROKER_FREEZE, self._freeze_broker)
@@ -35,6 +35,13 @@ class Mischief:
             self._end_outage(vendor)
         for machine in self._machines:
             machine.recover()
+
+    def _set_clock(self) -> None:
+        """Somebody sets the time of day where the ledger lies; time itself goes on."""
+        scene = self._scene
+        far = scene.dice.choice(CLOCK_ERRORS)
+        scene.clock_error = scene.between(-far, far)
+        scene.trace.fault(Fault.CLOCK_STEP, "ledger", f"{scene.clock_error:+.1f} s")
 
     def _lose_a_connection(self) -> None:
         machine = self._scene.dice.choice(self._machines)

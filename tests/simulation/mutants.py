@@ -14,6 +14,7 @@ from worker.core import pipeline, states
 from worker.core.broker import Delivery
 from worker.core.burial import Burial
 from worker.core.change import Change, Event
+from worker.core.clock import SteadyClock
 from worker.core.entrance import read
 from worker.core.entry import Entry
 from worker.core.errors import PublishUnconfirmed
@@ -154,11 +155,19 @@ def rejections_are_dated_anew() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def the_time_of_day_is_believed() -> Iterator[None]:
+    """Rows are dated by what the machine's clock was set to."""
+    with patch.object(SteadyClock, "now", SteadyClock.time_of_day):
+        yield
+
+
 MUTANTS: Final[Mapping[str, tuple[Mutant, str, tuple[str, ...]]]] = {
     "in doubt is not done": (in_doubt_is_not_done, "doubtful-providers", (_ONE, "rejected is true")),
     "absent at the first look": (absent_at_the_first_look, "doubtful-providers", (_ONE,)),
     "dead means not done": (dead_means_not_done, "killed-with-the-answer", (_ONE,)),
     "judged when it is known": (judged_when_it_is_known, "frozen-before-the-judgement", (_ONE,)),
+    "the time of day is believed": (the_time_of_day_is_believed, "wrong-clocks", (_ONE,)),
     "late creates leave": (late_creates_leave, "frozen-before-the-first-byte", (_ONE,)),
     "late keys are thrown away": (
         late_keys_are_thrown_away,

@@ -8,8 +8,9 @@ from pydantic import SecretStr
 from tests.simulation.life import Life, MachineClock
 from tests.simulation.machine import SOURCE, Surroundings
 from tests.simulation.watch import Watch
-from tests.simulation.weather import ANSWER_WITHIN, CLOCK_ERROR, Fault
+from tests.simulation.weather import ANSWER_WITHIN, Fault
 from worker.core.broker import Message
+from worker.core.clock import SLEW, Clock, SteadyClock
 from worker.core.entry import Entry
 from worker.core.errors import WorkerError
 from worker.core.events import EventWriter
@@ -23,6 +24,18 @@ _ACTOR: Final = "ada"
 _WHY: Final = "looked at the provider"
 
 
+class _DeskClock(SteadyClock):
+    """The clock of whatever verb is carried out."""
+
+    def __init__(self, machine: Clock) -> None:
+        super().__init__(machine)
+        self._own = machine
+
+    def begin_anew(self) -> None:
+        """Know of no other verb."""
+        super().__init__(self._own)
+
+
 class Office:
     """The operators' commands, on a connection of their own to the ledger."""
 
@@ -30,7 +43,7 @@ class Office:
         self._around = around
         self._scene = around.scene
         self._life = Life(_ACTOR, self._scene.loop, _never)
-        clock = MachineClock(self._life, self._scene.true_time)
+        clock = self._clock = _DeskClock(MachineClock(self._life, self._scene.shown_time))
         seals = around.seals
         ledger = around.books.open(self._life, clock, alone=False)
         recorder = Recorder(ledger, EventWriter(SOURCE, seals), seals, clock, Watch(self._scene, _ACTOR))
@@ -55,6 +68,8 @@ class Office:
             await self._providers.resume(name, _WHY)
 
     def _begin(self, work: Callable[[], object]) -> None:
+        self._clock.begin_anew()  # each verb is a process of its own
+        self._around.books.set(self._clock)
         self._life.start(self._do(work), "operator")
 
     async def _do(self, work: Callable[[], object]) -> None:
@@ -98,10 +113,10 @@ class Office:
                 return bool(vendor.accounts.get(entry.idempotency_key))
             case Verb.RESOLVE_NOT_CREATED:
                 sent_at = entry.attempt_sent_at or entry.received_at
-                age = (self._scene.true_time() - sent_at).total_seconds()
+                age = (self._clock.now() - sent_at).total_seconds()
                 nothing = not vendor.accounts.get(entry.idempotency_key)
                 still = vendor.may_still_open(entry.idempotency_key)
-                return nothing and not still and age > ANSWER_WITHIN + 2 * CLOCK_ERROR
+                return nothing and not still and age > ANSWER_WITHIN * (1 + SLEW)
             case Verb.ABANDON:
                 return self._scene.dice.random() < 0.2
             case _:

@@ -36,7 +36,11 @@ class PlainBooks(Books):
             self.begin(life)
             end_all(self.tables)
             self.end(life)
+        self.set(clock)
         return PlainLedger(_Access(self, life), clock, timedelta(seconds=self.scene.weather.lease))
+
+    def set(self, clock: Clock) -> None:
+        self.tables.set(clock)
 
     # --- what stands in it --------------------------------------------------------------------------------------
 

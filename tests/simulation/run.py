@@ -32,7 +32,6 @@ from tests.simulation.trace import Trace
 from tests.simulation.upstream import Upstream
 from tests.simulation.vendors import KINDS, TAKEN, Vendor
 from tests.simulation.weather import (
-    CLOCK_ERROR,
     LISTEN_FOR,
     LOOK_UPS,
     READ_LAG,
@@ -40,6 +39,7 @@ from tests.simulation.weather import (
     Fault,
     Weather,
 )
+from worker.core.clock import SLEW
 from worker.core.states import State
 
 LEDGERS: Final[Mapping[str, Callable[[Scene], Books]]] = {PLAIN: PlainBooks, SQLITE: SqlBooks}
@@ -214,9 +214,9 @@ class _Simulation:
 
 def longest_wait(weather: Weather, requests: int) -> float:
     """Seconds after the last fault within which the slowest request must have come to its end."""
-    found_dead = machines.LONGEST_START + weather.lease + 2 * CLOCK_ERROR
+    found_dead = machines.LONGEST_START + weather.lease
     in_doubt = LISTEN_FOR + SETTLE + READ_LAG + (weather.agreeing + 2) * LOOK_UPS[-1]
     tried_again = machines.POLICY.cap + machines.BREAKER.cooldown + machines.PROBE_EVERY + 15.0
     told = machines.REPUBLISH_AFTER + 15.0
     worked_off = requests / 5.0 + 20 * weather.interval
-    return found_dead + in_doubt + tried_again + told + worked_off
+    return (found_dead + in_doubt + tried_again + told + worked_off) / (1 - SLEW)

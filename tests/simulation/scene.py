@@ -19,6 +19,7 @@ class Scene:
     Attributes:
         dice: The only source of chance; whoever draws does so in the order of the trace.
         quiet: Whether the faults are over, for good.
+        clock_error: Seconds by which the clock where the ledger lies is wrong.
     """
 
     loop: VirtualLoop
@@ -26,6 +27,7 @@ class Scene:
     weather: Weather
     trace: Trace
     quiet: bool = False
+    clock_error: float = 0.0
 
     def strikes(self, fault: Fault) -> bool:
         """Whether a fault strikes at this occasion."""
@@ -47,6 +49,10 @@ class Scene:
             action()
             self.often(fault, action)
 
-    def true_time(self, error: float = 0.0) -> datetime:
-        """The time of day, as a clock shows it that is wrong by so many seconds."""
-        return _DAY + timedelta(seconds=self.loop.now - BEGINNING + error)
+    def true_time(self) -> datetime:
+        """The time of day."""
+        return _DAY + timedelta(seconds=self.loop.now - BEGINNING)
+
+    def shown_time(self) -> datetime:
+        """The time of day, as the clock shows it where the ledger lies."""
+        return self.true_time() + timedelta(seconds=self.clock_error)

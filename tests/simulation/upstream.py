@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Final
 
 from tests.simulation.broker import Broker
@@ -74,7 +75,7 @@ class Upstream:
             "parameters": {"company": key},
         }
         if scene.strikes(Fault.DEADLINE):
-            data["deadline"] = scene.true_time(scene.between(1.0, 150.0)).isoformat()
+            data["deadline"] = (scene.true_time() + timedelta(seconds=scene.between(1.0, 150.0))).isoformat()
         if scene.strikes(Fault.DRY_RUN):
             data["dry_run"] = True
         self._publish(f"m-{number}", data, request_key(provider), content="first")

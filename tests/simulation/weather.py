@@ -6,21 +6,22 @@ from enum import StrEnum
 from random import Random
 from typing import Final
 
+from worker.core.clock import SLEW
 from worker.core.steps import Step
 
 LATEST_ACT: Final = 20.0
 """Seconds after its first byte within which a create has been carried out, or never will be."""
 READ_LAG: Final = 4.0
 """Seconds within which a look-up shows what was carried out, at most."""
-CLOCK_ERROR: Final = 5.0
-"""Seconds by which any machine's time of day may differ from the true one, either way."""
+CLOCK_ERRORS: Final = (5.0, 3600.0)
+"""Seconds by which the time of day may be set wrong where the ledger lies, either way: by a little, or by far."""
 ANSWER_WITHIN: Final = 5.0
 LISTEN_FOR: Final = 15.0
 LOOK_UPS: Final = (3.0, 8.0, 15.0)
 
-SETTLE: Final = ANSWER_WITHIN + LATEST_ACT + READ_LAG + 2 * CLOCK_ERROR + 5.0
+SETTLE: Final = (ANSWER_WITHIN + LATEST_ACT + READ_LAG + 5.0) * (1 + SLEW)
 """Seconds after its attempt at which a create certainly shows: it leaves in time, is carried out, and is read with lag,
-by the clocks of two machines."""
+by a clock that goes fast because it was set."""
 
 
 class Fault(StrEnum):
