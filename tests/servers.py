@@ -22,6 +22,7 @@ from worker.local.postgresql_server import PostgresqlServer
 from worker.local.rabbitmq_node import RabbitmqNode
 
 _SHARED_BY_THE_RUN = "SERVERS_OF_THIS_TEST_RUN"
+_AT_ONCE = 16  # virtual hosts made by one call
 
 Server = TypeVar("Server", RabbitmqNode, PostgresqlServer)
 
@@ -132,7 +133,7 @@ class _Vhosts:
     @contextmanager
     def one(self) -> Iterator[str]:
         if not self.fresh:
-            self.fresh = [f"test-{uuid4().hex}" for _ in range(6)]
+            self.fresh = [f"test-{uuid4().hex}" for _ in range(_AT_ONCE)]
             self.node.replace_vhosts(self.used, self.fresh)
             self.used = []
         name = self.fresh.pop()

@@ -14,5 +14,5 @@ def rig(rabbitmq_node: RabbitmqNode, broker_url: str) -> Rig:
 
 @pytest.fixture
 def own_rig(own_rabbitmq_node: RabbitmqNode, own_broker_url: str) -> Rig:
-    """For tests that hurt the node."""
-    return Rig.on(own_rabbitmq_node, own_broker_url)
+    """For tests that hurt the node, which then is silent."""
+    return Rig.on(own_rabbitmq_node, own_broker_url).hurried()

@@ -5,7 +5,7 @@ import json
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar
 
 import aiormq
@@ -16,7 +16,7 @@ from pamqp.commands import Basic, Queue
 from tests.rabbitmq.members import Members
 from worker.core.broker import Delivery
 from worker.core.clock import SystemClock
-from worker.core.observer import BrokerChanged, Fact, QueueChanged, Surprised
+from worker.core.observer import BrokerChanged, Fact, QueueChanged, QueueState, Surprised
 from worker.local.rabbitmq_node import RabbitmqNode
 from worker.rabbitmq.connection import ConnectionSettings
 from worker.rabbitmq.consumer import Consumer
@@ -33,7 +33,7 @@ BODY = json.dumps(
     {"source": "urn:test", "correlationid": "c-1", "time": "2026-03-01T12:00:00+00:00"}
 ).encode()
 Result = TypeVar("Result")
-WAIT = 20.0
+WAIT = 40.0
 """Seconds after which something that should have happened did not."""
 
 
@@ -65,6 +65,16 @@ class Watcher:
             while not true():
                 self._news.clear()
                 await self._news.wait()
+
+    @property
+    def losses(self) -> list[BrokerChanged | QueueChanged]:
+        """Connections that were lost, and queues that were not served."""
+        return [
+            fact
+            for fact in self.facts
+            if (isinstance(fact, BrokerChanged) and not fact.up)
+            or (isinstance(fact, QueueChanged) and fact.state is QueueState.NOT_SERVED)
+        ]
 
     def queue_changes(self, queue: str) -> list[tuple[str, str]]:
         """States that a queue went through, each with its reason."""
@@ -193,11 +203,16 @@ class Rig:
 
     @classmethod
     def on(cls, node: RabbitmqNode, url: str) -> Self:
-        """A rig on the virtual host of this address, with time-outs short enough for a test."""
-        settings = ConnectionSettings(
-            url, heartbeat=5, connect_timeout=2.0, operation_timeout=2.0, longest_pause=0.5, watch_every=0.3
-        )
+        """A rig on the virtual host of this address; it looks and tries again often, and waits long for an answer, so
+        that a busy machine is not taken for a broker that is silent.
+        """
+        settings = ConnectionSettings(url, heartbeat=5, longest_pause=0.5, watch_every=0.3)
         return cls(node, url.rpartition("/")[2], Watcher(), Probe(url), settings)
+
+    def hurried(self, seconds: float = 2.0) -> Self:
+        """The same for tests in which the broker is silent."""
+        quick = replace(self.settings, connect_timeout=seconds, operation_timeout=seconds)
+        return replace(self, settings=quick)
 
     def consumer(self, topology: Topology = TOPOLOGY, settings: ConnectionSettings | None = None) -> Consumer:
         """A consumer on this virtual host."""
@@ -274,6 +289,13 @@ def subscription_of(consumer: Consumer, queue: str) -> Subscription:
     subscription = consumer._doors[queue]._subscription
     assert subscription is not None
     return subscription
+
+
+async def soon(true: Callable[[], object]) -> None:
+    """Look at each turn of the loop until it is true."""
+    async with asyncio.timeout(WAIT):
+        while not true():
+            await asyncio.to_thread(lambda: None)
 
 
 async def eventually(true: Callable[[], Awaitable[bool]]) -> None:

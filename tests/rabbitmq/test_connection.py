@@ -84,6 +84,7 @@ async def test_login_refused_later_is_waited_out(rig: Rig) -> None:
     consumer, inbox = rig.consumer(), Inbox()
     async with rig.running(consumer):
         await consumer.open(QUEUE, inbox, 3)
+        await rig.until_consuming(consumer)
         await asyncio.to_thread(rig.node.delete_vhost, rig.vhost)
         await rig.watcher.until(lambda: "not found" in rig.watcher.changes[-1].detail)
         assert not consumer.connected

@@ -71,6 +71,7 @@ async def test_connection_closed_again_and_again(rig: Rig) -> None:
     consumer, inbox = rig.consumer(), Inbox()
     async with rig.running(consumer):
         await consumer.open(QUEUE, inbox, 4)
+        await rig.until_consuming(consumer)
         for _ in range(3):
             down = asyncio.create_task(rig.watcher.next_change("consume", up=False))
             await rig.close_connections()
@@ -112,10 +113,7 @@ async def test_long_life_leaves_nothing_behind(rig: Rig) -> None:
         for _ in range(2):
             for _ in range(100):
                 await rig.probe.ready(QUEUE)
-            gc.collect()
-            counted.append(
-                len([kept for kept in gc.get_objects() if isinstance(kept, Channel | Subscription)])
-            )
+            counted.append(min([await _channels(rig) for _ in range(3)]))
         await consumer.close(QUEUE)
     assert counted[1] <= counted[0] + 2
     assert max(counted) < 10
@@ -153,6 +151,7 @@ async def test_closed_queue_stays_closed_over_a_reconnect(rig: Rig) -> None:
     async with rig.running(consumer):
         await consumer.open(QUEUE, inbox, 4)
         await consumer.open(DEAD_LETTERS, inbox, 4)
+        await rig.until_consuming(consumer)
         await consumer.close(QUEUE)
         back = asyncio.create_task(rig.watcher.next_change("consume", up=True))
         await rig.close_connections()
@@ -186,6 +185,7 @@ async def test_deleted_queue_is_declared_and_consumed_again(rig: Rig) -> None:
     async with rig.running(consumer):
         await consumer.open(QUEUE, inbox, 4)
         await consumer.open(request_queue("gateway360"), other, 4)
+        await rig.until_consuming(consumer)
         await rig.probe.publish(BODY, "request.gateway360")
         held = await other.next()
         await rig.probe.delete(QUEUE)
@@ -207,12 +207,13 @@ async def test_recreated_queue_is_consumed_again(rig: Rig) -> None:
     consumer, inbox = rig.consumer(settings=replace(rig.settings, watch_every=0.1)), Inbox()
     async with rig.running(consumer):
         await consumer.open(QUEUE, inbox, 4)
+        await rig.until_consuming(consumer)
         async with rig.probe.channel() as channel:
             await channel.queue_delete(QUEUE)
             await channel.queue_declare(QUEUE, durable=True, arguments=_arguments())
         await rig.probe.publish(BODY, QUEUE, exchange="")
         await (await inbox.next()).ack()
-    assert [change.up for change in rig.watcher.changes] == [True]
+    assert rig.watcher.losses == []
 
 
 async def test_silent_consumer_is_replaced_without_a_gap(rig: Rig) -> None:
@@ -222,13 +223,15 @@ async def test_silent_consumer_is_replaced_without_a_gap(rig: Rig) -> None:
         await consumer.open(QUEUE, inbox, 4)
         await rig.watcher.until_state(QUEUE, "consumed")
         first = subscription_of(consumer, QUEUE)
-        counted = [(await rig.probe.declared(QUEUE)).consumer_count for _ in range(50)]
-        assert subscription_of(consumer, QUEUE) is not first
+        counted = []
+        while subscription_of(consumer, QUEUE) is first:
+            counted.append((await rig.probe.declared(QUEUE)).consumer_count)
+        counted += [(await rig.probe.declared(QUEUE)).consumer_count for _ in range(30)]
         assert consumer.consuming
         assert 0 not in counted
         await rig.probe.publish(BODY, KEY)
         await (await inbox.next()).ack()
-    assert [change.up for change in rig.watcher.changes] == [True]
+    assert rig.watcher.losses == []
 
 
 async def test_missing_queue_is_told_and_others_go_on(rig: Rig) -> None:
@@ -276,7 +279,7 @@ async def test_watchdog_leaves_a_full_consumer_alone(rig: Rig) -> None:
         for _ in range(100):
             await rig.probe.ready(QUEUE)
         assert delivery.open
-    assert [change.up for change in rig.watcher.changes] == [True]
+    assert rig.watcher.losses == []
 
 
 async def test_mismatch_while_running_is_waited_out(rig: Rig) -> None:
@@ -284,6 +287,7 @@ async def test_mismatch_while_running_is_waited_out(rig: Rig) -> None:
     consumer, inbox = rig.consumer(), Inbox()
     async with rig.running(consumer):
         await consumer.open(QUEUE, inbox, 4)
+        await rig.until_consuming(consumer)
         await rig.probe.delete(QUEUE)
         await rig.probe.declare(QUEUE, _arguments(Topology((PROVIDER,), delivery_limit=5)))
         await rig.close_connections()
@@ -300,6 +304,13 @@ async def test_mismatch_at_start_ends_the_process_at_the_first_try(rig: Rig) -> 
     with pytest.raises(TopologyMismatch, match=rf"{QUEUE} has x-delivery-limit 5 where 1000 is wanted"):
         await within(rig.consumer().run())
     assert rig.watcher.changes == []
+
+
+async def _channels(rig: Rig) -> int:
+    """Channels and consumers that exist at this moment, those of looks under way among them."""
+    await rig.probe.ready(QUEUE)
+    gc.collect()
+    return len([kept for kept in gc.get_objects() if isinstance(kept, Channel | Subscription)])
 
 
 def _arguments(topology: Topology = TOPOLOGY) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from worker.rabbitmq.transport import Transport
 URL_SETTING = "PROVISIONER_BROKER__URL"
 
 _GOODBYE = 2.0
-"""Seconds an orderly close may take before the socket is cut."""
+"""Seconds an orderly close may take before the socket is cut, or a channel is left to its connection."""
 
 _ACCESS_REFUSED, _NOT_ALLOWED = 403, 530
 
@@ -35,7 +35,8 @@ class ConnectionSettings:
         connect_timeout: For one try to connect, TLS and login included.
         operation_timeout: For every other call, and for one publish from waiting for its turn to the confirmation.
         publishes_in_flight: Publishes that may wait for their confirmation at the same time.
-        longest_pause: Between two tries to connect; the pauses grow up to it.
+        longest_pause: Between two tries to connect; the pauses grow up to it. Short: together with a try that is not
+            answered it is how long the worker may stay away after the broker has come back.
         watch_every: Between two looks of the watchdog; the second that finds a queue stuck rebuilds the connection.
 
     Raises:
@@ -48,7 +49,7 @@ class ConnectionSettings:
     connect_timeout: float = 10.0
     operation_timeout: float = 10.0
     publishes_in_flight: int = 200
-    longest_pause: float = 10.0
+    longest_pause: float = 4.0
     watch_every: float = 10.0
 
     def __post_init__(self) -> None:
@@ -162,7 +163,7 @@ class Connection:
             yield channel
         finally:
             with suppress(BrokerUnavailable):
-                async with answering(seconds, "closing a channel"):
+                async with answering(min(seconds, _GOODBYE), "closing a channel"):
                     await channel.close()
 
     async def ask_for(self, exchange: str, *, seconds: float) -> None:

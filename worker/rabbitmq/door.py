@@ -6,7 +6,6 @@ not at all. On a connection that queues share, the sick one would take the other
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 
 from worker.core.clock import Clock
 from worker.core.errors import BrokerUnavailable
@@ -21,10 +20,6 @@ from worker.rabbitmq.topology import Topology
 
 _AFTER_A_CANCEL = 0.2
 """Seconds before a queue is consumed again whose consumer the broker ended, so that this cannot spin."""
-
-_PART_OF_THE_PAUSE = 0.5
-"""Of the longest pause between two tries to connect. A try that the broker does not answer takes its time before that,
-and a queue that is served again must not wait for long."""
 
 
 class Door:
@@ -60,7 +55,7 @@ class Door:
         self._clock = clock
         self._link = Link(
             f"consume {wish.queue}",
-            replace(settings, longest_pause=settings.longest_pause * _PART_OF_THE_PAUSE),
+            settings,
             tend=self._tend,
             tell=self._changed,
             clock=clock,
@@ -119,13 +114,13 @@ class Door:
             self._observer.tell(fact)
 
     async def _tend(self, connection: Connection) -> None:
-        self._subscription = subscription = await self._subscribe(connection)
+        subscription = await self._subscribe(connection)
         self._reason = ""
         self._tell(QueueState.CONSUMED)
         try:
             while True:
                 await self._watch(connection, subscription)
-                self._subscription = subscription = await self._renewed(connection, subscription)
+                subscription = await self._renewed(connection, subscription)
         except asyncio.CancelledError:
             await self._end(connection, subscription)
             raise
@@ -176,6 +171,7 @@ class Door:
             on_loss=connection.give_up,
         )
         await subscription.begin()
+        self._subscription = subscription
         return subscription
 
     async def _look(self, connection: Connection, subscription: Subscription) -> None:
