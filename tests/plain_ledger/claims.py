@@ -132,7 +132,7 @@ def share(
 ) -> Mapping[str, Share]:
     """Divide each provider's slots anew."""
     living, answers = tables.living(dead_since), {}
-    for provider, wish in wishes.items():
+    for provider, wish in sorted(wishes.items()):
         until = tables.waits.setdefault(provider, now)
         if wish.wait_until is not None and wish.wait_until > until:
             until = tables.waits[provider] = wish.wait_until

@@ -59,10 +59,11 @@ def close(
 def unpublished(tables: Tables, before: datetime, now: datetime, limit: int) -> Sequence[EventLine]:
     """Take events that are not confirmed, the oldest first."""
     stale = [told for told in tables.unconfirmed.values() if told.tried_at < before]
-    stale.sort(key=lambda told: told.tried_at)
-    for told in stale[:limit]:
+    stale.sort(key=lambda told: (told.tried_at, told.number))
+    taken = sorted(stale[:limit], key=lambda told: (told.line.event.recorded_at, told.number))
+    for told in taken:
         told.tried_at = now
-    return sorted((told.line for told in stale[:limit]), key=lambda line: line.event.recorded_at)
+    return [told.line for told in taken]
 
 
 def publish_again(tables: Tables, request_id: str, line: HistoryLine) -> bool:

@@ -58,8 +58,9 @@ class Letter:
 
 @dataclass(slots=True)
 class Told:
-    """A result event, and when somebody last tried to publish it."""
+    """A result event, its number of all events, and when somebody last tried to publish it."""
 
+    number: int
     line: EventLine
     tried_at: datetime
 
@@ -72,6 +73,7 @@ class Tables:
         open: The rows that are not final.
         unconfirmed: The events that nobody confirmed, by id.
         owners: Who has an account, by provider and account id.
+        recorded: Events that there ever were.
         shares: Slots by provider and worker; `waits` by provider.
         clocks: What a worker's clock showed when its machine was up for so many seconds, by era.
     """
@@ -82,6 +84,7 @@ class Tables:
     owners: dict[tuple[str, str], str] = field(default_factory=dict)
     attempts: dict[str, dict[int, Attempt]] = field(default_factory=lambda: defaultdict(dict))
     events: dict[str, Told] = field(default_factory=dict)
+    recorded: int = 0
     told: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     unconfirmed: dict[str, Told] = field(default_factory=dict)
     stories: dict[str, list[HistoryLine]] = field(default_factory=lambda: defaultdict(list))
@@ -127,7 +130,8 @@ class Tables:
         if event.event_id in self.events:
             return
         kept = event if is_plain(event.routing_key) else replace(event, routing_key=words(event.routing_key))
-        told = Told(EventLine(kept, subject_id, None, 0), tried_at)
+        told = Told(self.recorded, EventLine(kept, subject_id, None, 0), tried_at)
+        self.recorded += 1
         self.events[event.event_id] = self.unconfirmed[event.event_id] = told
         self.told[subject_id].append(event.event_id)
 
