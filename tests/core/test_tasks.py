@@ -1,10 +1,11 @@
 """Named tasks, and waiting for the first of several things."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
-from worker.core.tasks import Tasks, first_of
+from worker.core.tasks import FirstOf, Tasks
 
 
 async def test_a_task_is_named_while_it_runs_and_then_forgotten() -> None:
@@ -57,34 +58,55 @@ async def test_a_task_that_fails_does_not_stop_the_waiting() -> None:
         task.result()
 
 
-async def test_the_first_ends_the_others() -> None:
-    """Whoever waits for one of several leaves nobody waiting behind."""
-    stopped = asyncio.Event()
+class Waits:
+    """Things that may come, and how often each was begun to be waited for."""
 
-    async def long() -> None:
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.ended: list[str] = []
+
+    async def wait(self, name: str, event: asyncio.Event) -> None:
+        self.begun.append(name)
         try:
-            await asyncio.Event().wait()
+            await event.wait()
         finally:
-            stopped.set()
+            self.ended.append(name)
 
-    await first_of(long(), asyncio.sleep(0))
-    assert stopped.is_set()
+
+async def test_what_did_not_come_is_waited_for_on() -> None:
+    """Only what came is waited for anew the next time; in the end nobody is left waiting."""
+    waits, often, never = Waits(), asyncio.Event(), asyncio.Event()
+    often.set()
+    async with FirstOf(partial(waits.wait, "often", often), partial(waits.wait, "never", never)) as first:
+        for _ in range(3):
+            await first.next()
+    assert (waits.begun.count("often"), waits.begun.count("never")) == (3, 1)
+    assert sorted(waits.ended) == ["never", "often", "often", "often"]
 
 
 async def test_being_cancelled_ends_all_of_them() -> None:
     """A wait that is given up leaves no task behind."""
-    stopped = []
+    waits, never = Waits(), asyncio.Event()
 
-    async def long(name: str) -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            stopped.append(name)
+    async def wait() -> None:
+        async with FirstOf(*(partial(waits.wait, name, never) for name in ("one", "two"))) as first:
+            await first.next()
 
-    waiting = asyncio.create_task(first_of(long("one"), long("two")))
+    waiting = asyncio.create_task(wait())
     for _ in range(3):
         await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert sorted(stopped) == ["one", "two"]
+    assert sorted(waits.ended) == ["one", "two"]
+
+
+async def test_a_wait_that_breaks_is_heard_of() -> None:
+    """A loop whose reason to go on is broken must not go on as if it had come."""
+
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    async with FirstOf(asyncio.Event().wait, fail) as first:
+        with pytest.raises(ZeroDivisionError):
+            await first.next()

@@ -12,7 +12,7 @@ from worker.core.desk import Desk
 from worker.core.errors import BrokerUnavailable
 from worker.core.lanes import Lane
 from worker.core.pipeline import Pipeline
-from worker.core.tasks import first_of
+from worker.core.tasks import FirstOf
 
 Handler = Callable[[Delivery], Awaitable[None]]
 
@@ -63,10 +63,11 @@ class Intake:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Follow lanes and ledger until told to stop; then close every queue."""
-        while not stopping.is_set():
-            self._changed.clear()
-            await self.adjust()
-            await self._next_look(stopping)
+        async with FirstOf(self._changed.wait, stopping.wait, self._rest) as reasons_to_look:
+            while not stopping.is_set():
+                self._changed.clear()
+                await self.adjust()
+                await reasons_to_look.next()
         for queue in tuple(self._reading):
             with contextlib.suppress(BrokerUnavailable):
                 await self._doors.close(queue)
@@ -97,5 +98,5 @@ class Intake:
                 await self._doors.close(queue)
                 del self._reading[queue]
 
-    async def _next_look(self, stopping: asyncio.Event) -> None:
-        await first_of(self._changed.wait(), stopping.wait(), self._clock.sleep(_LOOK_AGAIN_AFTER))
+    async def _rest(self) -> None:
+        await self._clock.sleep(_LOOK_AGAIN_AFTER)

@@ -1,8 +1,8 @@
 """Named tasks that are kept alive by a reference and can be waited for."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
 
@@ -43,12 +43,27 @@ class Tasks:
         await asyncio.gather(*running, return_exceptions=True)
 
 
-async def first_of(*waits: Coroutine[Any, Any, object]) -> None:
-    """Wait until one of them is done, and end the others."""
-    tasks = [asyncio.create_task(wait) for wait in waits]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
+class FirstOf:
+    """Waits for the first of several things, again and again. What did not come the last time is waited for on."""
+
+    def __init__(self, *waits: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        self._waits = waits
+        self._waiting: dict[int, asyncio.Task[object]] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._waiting.values():
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._waiting.values(), return_exceptions=True)
+
+    async def next(self) -> None:
+        """Wait until one of them comes; what breaks instead is raised."""
+        for place, wait in enumerate(self._waits):
+            if place not in self._waiting:
+                self._waiting[place] = asyncio.create_task(wait())
+        await asyncio.wait(self._waiting.values(), return_when=asyncio.FIRST_COMPLETED)
+        came = [place for place, task in self._waiting.items() if task.done()]
+        for place in came:
+            self._waiting.pop(place).result()

@@ -13,7 +13,7 @@ from worker.core.lanes import Lane
 from worker.core.observer import Called, ClockStepped, Counted, LaneState, Rescued, Surprised
 from worker.core.pipeline import Pipeline
 from worker.core.provider import Probe
-from worker.core.tasks import first_of
+from worker.core.tasks import FirstOf
 
 _STEP = 1.0  # seconds by which a clock must be off at once to be worth telling
 
@@ -62,9 +62,13 @@ class Upkeep:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Go round until told to stop."""
-        while not stopping.is_set():
-            await self.once()
-            await first_of(stopping.wait(), self._desk.clock.sleep(self._policy.interval))
+        async with FirstOf(stopping.wait, self._rest) as reasons_to_go_on:
+            while not stopping.is_set():
+                await self.once()
+                await reasons_to_go_on.next()
+
+    async def _rest(self) -> None:
+        await self._desk.clock.sleep(self._policy.interval)
 
     async def once(self) -> None:
         """One round. A step that fails is told and does not keep the others from their turn."""
