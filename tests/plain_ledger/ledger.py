@@ -130,13 +130,13 @@ class PlainLedger(port.Ledger):
             await self._begin(worker, now)
         clock, uptime = self._clock, self._clock.monotonic()
 
-        def beat(tables: Tables) -> datetime:
+        def beat(tables: Tables) -> tuple[datetime, float]:
+            there, as_of = clock.time_of_day(), clock.monotonic()
             tables.workers[worker] = now
-            tables.clocks[clock.era] = (now, uptime)
-            return clock.time_of_day()
+            tables.clocks[clock.era] = (now + timedelta(seconds=as_of - uptime), as_of)
+            return there, as_of
 
-        there = await self._access.write(beat)
-        return clock.agree(there, clock.monotonic())
+        return clock.agree(*await self._access.write(beat))
 
     async def _begin_once(self, worker: str) -> None:
         if worker not in self._begun:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Any, Final
 
@@ -102,10 +102,10 @@ class Tables:
 
     def set(self, clock: Clock) -> None:
         """Let a clock go on where the last one on its machine was."""
-        there = clock.time_of_day()
-        at, uptime = self.clocks.get(clock.era, (there, clock.monotonic()))
-        clock.agree(at, uptime)
-        clock.agree(there, clock.monotonic())
+        there, as_of = clock.time_of_day(), clock.monotonic()
+        at, uptime = self.clocks.get(clock.era, (there, as_of))
+        clock.agree(at + timedelta(seconds=as_of - uptime), as_of)
+        clock.agree(there, as_of)
 
     def sort_in(self, row: Row) -> None:
         """Keep the rows that are not final where they are found quickly."""
