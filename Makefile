@@ -1,8 +1,9 @@
 # `make` alone lists the verbs. Everything below that has no `##` is a helper.
 PYTHON ?= python3
 ARGS ?=
-# Test files side by side; they share one RabbitMQ and one PostgreSQL. `make test PARALLEL=` runs them one by one.
-PARALLEL ?= -n 2 --dist loadfile
+# Test files side by side: more than there are cores, as many wait for processes. They share one RabbitMQ and one
+# PostgreSQL. `make test PARALLEL=` runs them one by one.
+PARALLEL ?= -n 3 --dist loadfile --no-loadscope-reorder
 
 BIN := .venv/bin
 # The environment of the negative control, with Celery and FastStream; the worker needs neither.
