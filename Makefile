@@ -5,6 +5,8 @@ ARGS ?=
 # PostgreSQL. `make test PARALLEL=` runs them one by one.
 PARALLEL ?= -n 3 --dist loadfile --no-loadscope-reorder
 
+TIMES ?= 20
+
 BIN := .venv/bin
 # The environment of the negative control, with Celery and FastStream; the worker needs neither.
 PEERS := .venv-peers
@@ -14,7 +16,7 @@ MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := verbs
-.PHONY: verbs venv demo test run lint evidence control rabbitmq4 bench clean
+.PHONY: verbs venv demo test repeat run lint evidence control rabbitmq4 bench clean
 
 verbs:
 	@sed -nE 's/^([a-z0-9]+):.*## (.*)$$/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -25,6 +27,10 @@ demo: venv ## show the whole thing: requests in, results out, faults on the way
 test: venv ## run every test (ARGS="-k name" for some), with a RabbitMQ and a PostgreSQL of its own
 	@$(BIN)/python -m worker.local.install rabbitmq postgresql promtool
 	@$(BIN)/pytest $(PARALLEL) $(ARGS)
+
+repeat: venv ## run every test TIMES times in a row (20), in another order each time, and stop at the first failure
+	@for turn in $$(seq $(TIMES)); do \
+		echo "== turn $$turn of $(TIMES)"; $(MAKE) test ARGS="-q $(ARGS)" || exit 1; done
 
 run: venv ## run the worker with a RabbitMQ of its own and pretended providers, until Ctrl-C
 	@$(BIN)/provisioner dev $(ARGS)
