@@ -108,7 +108,7 @@ async def queues_deleted(place: Place, *, declared_again: bool = False, at_once:
             await _delete(channel, DEAD_LETTERS, house)
         since = time.monotonic()
         if not at_once:
-            await _all_stands(place, house)
+            await _all_stands(place, house, PATIENCE if declared_again else BACK_WITHIN)
         await house.upstream.ask("order-refused", _PROVIDER, {"username": "order-refused"})
         await house.told("order-refused", outcome="rejected", seconds=300 if at_once else PATIENCE)
         house.note("dead-letter queue deleted: seconds until a refusal was told", since)
@@ -231,7 +231,7 @@ async def _delete(
     house.faults[f"{queue} deleted"] += 1
 
 
-async def _all_stands(place: Place, house: TroubledHouse) -> None:
+async def _all_stands(place: Place, house: TroubledHouse, seconds: float = BACK_WITHIN) -> None:
     """Queues, bindings, prefetch and consumers are as they should be, as the broker sees it."""
     expected, side = wanted(house.house.sandbox.provider_names), place.side(house)
 
@@ -239,7 +239,7 @@ async def _all_stands(place: Place, house: TroubledHouse) -> None:
         return await side.standing() == expected
 
     try:
-        await until(stands, BACK_WITHIN)
+        await until(stands, seconds)
     except TimeoutError:
         assert await side.standing() == expected
 

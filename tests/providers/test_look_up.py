@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
+from pydantic import JsonValue
 
 from tests.providers.bench import CANARY, GATEWAY, PHONE, POSTCODE, PROVIDERS, START, Bench, example_of
 from tests.providers.cases import says
@@ -152,8 +153,12 @@ async def test_canary_baseline_names_those_who_were_there(bench: Bench) -> None:
     order = bench.order(handler)
     _, doubt = await bench.run_with_baseline(handler, order)
     finding = await handler.look_up(order, doubt)
-    known = {"parent_id": None, "same_name": [earlier.created.account_id], "after_doubt": False}
-    assert doubt.baseline == known
+    assert doubt.baseline == {
+        "parent_id": None,
+        "same_name": [earlier.created.account_id],
+        "prepared_at": bench.clock.time_of_day().isoformat(),
+        "after_doubt": False,
+    }
     assert isinstance(finding, Found)
     assert finding.created.account_id == bench.sandbox.accounts(CANARY)[1].id
 
@@ -178,6 +183,18 @@ async def test_canary_tells_a_name_that_was_taken_before(
     finding = await ask(bench, CANARY, Doubt(START, baseline))
     assert isinstance(finding, expected), reason
     assert not isinstance(finding, Taken) or not finding.only_one
+
+
+async def test_canary_compares_dates_by_the_calendar(bench: Bench) -> None:
+    """The vendor dates by the calendar; when the ledger's time is off by hours, ours is found all the same."""
+    says(200, {"associates": [associate()]}, READ)(bench)
+    noted: dict[str, JsonValue] = {
+        "same_name": [],
+        "prepared_at": START.isoformat(),
+        "after_doubt": False,
+    }
+    finding = await ask(bench, CANARY, Doubt(START + timedelta(hours=3), noted))
+    assert isinstance(finding, Found)
 
 
 async def test_canary_asks_for_the_parent_of_the_attempt(bench: Bench) -> None:

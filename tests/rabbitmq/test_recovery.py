@@ -202,9 +202,14 @@ async def test_deleted_queue_is_declared_and_consumed_again(rig: Rig) -> None:
 async def test_recreated_queue_is_consumed_again(rig: Rig) -> None:
     """Pitfall 16 at its worst: deleted and at once declared again, RabbitMQ 3.10 cancels nobody, counts the consumer
     and sends it nothing. A consumer that is silent for long is replaced; what was kept from it then comes. RabbitMQ 4
-    cancels it, and it is begun anew at once.
+    cancels it, and it is begun anew at once. Either way the queue gets its bindings back.
     """
     consumer, inbox = rig.consumer(settings=replace(rig.settings, watch_every=0.1)), Inbox()
+
+    async def routed() -> bool:
+        await rig.probe.publish(BODY, KEY)
+        return not inbox.empty
+
     async with rig.running(consumer):
         await consumer.open(QUEUE, inbox, 4)
         await rig.until_consuming(consumer)
@@ -213,6 +218,7 @@ async def test_recreated_queue_is_consumed_again(rig: Rig) -> None:
             await channel.queue_declare(QUEUE, durable=True, arguments=_arguments())
         await rig.probe.publish(BODY, QUEUE, exchange="")
         await (await inbox.next()).ack()
+        await eventually(routed)
     assert rig.watcher.losses == []
 
 

@@ -165,7 +165,9 @@ class Handler:
         body = kit.as_sent(parameters) | ({} if parent_id is None else {"parentId": parent_id})
         headers = {"Content-Type": "application/json"}
         request = Request("POST", f"{self._own.base_url}{_CREATE}", headers, kit.json_bytes(body))
-        baseline = {"parent_id": parent_id, "same_name": same_name, "after_doubt": order.after_doubt}
+        baseline: dict[str, JsonValue] = {"parent_id": parent_id, "same_name": list(same_name)}
+        # By the calendar, as the vendor dates its associates; the ledger's own time may be off after a clock was set.
+        baseline |= {"prepared_at": self._clock.time_of_day().isoformat(), "after_doubt": order.after_doubt}
         return Prepared(request, baseline)
 
     async def create(self, order: Order, prepared: Prepared) -> Outcome:
@@ -314,8 +316,14 @@ def _was_taken(listed: Sequence[_Associate], parameters: contract.Parameters, do
 
 def _is_ours(one: _Associate, parameters: contract.Parameters, doubt: Doubt) -> bool:
     """Whether nothing speaks against it; what is alike and not ours for certain is left to a person."""
-    new = "same_name" in doubt.baseline if one.since is None else one.since >= doubt.sent_at - _CLOCKS_DIFFER
+    new = "same_name" in doubt.baseline if one.since is None else one.since >= _begun(doubt) - _CLOCKS_DIFFER
     return new and one.name == parameters.name and _agrees(one.contact, parameters.contact)
+
+
+def _begun(doubt: Doubt) -> datetime:
+    """When the attempt was prepared, by the calendar; for one of an older worker, when it was sent."""
+    noted = doubt.baseline.get("prepared_at")
+    return datetime.fromisoformat(noted) if isinstance(noted, str) else doubt.sent_at
 
 
 def _agrees(seen: Mapping[str, JsonValue], sent: contract.Contact | None) -> bool:

@@ -99,6 +99,18 @@ async def restore(
             await _provide(topology, missing, connection, settings)
 
 
+async def bind(topology: Topology, queue: str, connection: Connection, *, seconds: float) -> None:
+    """Bind one queue as it should be. Harmless where it is; needed where somebody made it anew without its bindings.
+
+    Raises:
+        BrokerUnavailable: no answer, or the broker refuses.
+    """
+    async with connection.throwaway_channel(seconds=seconds) as channel:
+        for binding in topology.bindings:
+            if binding.queue == queue:
+                await _bind(channel, binding, seconds)
+
+
 async def declare(topology: Topology, connection: Connection, *, seconds: float) -> None:
     """Create what is missing. Harmless where it is there already.
 

@@ -12,7 +12,7 @@ from worker.core.errors import BrokerUnavailable
 from worker.core.observer import Observer, QueueChanged, QueueState
 from worker.rabbitmq.calls import NOT_FOUND, Refused, answering
 from worker.rabbitmq.connection import Connection, ConnectionSettings
-from worker.rabbitmq.declaration import restore
+from worker.rabbitmq.declaration import bind, restore
 from worker.rabbitmq.delivery import BrokerDelivery
 from worker.rabbitmq.link import Change, Link
 from worker.rabbitmq.subscription import Subscription, Wish
@@ -143,12 +143,20 @@ class Door:
             await self._clock.sleep(_AFTER_A_CANCEL)
         if not old.serves(self._wish):
             await old.end()
-            return await self._subscribe(connection)
+            return await self._subscribe_again(connection)
         if old.worn:
-            new = await self._subscribe(connection)
+            new = await self._subscribe_again(connection)
             await old.end()
             return new
         return old
+
+    async def _subscribe_again(self, connection: Connection) -> Subscription:
+        """Somebody may have made the queue anew meanwhile, and left its bindings to us."""
+        subscription = await self._subscribe(connection)
+        if self._settings.declare:
+            seconds = self._settings.operation_timeout
+            await bind(self._topology, self._wish.queue, connection, seconds=seconds)
+        return subscription
 
     async def _subscribe(self, connection: Connection) -> Subscription:
         try:

@@ -11,9 +11,11 @@ from types import TracebackType
 from typing import Self
 
 from tests.evidence.soak.nursery import Child, Nursery
+from worker.cli.output import Exit
 from worker.demo.worker_process import free_port
 
 _STOPS_WITHIN = 30.0  # seconds
+_LOOKS_AGAIN_AFTER = 0.1
 
 
 class Member:
@@ -21,6 +23,7 @@ class Member:
 
     Attributes:
         surprises: Exit codes of processes that ended without having been told to.
+        refusals: How often one did not begin because the ledger was away: it says so, ends, and is started again.
     """
 
     def __init__(self, nursery: Nursery, environment: Mapping[str, str], log: Path) -> None:
@@ -35,7 +38,9 @@ class Member:
         self._process: Child | None = None
         self._ended_on_purpose = False
         self._keeping: asyncio.Task[None] | None = None
+        self._has_begun = False
         self.surprises: list[int] = []
+        self.refusals = 0
 
     def start(self) -> None:
         """Start it, and keep one running from now on."""
@@ -73,12 +78,33 @@ class Member:
 
     async def _keep(self) -> None:
         while True:
-            self._ended_on_purpose = False
+            self._ended_on_purpose = self._has_begun = False
             self._process = await self._nursery.start(self._environment, self._log)
-            code = await asyncio.shield(self._process.ended)
+            watching = asyncio.create_task(self._watch(), name="a worker begins")
+            try:
+                code = await asyncio.shield(self._process.ended)
+            finally:
+                watching.cancel()
             if not self._ended_on_purpose:
-                self.surprises.append(code)
+                self._note(code)
                 await asyncio.sleep(1)
+
+    async def _watch(self) -> None:
+        """Its monitoring port is opened once its ledger is."""
+        while not self._has_begun:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            except OSError:
+                await asyncio.sleep(_LOOKS_AGAIN_AFTER)
+            else:
+                writer.close()
+                self._has_begun = True
+
+    def _note(self, code: int) -> None:
+        if code == Exit.UNAVAILABLE and not self._has_begun:
+            self.refusals += 1
+        else:
+            self.surprises.append(code)
 
     def _send(self, number: signal.Signals) -> bool:
         if self._process is None:
@@ -119,6 +145,11 @@ class Fleet:
     def surprises(self) -> list[int]:
         """Exit codes of workers that ended without having been told to."""
         return [code for member in self.members for code in member.surprises]
+
+    @property
+    def refusals(self) -> int:
+        """How often a worker did not begin because the ledger was away."""
+        return sum(member.refusals for member in self.members)
 
     def kill_one(self) -> None:
         """SIGKILL one of them."""

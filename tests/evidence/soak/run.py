@@ -173,6 +173,7 @@ async def soak(plan: Plan, folder: Path, say: Callable[[str], None]) -> RunResul
         defects=tuple(total.defects),
         notes={
             "rounds": len(total.settling),
+            "starts that ended because the ledger was away": scene.fleet.refusals,
             "longest until what a dead worker was sending was found, s": round(found, 1),
             "longest until a successor went on, his own work included, s": round(
                 books.takeover.seconds if books.takeover else 0.0, 1
