@@ -67,15 +67,18 @@ def _run(part: Part, size: Size, kept: Path, console: Console) -> None:
 
 
 def _report(kept: Path, out: Path | None, console: Console, *, short: bool) -> int:
-    files = [kept / f"{part.name}.json" for part in PARTS]
-    found = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.exists()]
+    files = {part.name: kept / f"{part.name}.json" for part in PARTS}
+    parts = {
+        name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items() if file.exists()
+    }
+    found = list(parts.values())
     if not found:
         console.print(f"[red]no part was run[/]: {kept} is empty")
         return 1
     ours = [RunResult.of(each) for part in found if not part["control"] for each in part["results"]]
     controls = [RunResult.of(each) for part in found if part["control"] for each in part["results"]]
-    codes = sorted({part["code"] for part in found})
-    about = About(max(part["ended"] for part in found)[:10], tuple(codes))
+    codes = {part["code"]: [name for name in parts if parts[name]["code"] == part["code"]] for part in found}
+    about = About(max(part["ended"] for part in found)[:10], codes)
     folder = out or (kept if short else RELEASE)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "evidence.json").write_text(
@@ -88,13 +91,13 @@ def _report(kept: Path, out: Path | None, console: Console, *, short: bool) -> i
     weak = [result.name for result in controls if not _found_enough(result, short=short)]
     for name in broken:
         console.print(f"[red]a promise was broken[/]: {name}")
-    if len(codes) > 1:
+    if not about.is_of_one_code:
         console.print(
             f"[red]the parts ran on different code[/]: {', '.join(codes)}; run the older ones again"
         )
     for name in weak:
         console.print(f"[red]found too little wrong, so the suite proves too little[/]: {name}")
-    return 1 if broken or weak or len(codes) > 1 else 0
+    return 1 if broken or weak or not about.is_of_one_code else 0
 
 
 def _found_enough(result: RunResult, *, short: bool) -> bool:

@@ -4,7 +4,7 @@ import hashlib
 import platform
 import sqlite3
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +13,11 @@ from typing import Any
 import worker
 from tests.evidence.result import RunResult, total_faults
 from worker import __version__
+
+_OF_SEVERAL = (
+    "**The parts ran on different states of the code, which are named at the end: this is no report for a release.** "
+    "What follows is what was seen."
+)
 
 _COLUMNS = (
     ("run", lambda it: it.name),
@@ -36,10 +41,15 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """When the last of the runs ended, and digests of the code that they ran on: one, or the report is of no use."""
+    """When the last of the runs ended, and which parts ran on which code, by its digest."""
 
     day: str
-    codes: tuple[str, ...]
+    codes: Mapping[str, Sequence[str]]
+
+    @property
+    def is_of_one_code(self) -> bool:
+        """Whether it tells of one worker."""
+        return len(self.codes) == 1
 
 
 def code_digest() -> str:
@@ -56,7 +66,7 @@ def as_json(ours: Sequence[RunResult], controls: Sequence[RunResult], about: Abo
     """Everything, as a program reads it."""
     return {
         "date": about.day,
-        "code": list(about.codes),
+        "code": {code: list(parts) for code, parts in about.codes.items()},
         "versions": versions(),
         "runs": [asdict(one) for one in ours],
         "negative_control": [asdict(one) for one in controls],
@@ -69,6 +79,7 @@ def as_markdown(ours: Sequence[RunResult], controls: Sequence[RunResult], about:
         [
             f"# Evidence, {about.day}",
             "",
+            *([] if about.is_of_one_code else [_OF_SEVERAL, ""]),
             *_summary(ours, controls),
             "",
             "## Runs",
@@ -91,7 +102,10 @@ def as_markdown(ours: Sequence[RunResult], controls: Sequence[RunResult], about:
             "",
             "## With what",
             "",
-            f"- code of worker, contracts and lock: {', '.join(about.codes)}",
+            *(
+                f"- code of worker, contracts and lock `{code}`: {', '.join(parts)}"
+                for code, parts in about.codes.items()
+            ),
             *(f"- {name}: {number}" for name, number in versions().items()),
             "",
         ]

@@ -48,5 +48,5 @@ async def open_any(
     if exclusive:
         end_all(tables)
     clock = clock or SteadyClock(SystemClock())
-    tables.set(clock)
+    tables.set(clock, begins=exclusive)
     yield PlainLedger(AtOnce(tables), clock, timedelta(seconds=lease))

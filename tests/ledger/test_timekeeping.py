@@ -43,6 +43,19 @@ async def test_a_worker_goes_on_where_the_last_one_was(ledger_url: str, jump: fl
     assert abs(after - before - timedelta(seconds=10)) < SECOND
 
 
+@JUMPS
+@pytest.mark.parametrize("ledger_url", [*LASTING, KINDS[-1]], indirect=True)
+async def test_a_clock_that_is_set_before_the_first_sign_of_life(ledger_url: str, jump: float) -> None:
+    """Two workers open a ledger, and the clock is set between them: their time is one and the same."""
+    machine = SetClock()
+    first, second = SteadyClock(machine), SteadyClock(machine)
+    async with open_any(ledger_url, clock=first, exclusive=True):
+        pass
+    machine.jump(jump)
+    async with open_any(ledger_url, clock=second, exclusive=True):
+        assert abs(first.now() - second.now()) < SECOND
+
+
 @pytest.mark.parametrize("ledger_url", LASTING, indirect=True)
 async def test_somebody_who_only_looks_reads_the_same_time(ledger_url: str) -> None:
     """An operator's command on the worker's machine dates what it writes as the worker does."""

@@ -126,9 +126,9 @@ class PlainLedger(port.Ledger):
     # --- the living and the dead ------------------------------------------------------------------------------
 
     async def heartbeat(self, worker: str, now: datetime) -> float:
+        clock, uptime = self._clock, self._clock.monotonic()
         if worker not in self._begun:
             await self._begin(worker, now)
-        clock, uptime = self._clock, self._clock.monotonic()
 
         def beat(tables: Tables) -> tuple[datetime, float]:
             there, as_of = clock.time_of_day(), clock.monotonic()

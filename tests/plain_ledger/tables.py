@@ -100,11 +100,14 @@ class Tables:
         """Workers that gave a sign of life since then."""
         return {worker for worker, seen_at in self.workers.items() if seen_at > dead_since}
 
-    def set(self, clock: Clock) -> None:
-        """Let a clock go on where the last one on its machine was."""
+    def set(self, clock: Clock, *, begins: bool) -> None:
+        """Let a clock go on where the last one on its machine was; the next one goes on from one that `begins`."""
         there, as_of = clock.time_of_day(), clock.monotonic()
         at, uptime = self.clocks.get(clock.era, (there, as_of))
-        clock.agree(at + timedelta(seconds=as_of - uptime), as_of)
+        shown = at + timedelta(seconds=as_of - uptime)
+        if begins:
+            self.clocks[clock.era] = (shown, as_of)
+        clock.agree(shown, as_of)
         clock.agree(there, as_of)
 
     def sort_in(self, row: Row) -> None:

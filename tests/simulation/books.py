@@ -63,8 +63,8 @@ class Books(ABC):
         """
 
     @abstractmethod
-    def set(self, clock: Clock) -> None:
-        """Let a clock go on where the ledger's time is, as opening a ledger does."""
+    def set(self, clock: Clock, *, begins: bool) -> None:
+        """Let a clock go on where the ledger's time is, as opening a ledger does; `begins`: as a worker opens it."""
 
     @abstractmethod
     def close(self) -> None:

@@ -69,7 +69,7 @@ class Office:
 
     def _begin(self, work: Callable[[], object]) -> None:
         self._clock.begin_anew()  # each verb is a process of its own
-        self._around.books.set(self._clock)
+        self._around.books.set(self._clock, begins=False)
         self._life.start(self._do(work), "operator")
 
     async def _do(self, work: Callable[[], object]) -> None:

@@ -36,11 +36,11 @@ class PlainBooks(Books):
             self.begin(life)
             end_all(self.tables)
             self.end(life)
-        self.set(clock)
+        self.set(clock, begins=True)
         return PlainLedger(_Access(self, life), clock, timedelta(seconds=self.scene.weather.lease))
 
-    def set(self, clock: Clock) -> None:
-        self.tables.set(clock)
+    def set(self, clock: Clock, *, begins: bool) -> None:
+        self.tables.set(clock, begins=begins)
 
     # --- what stands in it --------------------------------------------------------------------------------------
 

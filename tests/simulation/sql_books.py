@@ -24,7 +24,7 @@ from worker.ledger.memory import MemoryStore, memory_uri
 from worker.ledger.reader import Reader
 from worker.ledger.sqlite import opened
 from worker.ledger.store import Link
-from worker.ledger.timekeeping import continued, read
+from worker.ledger.timekeeping import begin, continued, read
 from worker.ledger.writer import Batch, Unit, Writer, _Failed, _Job, close_quietly
 
 T = TypeVar("T")
@@ -71,16 +71,22 @@ class SqlBooks(Books):
         writer = _InlineWriter(store, self, life)
         if alone:
             writer.now(claims.end_all)
-        self.set(clock)
+        self.set(clock, begins=True)
         lease = timedelta(seconds=self.scene.weather.lease)
         return SqlLedger(writer, _InlineReader(store, self, life), clock, lease)
 
-    def set(self, clock: Clock) -> None:
-        link = _memory().connect_to_read()
-        there = read(link.connection, clock)
-        for found in (continued(link.connection, clock, there), there):
-            clock.agree(found.at, found.as_of)
-        close_quietly(link)
+    def set(self, clock: Clock, *, begins: bool) -> None:
+        link = _memory().connect()
+        with link.connection.begin():
+            there = read(link.connection, clock)
+            found = (
+                begin(Batch(link.connection), clock)
+                if begins
+                else (continued(link.connection, clock, there), there)
+            )
+        link.connection.close()
+        for reading in found:
+            clock.agree(reading.at, reading.as_of)
 
     def link(self, connect: Callable[[], Link], verify: Callable[[], None]) -> Link:
         """A new connection, unless the ledger is away."""

@@ -216,7 +216,12 @@ class _Create:
             scene.loop.after(takes, self._show, seen)
 
     def _show(self, seen: Seen) -> None:
-        self._see(replace(seen, account=self._account) if seen.status == 201 else seen)
+        if seen.status == 201:
+            if self._account is None and not self._dry_run:
+                self._tell_all()  # it was refused: there is nothing to leave out
+                return
+            seen = replace(seen, account=self._account)
+        self._see(seen)
 
     def _see(self, seen: Seen) -> None:
         if not self._answer.done():

@@ -140,9 +140,9 @@ class SqlLedger(port.Ledger):
     # --- the living and the dead ------------------------------------------------------------------------------
 
     async def heartbeat(self, worker: str, now: datetime) -> float:
+        clock, shown = self._clock, Reading(now, self._clock.monotonic())
         if worker not in self._begun:
             await self._begin(worker, now)
-        clock, shown = self._clock, Reading(now, self._clock.monotonic())
 
         def beat(batch: Batch) -> Reading:
             claims.heartbeat(batch, worker, now)
@@ -162,7 +162,7 @@ class SqlLedger(port.Ledger):
         def begin(batch: Batch) -> None:
             hold_fit(batch.connection, self._writer.place)  # it may have been migrated since it was opened
             claims.begin(batch, worker, now)
-            timekeeping.forget(batch, now)
+            timekeeping.forget(batch, now, self._clock.era)
 
         self._begun.add(worker)  # now: what is written from here on comes after the beginning
         try:

@@ -16,7 +16,7 @@ from worker.ledger.migrating import make_ready
 from worker.ledger.postgresql import PostgresqlStore
 from worker.ledger.reader import Reader
 from worker.ledger.sqlite import SqliteStore, locked
-from worker.ledger.timekeeping import Reading, continued, read
+from worker.ledger.timekeeping import Reading, begin, continued, read
 from worker.ledger.urls import store_at
 from worker.ledger.writer import Writer
 
@@ -51,18 +51,19 @@ async def open_ledger(
         stack.push_async_callback(writer.close)
         stack.push_async_callback(reader.close)
         await reader.ask(lambda connection: verify(connection, store.place))
-        await _set(clock, reader)
+        await _begin(clock, writer, reader, exclusive=exclusive)
         if exclusive and not isinstance(store, PostgresqlStore):
             await writer.write(claims.end_all)
         yield SqlLedger(writer, reader, clock, timedelta(seconds=lease))
 
 
-async def _set(clock: Clock, reader: Reader) -> None:
+async def _begin(clock: Clock, writer: Writer, reader: Reader, *, exclusive: bool) -> None:
     """Go on where the ledger's time is, and hear what time it is where it lies."""
 
     def look(connection: sa.Connection) -> tuple[Reading, Reading]:
         there = read(connection, clock)
         return continued(connection, clock, there), there
 
-    for found in await reader.ask(look):
-        clock.agree(found.at, found.as_of)
+    found = await writer.write(lambda batch: begin(batch, clock)) if exclusive else await reader.ask(look)
+    for reading in found:
+        clock.agree(reading.at, reading.as_of)

@@ -33,7 +33,11 @@ _NOTED: Final = (
     .values(era=hole("era"), uptime=hole("uptime"), at=time("at"), there=time("there"))
 )
 _OLD: Final = sa.delete(clocks).where(
-    _c.worker.in_(sa.select(_c.worker).where(_c.at < time("before")).with_for_update(skip_locked=True))
+    _c.worker.in_(
+        sa.select(_c.worker)
+        .where(sa.or_(_c.at < time("before"), _c.worker == hole("opening")))
+        .with_for_update(skip_locked=True)
+    )
 )
 _HERE: Final = sa.select(_c.at, _c.uptime).where(_c.era == hole("era")).order_by(_c.uptime.desc()).limit(1)
 _ANYWHERE: Final = sa.select(_c.at, _c.there).order_by(_c.at.desc()).limit(1)
@@ -75,6 +79,16 @@ def continued(connection: sa.Connection, clock: Clock, there: Reading) -> Readin
     return found if since <= _ALIVE or abs(found.at - there.at) <= _FARTHEST else there
 
 
+def begin(batch: Batch, clock: Clock) -> tuple[Reading, Reading]:
+    """Where the ledger's time is, and what time it is where it lies, to a worker that opens it; whoever opens it next
+    goes on from there, even if the clock is set before the first sign of life.
+    """
+    there = read(batch.connection, clock)
+    found = continued(batch.connection, clock, there)
+    note(batch, _opening(clock.era), clock.era, found, there)
+    return found, there
+
+
 def now(connection: sa.Connection, clock: Clock) -> datetime:
     """The ledger's time, of whatever schema it is, to somebody who only looks."""
     there = read(connection, clock)
@@ -90,9 +104,14 @@ def note(batch: Batch, worker: str, era: str, shown: Reading, there: Reading) ->
         _FIRST.count(batch.connection, row)
 
 
-def forget(batch: Batch, at: datetime) -> None:
-    """Drop what was noted by those who are long gone."""
-    batch.connection.execute(_OLD, {"p_before": at - _KEPT})
+def forget(batch: Batch, at: datetime, era: str) -> None:
+    """Drop what was noted by those who are long gone, and at the opening by a worker that goes on to tell more."""
+    batch.connection.execute(_OLD, {"p_before": at - _KEPT, "p_opening": _opening(era)})
+
+
+def _opening(era: str) -> str:
+    """Stands for a worker that has no name yet."""
+    return f"opened in {era}"
 
 
 def _is_file(connection: sa.Connection) -> bool:
