@@ -9,7 +9,7 @@ import pytest
 
 from tests.local.processes import ROOT, environment_without_make
 
-VERBS = ["demo", "test", "run", "lint", "evidence", "control", "rabbitmq4", "bench", "clean"]
+VERBS = ["demo", "test", "repeat", "run", "lint", "evidence", "control", "rabbitmq4", "bench", "clean"]
 
 FAKE_PYTHON = """\
 #!/bin/sh
