@@ -24,7 +24,7 @@ from worker.ledger.memory import MemoryStore, memory_uri
 from worker.ledger.reader import Reader
 from worker.ledger.sqlite import opened
 from worker.ledger.store import Link
-from worker.ledger.timekeeping import begin, continued, read
+from worker.ledger.timekeeping import begin, come
 from worker.ledger.writer import Batch, Unit, Writer, _Failed, _Job, close_quietly
 
 T = TypeVar("T")
@@ -78,14 +78,9 @@ class SqlBooks(Books):
     def set(self, clock: Clock, *, begins: bool) -> None:
         link = _memory().connect()
         with link.connection.begin():
-            there = read(link.connection, clock)
-            found = (
-                begin(Batch(link.connection), clock)
-                if begins
-                else (continued(link.connection, clock, there), there)
-            )
+            heard = begin(Batch(link.connection), clock) if begins else come(link.connection, clock)
         link.connection.close()
-        for reading in found:
+        for reading in heard:
             clock.agree(reading.at, reading.as_of)
 
     def link(self, connect: Callable[[], Link], verify: Callable[[], None]) -> Link:

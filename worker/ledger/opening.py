@@ -5,8 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
-import sqlalchemy as sa
-
 from worker.core.clock import Clock, SteadyClock, SystemClock
 from worker.ledger import claims
 from worker.ledger.fit import verify
@@ -16,7 +14,7 @@ from worker.ledger.migrating import make_ready
 from worker.ledger.postgresql import PostgresqlStore
 from worker.ledger.reader import Reader
 from worker.ledger.sqlite import SqliteStore, locked
-from worker.ledger.timekeeping import Reading, begin, continued, read
+from worker.ledger.timekeeping import begin, come
 from worker.ledger.urls import store_at
 from worker.ledger.writer import Writer
 
@@ -59,11 +57,9 @@ async def open_ledger(
 
 async def _begin(clock: Clock, writer: Writer, reader: Reader, *, exclusive: bool) -> None:
     """Go on where the ledger's time is, and hear what time it is where it lies."""
-
-    def look(connection: sa.Connection) -> tuple[Reading, Reading]:
-        there = read(connection, clock)
-        return continued(connection, clock, there), there
-
-    found = await writer.write(lambda batch: begin(batch, clock)) if exclusive else await reader.ask(look)
-    for reading in found:
+    if exclusive:
+        heard = await writer.write(lambda batch: begin(batch, clock))
+    else:
+        heard = await reader.ask(lambda connection: come(connection, clock))
+    for reading in heard:
         clock.agree(reading.at, reading.as_of)

@@ -68,9 +68,8 @@ def continued(connection: sa.Connection, clock: Clock, there: Reading) -> Readin
         since = timedelta(seconds=there.as_of - here.uptime)
         found = Reading(here.at + since, there.as_of)
     elif _is_file(connection):
-        return (
-            there  # the machine was booted since: nobody knows better than its clock for how long it was off
-        )
+        # The machine was booted since: nobody knows better than its clock for how long it was off.
+        return there
     elif (newest := connection.execute(_ANYWHERE).one_or_none()) is not None:
         since = there.at - newest.there
         found = Reading(newest.at + since, there.as_of)
@@ -79,21 +78,25 @@ def continued(connection: sa.Connection, clock: Clock, there: Reading) -> Readin
     return found if since <= _ALIVE or abs(found.at - there.at) <= _FARTHEST else there
 
 
+def come(connection: sa.Connection, clock: Clock) -> tuple[Reading, Reading]:
+    """Where the ledger's time is, with which a clock begins, and what time it is where it lies, which it hears next."""
+    there = read(connection, clock)
+    return continued(connection, clock, there), there
+
+
 def begin(batch: Batch, clock: Clock) -> tuple[Reading, Reading]:
-    """Where the ledger's time is, and what time it is where it lies, to a worker that opens it; whoever opens it next
-    goes on from there, even if the clock is set before the first sign of life.
+    """The same to a worker that opens it: whoever comes next goes on from there, even if the clock is set before the
+    first sign of life.
     """
-    there = read(batch.connection, clock)
-    found = continued(batch.connection, clock, there)
+    found, there = come(batch.connection, clock)
     note(batch, _opening(clock.era), clock.era, found, there)
     return found, there
 
 
 def now(connection: sa.Connection, clock: Clock) -> datetime:
     """The ledger's time, of whatever schema it is, to somebody who only looks."""
-    there = read(connection, clock)
     known = sa.inspect(connection).has_table(clocks.name)
-    return (continued(connection, clock, there) if known else there).at
+    return (come(connection, clock)[0] if known else read(connection, clock)).at
 
 
 def note(batch: Batch, worker: str, era: str, shown: Reading, there: Reading) -> None:

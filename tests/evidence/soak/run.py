@@ -4,7 +4,7 @@ import asyncio
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from tests.evidence.proxy import FaultProxy
 from tests.evidence.result import RunResult, percentiles
-from tests.evidence.soak.books import read_books, whereabouts
+from tests.evidence.soak.books import Books, Takeover, read_books, whereabouts
 from tests.evidence.soak.census import Census, Counting
 from tests.evidence.soak.fleet import Fleet
 from tests.evidence.soak.troubles import EVERYTHING, Deck, Scene, make_trouble
@@ -140,21 +140,9 @@ async def soak(plan: Plan, folder: Path, say: Callable[[str], None]) -> RunResul
                 say(_line(plan, number, census, settled_in))
         codes = await asyncio.gather(*(member.stop() for member in scene.fleet.members))
         books = await asyncio.to_thread(read_books, url)
-        total.defects += [f"a worker ended by itself with {code}" for code in scene.fleet.surprises]
-        total.defects += [
-            f"a worker that was told to stop ended with {code}" for code in codes if code not in _ENDS
-        ]
-    found = books.rescue.seconds if books.rescue else 0.0
+    total.defects += _defects(plan, scene.fleet, codes, books)
     if books.takeover:
         say(f"{plan.name}, the longest wait for a successor: {books.takeover.story}")
-    if books.rescue and plan.successor_within is not None and found > plan.successor_within:
-        total.defects.append(
-            f"what a dead worker left was found after {found:.1f} s only: {books.rescue.story}"
-        )
-    if books.forbidden or books.unpublished:
-        total.defects.append(
-            f"{books.forbidden} ways from in doubt to sending, {books.unpublished} events unpublished"
-        )
     counts: dict[str, Any] = {name: total.counts[name] for name in _COUNTED}
     return RunResult(
         name=plan.name,
@@ -174,14 +162,27 @@ async def soak(plan: Plan, folder: Path, say: Callable[[str], None]) -> RunResul
         notes={
             "rounds": len(total.settling),
             "starts that ended because the ledger was away": scene.fleet.refusals,
-            "longest until what a dead worker was sending was found, s": round(found, 1),
-            "longest until a successor went on, his own work included, s": round(
-                books.takeover.seconds if books.takeover else 0.0, 1
-            ),
+            "longest until what a dead worker was sending was found, s": round(_seconds(books.rescue), 1),
+            "longest until a successor went on, his own work included, s": round(_seconds(books.takeover), 1),
             "longest settling after the last trouble, s": round(max(total.settling), 1),
         },
         **counts,
     )
+
+
+def _defects(plan: Plan, fleet: Fleet, codes: Sequence[int | None], books: Books) -> Iterator[str]:
+    """What workers and ledger show that must not be."""
+    yield from (f"a worker ended by itself with {code}" for code in fleet.surprises)
+    yield from (f"a worker that was told to stop ended with {code}" for code in codes if code not in _ENDS)
+    rescue, limit = books.rescue, plan.successor_within
+    if rescue is not None and limit is not None and rescue.seconds > limit:
+        yield f"what a dead worker left was found after {rescue.seconds:.1f} s only: {rescue.story}"
+    if books.forbidden or books.unpublished:
+        yield f"{books.forbidden} ways from in doubt to sending, {books.unpublished} events unpublished"
+
+
+def _seconds(takeover: Takeover | None) -> float:
+    return takeover.seconds if takeover else 0.0
 
 
 def _line(plan: Plan, number: int, census: Census, settled_in: float) -> str:
