@@ -69,12 +69,18 @@ class Watcher:
     @property
     def losses(self) -> list[BrokerChanged | QueueChanged]:
         """Connections that were lost, and queues that were not served."""
-        return [
-            fact
-            for fact in self.facts
-            if (isinstance(fact, BrokerChanged) and not fact.up)
-            or (isinstance(fact, QueueChanged) and fact.state is QueueState.NOT_SERVED)
-        ]
+        return [*self.connection_losses, *self.queue_losses]
+
+    @property
+    def connection_losses(self) -> list[BrokerChanged]:
+        """Shared connections that were lost: the publisher's, and the one that shows whether the broker is there."""
+        return [fact for fact in self.changes if not fact.up]
+
+    @property
+    def queue_losses(self) -> list[QueueChanged]:
+        """Each time that an open queue was told not to be served."""
+        told = [fact for fact in self.facts if isinstance(fact, QueueChanged)]
+        return [fact for fact in told if fact.state is QueueState.NOT_SERVED]
 
     def queue_changes(self, queue: str) -> list[tuple[str, str]]:
         """States that a queue went through, each with its reason."""

@@ -219,7 +219,7 @@ async def test_recreated_queue_is_consumed_again(rig: Rig) -> None:
         await rig.probe.publish(BODY, QUEUE, exchange="")
         await (await inbox.next()).ack()
         await eventually(routed)
-    assert rig.watcher.losses == []
+    assert rig.watcher.connection_losses == []
 
 
 async def test_silent_consumer_is_replaced_without_a_gap(rig: Rig) -> None:
