@@ -106,6 +106,20 @@ async def test_slots_are_given_in_the_order_of_asking() -> None:
     assert order == ["first", "second", "late"]
 
 
+async def test_who_had_a_turn_already_is_served_before_those_who_wait() -> None:
+    """A request that a dead worker had begun does not stand at the end of the line again."""
+    rig = Rig(concurrency=1)
+    slot, waiting = await rig.lane.slot(), rig.waiting()
+    await turns()
+    again = asyncio.create_task(rig.lane.slot(first=True))
+    await turns()
+    slot.free()
+    await turns()
+    assert (again.done(), waiting.done()) == (True, False)
+    (await again).free()
+    await waiting
+
+
 async def test_a_cancelled_waiter_leaves_its_turn_to_the_next() -> None:
     """Whoever stops waiting, even in the moment of being called, does not take a free slot with them."""
     rig = Rig(concurrency=1)

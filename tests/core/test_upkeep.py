@@ -91,6 +91,26 @@ async def test_rows_of_a_dead_worker_are_rescued(place: Place) -> None:
         assert rescued.request_ids == ((await alive.entry("sent")).request_id,)
 
 
+async def test_what_a_dead_worker_had_not_sent_is_run_before_what_just_came(place: Place) -> None:
+    """Else it would stand at the end of the line again, and wait for a second worker to die."""
+    async with (
+        open_world(place, "dead", concurrency=2) as dead,
+        open_world(place, "alive", alone=False, concurrency=2) as alive,
+    ):
+        dead.ledger.hold("record send")
+        await dead.ask("old")
+        answers = [place.acme.creates.held() for _ in range(4)]
+        for number in range(4):
+            await alive.take(make_message(make_request(f"new-{number}")))
+        sent = len(place.acme.sent)
+        await alive.go_round(after=LEASE + 1)
+        for number, answer in enumerate(answers):
+            answer.set_result(make_done(f"A-{number}"))
+            await alive.go_round()
+        names = {entry.request_id: entry.idempotency_key for entry in await alive.entries()}
+        assert names[place.acme.sent[sent].request_id] == "old"
+
+
 async def test_a_living_workers_rows_are_left_alone(place: Place) -> None:
     """As long as it gives signs of life, nobody takes what a neighbour waits for."""
     async with open_world(place, "one") as one, open_world(place, "two", alone=False) as two:

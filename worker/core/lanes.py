@@ -148,14 +148,17 @@ class Lane:
         """Whether the process ends."""
         return self._stopped
 
-    async def slot(self) -> Slot:
+    async def slot(self, *, first: bool = False) -> Slot:
         """Wait for a slot, in the order of asking.
+
+        Args:
+            first: Whether to be served before all who wait already.
 
         Raises:
             LaneClosed: the lane takes no work, or stopped taking it while we waited.
         """
         waiter: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
+        (self._waiters.appendleft if first else self._waiters.append)(waiter)
         self._serve()
         try:
             return await waiter

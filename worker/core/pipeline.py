@@ -149,10 +149,13 @@ class Pipeline:
     # --- execution --------------------------------------------------------------------------------------------
 
     async def run_when_free(self, claim: Claim, lane: Lane) -> None:
-        """Run a claimed request as soon as its lane has a slot; give it back when the lane closes first."""
+        """Run a claimed request as soon as its lane has a slot; give it back when the lane closes first.
+
+        One that was never tried is served before all others: it had its turn already, in a worker that died.
+        """
         with self._working_on(claim):
             try:
-                slot = await lane.slot()
+                slot = await lane.slot(first=claim.entry.state is State.ACCEPTED)
             except LaneClosed:
                 await self._give_back(claim)
             else:

@@ -193,7 +193,7 @@ class Upkeep:
         lane.pause(None, words)
 
     async def _run_due(self) -> None:
-        """Requests whose time has come. They wait for slots side by side with what intake takes, so neither starves."""
+        """Requests whose time has come. Retries wait for slots in line with what intake takes, so neither starves."""
         for name, lane in self._desk.lanes.items():
             room = lane.slots - self._queued[name] if lane.takes_work else 0
             if room <= 0:
