@@ -29,8 +29,8 @@ test: venv ## run every test (ARGS="-k name" for some), with a RabbitMQ and a Po
 	@$(BIN)/pytest $(PARALLEL) $(ARGS)
 
 repeat: venv ## run every test TIMES times in a row (20), in another order each time, and stop at the first failure
-	@for turn in $$(seq $(TIMES)); do \
-		echo "== turn $$turn of $(TIMES)"; $(MAKE) test ARGS="-q $(ARGS)" || exit 1; done
+	@$(BIN)/python -m worker.local.install rabbitmq postgresql promtool
+	@$(BIN)/python -m tests.repeat --times $(TIMES) -- $(PARALLEL) $(ARGS)
 
 run: venv ## run the worker with a RabbitMQ of its own and pretended providers, until Ctrl-C
 	@$(BIN)/provisioner dev $(ARGS)
