@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from tests.evidence.doomed_worker import Doom
-from worker.demo.worker_process import WorkerProcess
+from tests.nursery import ForkedWorker, Kind
 
 AGAIN_AFTER: Final = 0.02
 """Seconds between two looks at what tells nobody that it changed."""
-_MORE_TIME: Final = 90.0  # seconds
+_READY_WITHIN: Final = 120.0  # seconds
 
 
-class PatientProcess(WorkerProcess):
+class PatientProcess(ForkedWorker):
     """A worker that may take its time to start: on a busy machine that says nothing of a promise."""
 
     async def start(self) -> None:
@@ -25,20 +25,15 @@ class PatientProcess(WorkerProcess):
             RuntimeError: it ended.
             TimeoutError: it was not ready even then.
         """
-        try:
-            await super().start()
-        except RuntimeError:
-            if self._process is None or self._process.returncode is not None:
-                raise
-            await asyncio.wait_for(self._until_ready(self._process), _MORE_TIME)
+        await self.begin()
+        await self.until_ready(_READY_WITHIN)
 
 
 class DoomedProcess(PatientProcess):
     """A worker that ends itself, or is ended, at a point."""
 
     def __init__(self, environment: Mapping[str, str], log: Path, doom: Doom) -> None:
-        command = ("-m", "tests.evidence.doomed_worker")
-        super().__init__({**environment, **doom.environment}, log, command)
+        super().__init__({**environment, **doom.environment}, log, Kind.DOOMED)
         self._doom = doom
 
     async def start(self) -> None:

@@ -14,6 +14,7 @@ from contracts.result import Outcome
 from tests.evidence.crash_promises import Ending, Witness, broken_promises
 from tests.evidence.doomed_worker import Commit, Doom
 from tests.evidence.watching import is_ready, page, until
+from tests.nursery import ForkedWorker, Kind
 from tests.scenarios.conftest import House, furnish
 from worker.core.entry import Entry
 from worker.core.states import State
@@ -161,11 +162,9 @@ def _sleeper(sleep: Sleep, house: House) -> WorkerProcess:
     """A worker that freezes at the point; without one, any worker."""
     log = house.folder / "sleeper.log"
     if sleep.point is None:
-        return WorkerProcess(house.environment, log)
+        return ForkedWorker(house.environment, log)
     doom = Doom(point=sleep.point, note=house.folder / "note", after=sleep.after, lingers=True)
-    return WorkerProcess(
-        {**house.environment, **doom.environment}, log, ("-m", "tests.evidence.frozen_worker")
-    )
+    return ForkedWorker({**house.environment, **doom.environment}, log, Kind.SLEEPER)
 
 
 async def _freezes(sleep: Sleep, house: House, sleeper: WorkerProcess) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.nursery import ForkedWorker
 from worker.demo.mailbox import Mailbox
 from worker.demo.show import operator
 from worker.demo.surroundings import HURRIED, consumer_keys, provider_settings
@@ -33,7 +34,7 @@ class House:
         own = {f"PROVISIONER_{key}": value for key, value in settings.items()}
         if ledger is not None:
             own["PROVISIONER_LEDGER__URL"] = ledger
-        process = WorkerProcess({**self.environment, **own}, self.folder / f"{name}.log")
+        process = ForkedWorker({**self.environment, **own}, self.folder / f"{name}.log")
         return await self.stack.enter_async_context(process)
 
     async def mailbox(self) -> Mailbox:

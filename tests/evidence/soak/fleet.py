@@ -10,7 +10,7 @@ from random import Random
 from types import TracebackType
 from typing import Self
 
-from tests.evidence.soak.nursery import Child, Nursery
+from tests.nursery import Child, Kind, nursery
 from worker.cli.output import Exit
 from worker.demo.worker_process import free_port
 
@@ -26,8 +26,7 @@ class Member:
         refusals: How often one did not begin because the ledger was away: it says so, ends, and is started again.
     """
 
-    def __init__(self, nursery: Nursery, environment: Mapping[str, str], log: Path) -> None:
-        self._nursery = nursery
+    def __init__(self, environment: Mapping[str, str], log: Path) -> None:
         self.port = free_port()
         self._environment = {
             **os.environ,
@@ -70,19 +69,19 @@ class Member:
         self._send(signal.SIGTERM)
         try:
             async with asyncio.timeout(_STOPS_WITHIN):
-                return await asyncio.shield(process.ended)
+                return await process.wait()
         except TimeoutError:
             self._send(signal.SIGKILL)
-            await process.ended
+            await process.wait()
             return None
 
     async def _keep(self) -> None:
         while True:
             self._ended_on_purpose = self._has_begun = False
-            self._process = await self._nursery.start(self._environment, self._log)
+            self._process = await nursery().start(Kind.WORKER, self._environment, self._log)
             watching = asyncio.create_task(self._watch(), name="a worker begins")
             try:
-                code = await asyncio.shield(self._process.ended)
+                code = await self._process.wait()
             finally:
                 watching.cancel()
             if not self._ended_on_purpose:
@@ -107,10 +106,11 @@ class Member:
             self.surprises.append(code)
 
     def _send(self, number: signal.Signals) -> bool:
-        if self._process is None:
+        if self._process is None or self._process.returncode is not None:
             return False
         self._ended_on_purpose |= number in (signal.SIGKILL, signal.SIGTERM)
-        return self._process.send(number)
+        self._process.send_signal(number)
+        return True
 
 
 class Fleet:
@@ -121,16 +121,14 @@ class Fleet:
     """
 
     def __init__(self, environments: Sequence[Mapping[str, str]], folder: Path, draws: Random) -> None:
-        self._nursery = Nursery()
         self.members = [
-            Member(self._nursery, environment, folder / f"worker-{number}.log")
+            Member(environment, folder / f"worker-{number}.log")
             for number, environment in enumerate(environments, start=1)
         ]
         self.done: Counter[str] = Counter()
         self._draws = draws
 
     async def __aenter__(self) -> Self:
-        await self._nursery.__aenter__()
         for member in self.members:
             member.start()
         return self
@@ -139,7 +137,6 @@ class Fleet:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await asyncio.gather(*(member.stop() for member in self.members))
-        await self._nursery.__aexit__(kind, error, trace)
 
     @property
     def surprises(self) -> list[int]:
