@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -56,17 +57,21 @@ class Run:
 
 
 def state_of(root: Path = ROOT) -> str:
-    """Digest of every file that a test runs on or is."""
+    """Digest of all that a test runs on or is."""
     kinds = ("worker", "contracts", "tests", "deploy")
-    files = [file for kind in kinds for file in root.glob(f"{kind}/**/*") if _counts(file)]
+    found = (file for kind in kinds for file in root.glob(f"{kind}/**/*"))
+    files = [file for file in found if file.is_file() and _counts(file.relative_to(root))]
     digest = hashlib.sha256()
-    for file in sorted([*files, root / "requirements.lock", root / "pyproject.toml", root / "Makefile"]):
+    for file in sorted([*files, root / "requirements.lock", root / "Makefile"]):
         digest.update(f"{file.relative_to(root)}\0".encode() + file.read_bytes() + b"\0")
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    digest.update(json.dumps([project["project"], project["tool"]["pytest"]], sort_keys=True).encode())
     return digest.hexdigest()[:16]
 
 
 def _counts(file: Path) -> bool:
-    return file.is_file() and "__pycache__" not in file.parts and "results" not in file.parts
+    """Neither reports nor `make bench`, on which no test runs."""
+    return not {"__pycache__", "results", "bench"} & set(file.parts)
 
 
 def row(runs: Sequence[Run], state: str) -> Sequence[Run]:

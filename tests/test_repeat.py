@@ -38,16 +38,28 @@ def test_a_run_is_what_pytest_reported(tmp_path: Path) -> None:
 
 
 def test_a_state_is_that_of_every_file_tests_run_on(tmp_path: Path) -> None:
-    """Another line in any of them is another state; what was built or reported is none of it."""
-    for name in ("requirements.lock", "pyproject.toml", "Makefile", "worker/a.py", "tests/results/README.md"):
+    """Another line in any of them is another state; what was built, reported or only measured is none of it."""
+    for name in (
+        "requirements.lock",
+        "Makefile",
+        "worker/a.py",
+        "tests/results/README.md",
+        "tests/bench/a.py",
+    ):
         file = tmp_path / name
         file.parent.mkdir(exist_ok=True, parents=True)
         file.write_text("one")
+    project = tmp_path / "pyproject.toml"
+    project.write_text("[project]\nname = 'a'\n[tool.pytest]\ntimeout = 1\n[tool.ruff]\nline = 1\n")
     before = state_of(tmp_path)
     (tmp_path / "tests/results/README.md").write_text("two")
+    (tmp_path / "tests/bench/a.py").write_text("two")
+    project.write_text(project.read_text().replace("line = 1", "line = 2"))
     assert state_of(tmp_path) == before
+    project.write_text(project.read_text().replace("timeout = 1", "timeout = 2"))
+    changed = state_of(tmp_path)
     (tmp_path / "worker/a.py").write_text("two")
-    assert state_of(tmp_path) != before
+    assert len({before, changed, state_of(tmp_path)}) == 3
 
 
 def test_the_list_tells_how_many_and_how_long() -> None:
