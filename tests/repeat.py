@@ -1,8 +1,8 @@
 """`make repeat`: every test again and again, in another order each time, until the first failure.
 
-A run is noted in `build/repeat.json` with the state of product and tests that it was about, so that a row may be gone
-on with after a break: only runs of the same state count, and one that failed begins the row anew. The list to read is
-`tests/evidence/results/RUNS.md`.
+A run is noted in `tests/evidence/results/runs.json` with the state of product and tests that it was about, so that a
+row may be gone on with after a break: only runs of the same state count, and one that failed begins the row anew. The
+list to read is `RUNS.md` beside it.
 """
 
 import argparse
@@ -20,8 +20,9 @@ from typing import Final
 from xml.etree import ElementTree as ET
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-NOTED: Final = Path("build/repeat.json")
-LIST: Final = ROOT / "tests/evidence/results/RUNS.md"
+_RESULTS: Final = ROOT / "tests/evidence/results"
+NOTED: Final = _RESULTS / "runs.json"
+LIST: Final = _RESULTS / "RUNS.md"
 _LONGEST: Final = 600.0
 """Seconds that a run may take to count."""
 
@@ -159,7 +160,6 @@ def _noted() -> list[Run]:
 
 
 def _note(runs: Sequence[Run]) -> None:
-    NOTED.parent.mkdir(exist_ok=True)
     NOTED.write_text(json.dumps([asdict(run) for run in runs], indent=1) + "\n", encoding="utf-8")
 
 

@@ -28,7 +28,12 @@ Server = TypeVar("Server", RabbitmqNode, PostgresqlServer)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The first process of the run makes the folder that all of them share; xdist workers inherit its name."""
+    """The first process of the run makes the folder that all of them share; xdist workers inherit its name.
+
+    What a shell runs in the background ignores these signals, and so would every process that a test means to end.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     if not hasattr(config, "workerinput"):
         folder = tempfile.mkdtemp(prefix="provisioner-tests-")
         Path(folder).chmod(0o711)  # PostgreSQL may run as another user
