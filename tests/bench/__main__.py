@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tests.bench import ledger, memory, profile, throughput
+from tests.bench import costs, inflight, latency, ledger, memory, profile, throughput
 from tests.bench.databases import Databases
 from tests.bench.environment import ROOT, install_peers
 from tests.bench.machine import machine, versions
@@ -60,6 +60,23 @@ _PARTS: dict[str, Part] = {
         ),
         throughput.tables,
         usual=True,
+    ),
+    "latency": Part(
+        "what the worker adds to the provider's time, at a steady pace",
+        lambda scene, sizes: latency.run(scene, shares=sizes.shares, seconds=sizes.latency_seconds),
+        latency.tables,
+        usual=True,
+    ),
+    "costs": Part(
+        "processor time of single pieces of the work",
+        lambda _, sizes: costs.run(rounds=sizes.rounds_of_costs),
+        costs.tables,
+        usual=True,
+    ),
+    "inflight": Part(
+        "100 and 1,000 requests in flight before a provider that takes a second",
+        lambda scene, sizes: inflight.run(scene, counts=sizes.in_flight, waves=sizes.waves),
+        inflight.tables,
     ),
     "ledger": Part(
         "how fast the ledger writes, without broker and provider",

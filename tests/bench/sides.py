@@ -3,7 +3,7 @@
 What each lacks is part of its figure: none of the others remembers what it sent, so each can open a second account.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +22,8 @@ BARE_LOOP = "bare loop"
 _NO_MEMORY = "ledger, idempotency, outbox, look-ups, validation, encryption"
 _FED_WITHIN = 120.0  # seconds
 
+Start = Callable[[], AbstractAsyncContextManager[Child]]
+
 
 @dataclass(frozen=True, slots=True)
 class Side:
@@ -37,7 +39,7 @@ class Side:
     name: str
     lacks: str
     upstream: Upstream
-    start: Callable[[], AbstractAsyncContextManager[Child]]
+    start: Start
     feed: Callable[[int], Awaitable[None]]
 
 
@@ -59,9 +61,18 @@ def all_sides(scene: Scene) -> tuple[list[Side], list[str]]:
 
 
 def ledgers(scene: Scene) -> dict[str, Callable[[], str]]:
-    """The worker by its ledger, and how a new one of each is made; one worker at a time."""
+    """The kinds of ledger, by the name of the worker that has one, and how a new one is made."""
     found: dict[str, Callable[[], str]] = {SQLITE: scene.new_file}
     return found | ({POSTGRESQL: scene.databases.create} if scene.databases.there else {})
+
+
+def workers(scene: Scene, pace: Mapping[str, str] | None = None) -> dict[str, Start]:
+    """The worker by its kind of ledger, to be started one at a time, each time on a new one."""
+
+    def starter(new: Callable[[], str]) -> Start:
+        return lambda: scene.worker(ledger=new(), pace=pace)
+
+    return {name: starter(new) for name, new in ledgers(scene).items()}
 
 
 def bare(scene: Scene) -> Side:
