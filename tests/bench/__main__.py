@@ -15,7 +15,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tests.bench import costs, inflight, latency, ledger, memory, profile, throughput
+from tests.bench import (
+    backlog,
+    costs,
+    growth,
+    inflight,
+    latency,
+    ledger,
+    memory,
+    profile,
+    retries,
+    rows,
+    start,
+    throughput,
+)
 from tests.bench.databases import Databases
 from tests.bench.environment import ROOT, install_peers
 from tests.bench.machine import machine, versions
@@ -78,6 +91,31 @@ _PARTS: dict[str, Part] = {
         lambda scene, sizes: inflight.run(scene, counts=sizes.in_flight, waves=sizes.waves),
         inflight.tables,
     ),
+    "start": Part(
+        "from start to ready and first result, and how soon a killed worker's requests are taken over",
+        lambda scene, sizes: start.run(scene, times=sizes.starts, lease=sizes.lease),
+        start.tables,
+    ),
+    "backlog": Part(
+        "a long queue worked off: rate and memory from its beginning to its end",
+        lambda scene, sizes: backlog.run(scene, queued=sizes.backlog, seconds=sizes.backlog_within),
+        backlog.tables,
+    ),
+    "rows": Part(
+        "what a ledger with ten thousand, a million, ten million rows costs, with its plans",
+        lambda scene, sizes: rows.run(scene, counts=sizes.rows),
+        rows.tables,
+    ),
+    "retries": Part(
+        "many retries that are due at about the same time",
+        lambda scene, sizes: retries.run(scene, retries=sizes.retries, seconds=sizes.retries_within),
+        retries.tables,
+    ),
+    "growth": Part(
+        "bytes for each request, and what pruning and vacuuming give back",
+        lambda scene, sizes: growth.run(scene, requests=sizes.grown),
+        growth.tables,
+    ),
     "ledger": Part(
         "how fast the ledger writes, without broker and provider",
         lambda scene, _: ledger.run(scene.folder, requests=5000, seconds=16),
@@ -128,7 +166,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--install-peers", action="store_true", help="build .venv-bench, with the others")
     parser.add_argument("--requests", type=int, help="requests in a round of throughput")
     parser.add_argument("--rounds", type=int, help="rounds of throughput, at most")
-    parser.add_argument("--queued", type=int, help="requests in the queue for memory")
+    parser.add_argument("--queued", type=int, help="requests in the queue for memory and backlog")
     wanted = parser.parse_args()
     if unknown := set(wanted.what) - set(_PARTS):
         parser.error(f"{', '.join(sorted(unknown))}: not one of {', '.join(_PARTS)}")
@@ -168,8 +206,14 @@ def _names(wanted: argparse.Namespace) -> list[str]:
 
 
 def _sizes(wanted: argparse.Namespace) -> Sizes:
-    given = {name: getattr(wanted, name) for name in ("requests", "rounds", "queued")}
-    return replace(LONG if wanted.long else SHORT, **{k: v for k, v in given.items() if v is not None})
+    given = {
+        "requests": wanted.requests,
+        "rounds": wanted.rounds,
+        "queued": wanted.queued,
+        "backlog": wanted.queued,
+    }
+    sizes = LONG if wanted.long else SHORT
+    return replace(sizes, **{name: count for name, count in given.items() if count is not None})
 
 
 def _head(figures: Figures) -> str:

@@ -19,7 +19,7 @@ class Child:
 
     def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
         self._process = process
-        self._log = log
+        self.log = log
         self.pid = process.pid
 
     def cpu(self) -> float:
@@ -52,12 +52,12 @@ class Child:
 
     def said(self, word: str) -> str | None:
         """What follows that word at the beginning of a line of its output; None before it was said."""
-        lines = self._log.read_text(errors="replace").splitlines()
+        lines = self.log.read_text(errors="replace").splitlines()
         return next((line.removeprefix(word).strip() for line in lines if line.startswith(word)), None)
 
     def last_words(self) -> str:
         """The end of its output without what is no more than information."""
-        lines = self._log.read_text(errors="replace").splitlines()
+        lines = self.log.read_text(errors="replace").splitlines()
         return "\n".join([line for line in lines if '"level": "info"' not in line][-_LAST_LINES:])
 
     async def until(self, ready: Callable[[], bool], every: float = 0.05) -> None:
