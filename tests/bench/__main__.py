@@ -8,6 +8,7 @@ in build/bench.json; plots of it are in build/bench.
 import argparse
 import asyncio
 import json
+import subprocess
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
@@ -30,7 +31,7 @@ from tests.bench import (
     throughput,
 )
 from tests.bench.databases import Databases
-from tests.bench.environment import ROOT, install_peers
+from tests.bench.environment import ROOT, PeersMissing, install_peers, peers_python
 from tests.bench.machine import machine, versions
 from tests.bench.report import Table
 from tests.bench.scene import Scene, furnished
@@ -42,6 +43,8 @@ from worker.local.rabbitmq_node import RabbitmqNode
 
 _HERE = ROOT / ".local"  # on the disk of the project: a folder in memory would make every sync free
 _BUILD = ROOT / "build"
+_FIGURES = _BUILD / "bench.json"
+_PLOTS = _BUILD / "bench"
 _SECOND = "second"
 Figures = dict[str, Any]
 
@@ -146,6 +149,7 @@ def main() -> None:
         figures = _measured(wanted)
     except (CannotInstall, ServerMissing, ServerFailed) as error:
         sys.exit(str(error))
+    _draw()
     if wanted.json:
         sys.stdout.write(json.dumps(figures, indent=2) + "\n")
 
@@ -229,9 +233,21 @@ def _print(text: str) -> None:
 
 def _write(figures: Figures) -> None:
     _BUILD.mkdir(exist_ok=True)
-    draft = _BUILD / "bench.json.draft"
+    draft = _FIGURES.with_suffix(".draft")
     draft.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    draft.replace(_BUILD / "bench.json")
+    draft.replace(_FIGURES)
+
+
+def _draw() -> None:
+    """Plots of the figures, where there is something to draw with."""
+    try:
+        python = peers_python()
+    except PeersMissing as missing:
+        sys.stderr.write(f"no plots: {missing}\n")
+        return
+    for old in _PLOTS.glob("*.svg"):
+        old.unlink()
+    subprocess.run([python, "-m", "tests.bench.plots", _FIGURES, _PLOTS], cwd=ROOT, check=True)
 
 
 if __name__ == "__main__":

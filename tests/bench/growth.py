@@ -12,11 +12,16 @@ import psycopg
 from tests.bench.report import Table
 from tests.bench.scene import PROVIDER, Scene
 from tests.bench.sides import ledgers
-from worker.ledger import open_ledger, sqlite_path
+from worker.ledger import migrate, open_ledger, sqlite_path
 
 _PARTS = 10
 _PART_WITHIN = 600.0  # seconds
 _PRUNED_AT_ONCE = 500
+_TABLES = "requests, attempts, history, events"
+_SIZE = """
+    SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint
+    FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+"""
 
 
 async def run(scene: Scene, *, requests: int) -> dict[str, Any]:
@@ -30,9 +35,9 @@ async def run(scene: Scene, *, requests: int) -> dict[str, Any]:
 async def _measure(scene: Scene, url: str, requests: int) -> dict[str, Any]:
     path = sqlite_path(url)
     place: _Place = _File(path) if path is not None else _Database(url)
-    curve, done = [], 0
+    migrate(url)
+    empty, curve, done = place.settled(), [], 0
     async with scene.worker(ledger=url):
-        empty = place.size()
         for part in range(1, _PARTS + 1):
             more = requests * part // _PARTS - done
             scene.upstream.begin()
@@ -83,7 +88,10 @@ class _File:
 class _Database:
     """A database on a PostgreSQL server."""
 
-    vacuums: ClassVar[Mapping[str, str]] = {"VACUUM": "VACUUM", "VACUUM FULL": "VACUUM FULL"}
+    vacuums: ClassVar[Mapping[str, str]] = {
+        "VACUUM": f"VACUUM {_TABLES}",
+        "VACUUM FULL": f"VACUUM FULL {_TABLES}",
+    }
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -100,7 +108,7 @@ class _Database:
         """Bytes after that."""
         with psycopg.connect(self._url, autocommit=True) as server:
             server.execute(statement.encode())
-            found = server.execute("SELECT pg_database_size(current_database())").fetchone()
+            found = server.execute(_SIZE).fetchone()
         return int(found[0]) if found else 0
 
 

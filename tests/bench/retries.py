@@ -34,7 +34,7 @@ _CALLERS = 100
 _FILLER = "worker-filling"
 _HEAD_START = 5.0  # seconds for the worker to start before the first one is due
 _WRITTEN_A_SECOND = 5000  # times of rows, at least
-_WORKED_OFF_A_SECOND = 30  # at least, or the measurement is given up
+_WORKED_OFF_A_SECOND = 10  # at least, or the measurement is given up
 _NEW_EVERY = 1.0  # seconds
 
 
