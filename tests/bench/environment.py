@@ -40,7 +40,7 @@ def install_peers() -> None:
         subprocess.CalledProcessError: pip failed; it said why.
     """
     sys.stderr.write(f"installing the bench's other workers into {FOLDER.name} (about a minute) ...\n")
-    venv.create(FOLDER, clear=True, with_pip=True)
+    venv.create(FOLDER, clear=True, symlinks=True, with_pip=True)
     # Nothing that looks through the project's files should look in here.
     (FOLDER / ".gitignore").write_text("*\n", encoding="utf-8")
     pip = [str(_PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]

@@ -5,7 +5,7 @@ One file for each part that there are figures of; the bench itself calls this at
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -58,12 +58,19 @@ def _throughput(figures: Figures, folder: Path) -> None:
 
 
 def _latency(figures: Figures, folder: Path) -> None:
-    with _plot(folder, "latency", "latency added, by share of the rate that a side reaches") as axes:
+    with _plot(folder, "latency", "latency added, at a share of the rate that a side reaches") as axes:
         for number, (name, side) in enumerate(figures["sides"].items()):
-            at = [f"{pace['share']:.0%}" for pace in side["paces"]]
-            for (share, words), style in zip(_SHARES, ("-", "--", ":"), strict=True):
-                values = [pace[share] for pace in side["paces"]]
-                axes.plot(at, values, style, marker="o", color=f"C{number}", label=f"{name}, {words}")
+            for pace, style in zip(side["paces"], (":", "--", "-"), strict=False):
+                label = f"{name}, at {pace['share']:.0%}"
+                values = [pace[share] for share, _ in _SHARES]
+                axes.plot(
+                    [words for _, words in _SHARES],
+                    values,
+                    style,
+                    marker="o",
+                    color=f"C{number}",
+                    label=label,
+                )
         axes.set_yscale("log")
         axes.set_ylabel("ms")
         axes.legend(fontsize="small")
@@ -121,16 +128,28 @@ def _rows(figures: Figures, folder: Path) -> None:
     for name, sizes in figures["sides"].items():
         kind = name.rpartition(" ")[2]
         with _plot(folder, f"rows-{kind.lower()}", f"{kind}: what is asked of a large ledger") as axes:
-            counts = [size["rows"] for size in sizes]
-            for number, asked in enumerate(sizes[0]["asked"]):
-                values = [size["asked"][asked]["ms"] for size in sizes]
-                style = ("-", "--", ":")[number // 10 % 3]
-                axes.plot(counts, values, style, marker=".", color=f"C{number % 10}", label=asked)
-            axes.set_xscale("log")
-            axes.set_yscale("log")
-            axes.set_xlabel("rows")
-            axes.set_ylabel("ms")
-            axes.legend(fontsize="xx-small", loc="center left", bbox_to_anchor=(1, 0.5))
+            (_rows_at_one_size if len(sizes) == 1 else _rows_by_size)(axes, sizes)
+
+
+def _rows_at_one_size(axes: Any, sizes: Sequence[Figures]) -> None:
+    asked = sizes[0]["asked"]
+    names = list(asked)[::-1]
+    axes.barh(names, [asked[name]["ms"] for name in names], color=_OURS)
+    axes.tick_params(axis="y", labelsize="xx-small")
+    axes.set_xlabel(f"ms, with {sizes[0]['rows']:,} rows")
+
+
+def _rows_by_size(axes: Any, sizes: Sequence[Figures]) -> None:
+    counts = [size["rows"] for size in sizes]
+    for number, asked in enumerate(sizes[0]["asked"]):
+        values = [size["asked"][asked]["ms"] for size in sizes]
+        style = ("-", "--", ":")[number // 10 % 3]
+        axes.plot(counts, values, style, marker=".", color=f"C{number % 10}", label=asked)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("rows")
+    axes.set_ylabel("ms")
+    axes.legend(fontsize="xx-small", loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 _PLOTS: Mapping[str, Callable[[Figures, Path], None]] = {

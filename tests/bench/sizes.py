@@ -49,7 +49,7 @@ class Sizes:
 SHORT = Sizes(
     requests=400,
     rounds=3,
-    throughput_within=35,
+    throughput_within=25,
     shares=(0.5,),
     latency_seconds=5,
     in_flight=(100, 1000),

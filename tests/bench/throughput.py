@@ -49,11 +49,11 @@ async def run(scene: Scene, *, requests: int, rounds: int, seconds: float) -> di
     All sides run all the time; those whose turn it is not wait for messages.
     """
     sides, left_out = all_sides(scene)
-    deadline = time.monotonic() + seconds
     async with AsyncExitStack() as stack:
         turns = [_Turns(side, await stack.enter_async_context(side.start()), []) for side in sides]
         for one in turns:
             await measure(one.side, one.running, _WARM_UP)
+        deadline = time.monotonic() + seconds
         for number in range(rounds):
             if number and time.monotonic() > deadline:
                 break
