@@ -2,7 +2,8 @@
 
 Absolute figures depend on the machine and on what else it does, so the worker is measured against a bare loop and
 workers of other makes in the same run, in turns; what counts is the ratio. Needs Linux. Everything that was measured is
-in build/bench.json; plots of it are in build/bench.
+in build/bench.json; plots of it are in build/bench. The others and the plots need an environment of their own, which
+`--install-peers` builds; without it, they are left out. The long form takes most of a day.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -152,6 +154,8 @@ def main() -> None:
     _draw()
     if wanted.json:
         sys.stdout.write(json.dumps(figures, indent=2) + "\n")
+    if figures["failed"]:
+        sys.exit(f"failed: {', '.join(figures['failed'])}")
 
 
 def _arguments() -> argparse.Namespace:
@@ -192,15 +196,21 @@ async def _measure(
 ) -> Figures:
     """Part by part; what was measured is written after each."""
     say = (lambda _: None) if wanted.json else _print
-    figures: Figures = {"form": "long" if wanted.long else "short", "machine": machine(), "parts": {}}
+    form = "long" if wanted.long else "short"
+    figures: Figures = {"form": form, "machine": machine(), "parts": {}, "failed": {}}
     async with furnished(*broker_urls, folder, databases) as scene:
         figures["versions"] = versions(scene)
         say(_head(figures))
         for name in _names(wanted):
-            figures["parts"][name] = await _PARTS[name].run(scene, _sizes(wanted))
+            try:
+                found = await _PARTS[name].run(scene, _sizes(wanted))
+            except Exception as error:  # noqa: BLE001 - what was measured before, and what comes after, is not lost
+                figures["failed"][name] = repr(error)
+                sys.stderr.write(f"\n{name} failed:\n{''.join(traceback.format_exception(error))}")
+            else:
+                figures["parts"][name] = found
+                say("".join(f"\n{table}" for table in _PARTS[name].tables(found)))
             _write(figures)
-            for table in _PARTS[name].tables(figures["parts"][name]):
-                say(f"\n{table}")
     return figures
 
 

@@ -10,7 +10,6 @@ from tests.bench.report import Table
 from tests.bench.scene import BARE, PROVIDER, Scene
 from tests.bench.sides import BARE_LOOP, Start, workers
 
-_WARM_UP = 50  # requests before anything counts
 _LONGEST = 10  # times as long as it takes at best, after which the measurement is given up
 
 
@@ -36,37 +35,33 @@ def _sides(scene: Scene, url: str, count: int) -> dict[str, tuple[str, Start]]:
 async def _measure(
     scene: Scene, name: str, provider: str, start: Start, count: int, waves: int
 ) -> dict[str, Any]:
-    """The first and the last wave do not count: they begin and end all at once."""
+    """The first two waves and the last one do not count: the worker has just begun, or has too little to do."""
     upstream, requests = scene.upstream, count * waves
     arrivals: list[float] = []
 
     def seen(_: AbstractIncomingMessage, at: float) -> None:
         arrivals.append(at)
 
-    async with start() as running:
-        upstream.begin()
-        await upstream.publish(provider, min(count, _WARM_UP))
-        await upstream.reached(min(count, _WARM_UP), SLOW * _LONGEST)
-        running.freeze()
-        await upstream.publish(provider, requests)
-        upstream.begin()
-        upstream.noticed = seen
-        before, cpu = running.resident(), running.cpu()
-        running.thaw()
-        try:
+    await upstream.publish(provider, requests)
+    upstream.begin()
+    upstream.noticed = seen
+    try:
+        async with start() as running:
+            before, cpu = running.resident(), running.cpu()
             await upstream.reached(requests, SLOW * waves * _LONGEST)
-        finally:
-            upstream.noticed = None
-        figures = {
-            "side": name,
-            "in_flight": count,
-            "requests": requests,
-            "per_second": (requests - 2 * count) / (arrivals[-count - 1] - arrivals[count - 1]),
-            "at_best": count / SLOW,
-            "cpu_ms": (running.cpu() - cpu) / requests * 1000,
-            "before_mib": before,
-            "peak_mib": running.peak(),
-        }
+            figures = {
+                "side": name,
+                "in_flight": count,
+                "requests": requests,
+                "per_second": (requests - 3 * count) / (arrivals[-count - 1] - arrivals[2 * count - 1]),
+                "at_best": count / SLOW,
+                "cpu_ms": (running.cpu() - cpu) / requests * 1000,
+                "before_mib": before,
+                "peak_mib": running.peak(),
+                "complaints": running.complaints(),
+            }
+    finally:
+        upstream.noticed = None
     await upstream.forget()
     return figures
 
@@ -82,11 +77,13 @@ def tables(figures: dict[str, Any]) -> list[Table]:
             f"{side['cpu_ms']:.2f}",
             f"{side['before_mib']:.0f}",
             f"{side['peak_mib']:.0f}",
+            f"{side['complaints']}",
         ]
         for side in figures["sides"]
     ]
     note = figures["left_out"] or (
-        f"{figures['waves']} times as many requests as are in flight, without the first and the last time"
+        f"{figures['waves']} times as many requests as are in flight, without the first two times and the last;\n"
+        "   warnings are lines in the worker's log"
     )
     return [
         Table(
@@ -99,6 +96,7 @@ def tables(figures: dict[str, Any]) -> list[Table]:
                 "CPU ms per request",
                 "MiB before",
                 "MiB at most",
+                "warnings",
             ),
             rows,
             note,

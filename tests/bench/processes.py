@@ -1,6 +1,7 @@
 """Processes under measurement: what they cost, and how they are frozen while their work is laid out."""
 
 import asyncio
+import json
 import os
 import signal
 import time
@@ -12,6 +13,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _READY_WITHIN = 60.0  # seconds
 _LAST_LINES = 15
 _PROC = Path("/proc")
+_COMPLAINTS = frozenset({"warning", "error", "critical"})
 
 
 class Child:
@@ -34,9 +36,9 @@ class Child:
         """MiB of memory that its processes held at most, each at its own time."""
         return sum(_memory(pid, "VmHWM:") for pid in _tree(self.pid))
 
-    def processes(self) -> int:
-        """How many processes it is."""
-        return len(_tree(self.pid))
+    def processes(self) -> list[int]:
+        """The ids of its processes, its own first."""
+        return _tree(self.pid)
 
     def freeze(self) -> None:
         """Stop all of it where it is; its connections stay open."""
@@ -54,6 +56,11 @@ class Child:
         """What follows that word at the beginning of a line of its output; None before it was said."""
         lines = self.log.read_text(errors="replace").splitlines()
         return next((line.removeprefix(word).strip() for line in lines if line.startswith(word)), None)
+
+    def complaints(self) -> int:
+        """Lines of its log, where it logs JSON, that are more than information."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        return sum(line.startswith("{") and json.loads(line)["level"] in _COMPLAINTS for line in lines)
 
     def last_words(self) -> str:
         """The end of its output without what is no more than information."""

@@ -118,6 +118,7 @@ def _figures(watch: _Watch, begins: float, worker: Child) -> dict[str, Any]:
         "new": {name: percentile(watch.waited, share) for name, share in shares}
         | {"most": max(watch.waited)},
         "peak_mib": worker.peak(),
+        "complaints": worker.complaints(),
     }
 
 
@@ -196,20 +197,12 @@ def tables(figures: dict[str, Any]) -> list[Table]:
             *(f"{side['late'][share]:.1f}" for share in ("p50", "p99", "most")),
             *(f"{side['new'][share]:.1f}" for share in ("p50", "most")),
             f"{side['peak_mib']:.0f}",
+            f"{side['complaints']}",
         ]
         for name, side in figures["sides"].items()
     ]
-    head = (
-        "",
-        "retries/s",
-        "done after",
-        "late: median",
-        "99 %",
-        "most",
-        "new: median",
-        "most",
-        "MiB at most",
-    )
+    late = ("late: median", "99 %", "most")
+    head = ("", "retries/s", "done after", *late, "new: median", "most", "MiB at most", "warnings")
     return [
         Table(
             f"retries: {figures['retries']:,} that wait, due evenly within {figures['due_within']:.0f} s",

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -77,7 +77,7 @@ async def measure(side: Side, running: Child, requests: int) -> Sample:
     return await drained(side.upstream, running, side.feed(requests), requests)
 
 
-async def drained(upstream: Upstream, running: Child, feeding: Any, requests: int) -> Sample:
+async def drained(upstream: Upstream, running: Child, feeding: Awaitable[None], requests: int) -> Sample:
     """One round: the side is frozen until all requests lie in its queue."""
     running.freeze()
     await feeding
@@ -95,7 +95,7 @@ def _of_side(one: _Turns) -> dict[str, Any]:
     return {
         "lacks": one.side.lacks,
         "runs_on": runs_on(one.running),
-        "processes": one.running.processes(),
+        "processes": len(one.running.processes()),
         "peak_mib": one.running.peak(),
         "per_second": asdict(spread([sample.per_second for sample in one.samples])),
         "cpu_ms": asdict(spread([sample.cpu_ms for sample in one.samples])),
