@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 _WIDE = (8.0, 4.5)
 _OURS = "#1b6ca8"
 _OTHERS = "#9aa5b1"
+_BESIDE: Mapping[str, Any] = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
 _SHARES = (("p50", "median"), ("p90", "90 %"), ("p99", "99 %"))
 
 Figures = Mapping[str, Any]
@@ -73,7 +74,7 @@ def _latency(figures: Figures, folder: Path) -> None:
                 )
         axes.set_yscale("log")
         axes.set_ylabel("ms")
-        axes.legend(fontsize="small")
+        axes.legend(fontsize="small", **_BESIDE)
 
 
 def _inflight(figures: Figures, folder: Path) -> None:
@@ -147,9 +148,11 @@ def _rows_by_size(axes: Any, sizes: Sequence[Figures]) -> None:
         axes.plot(counts, values, style, marker=".", color=f"C{number % 10}", label=asked)
     axes.set_xscale("log")
     axes.set_yscale("log")
+    axes.set_xticks(counts, [f"{count:,}" for count in counts])
+    axes.xaxis.minorticks_off()
     axes.set_xlabel("rows")
     axes.set_ylabel("ms")
-    axes.legend(fontsize="xx-small", loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.legend(fontsize="xx-small", **_BESIDE)
 
 
 _PLOTS: Mapping[str, Callable[[Figures, Path], None]] = {
