@@ -9,6 +9,7 @@ in build/bench.json; plots of it are in build/bench. The others and the plots ne
 import argparse
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -146,6 +147,8 @@ def main() -> None:
     if wanted.install_peers:
         install_peers()
         return
+    # Told to end, it ends as by Ctrl-C: nothing that it started is left behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         install(["rabbitmq"], say_on_stderr)
         figures = _measured(wanted)

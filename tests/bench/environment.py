@@ -1,8 +1,8 @@
 """The optional environment with the other workers and the plots: `.venv-bench`, built from a lock with hashes.
 
 The lock is made by `uv pip compile --universal --python-version 3.11 --generate-hashes --no-header
---no-emit-index-url pyproject.toml --group bench --output-file tests/bench/requirements.lock`, with the worker's own lock
-as what the file holds before: so all sides have the same versions of what they have in common, and a test says so.
+--no-emit-index-url pyproject.toml --group bench --output-file tests/bench/requirements.lock`, with the worker's own
+lock as what the file holds before: so all sides have the same versions of what they have in common.
 """
 
 import hashlib
