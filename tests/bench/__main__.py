@@ -210,6 +210,7 @@ async def _measure(
             except Exception as error:  # noqa: BLE001 - what was measured before, and what comes after, is not lost
                 figures["failed"][name] = repr(error)
                 sys.stderr.write(f"\n{name} failed:\n{''.join(traceback.format_exception(error))}")
+                await scene.clear()
             else:
                 figures["parts"][name] = found
                 say("".join(f"\n{table}" for table in _PARTS[name].tables(found)))

@@ -136,6 +136,13 @@ class Scene:
             "PYTHONPATH": str(ROOT),
         }
 
+    async def clear(self) -> None:
+        """Nothing that an earlier measurement left is in the way of the next one."""
+        for found in (self.upstream, self.second.upstream):
+            for queue in (PROVIDER, BARE, FASTSTREAM):
+                await found.drop(queue)
+            await found.forget()
+
     def new_file(self) -> str:
         """The URL of a SQLite ledger that is not there yet."""
         return f"sqlite:///{self.folder / uuid4().hex[:12]}.db"

@@ -13,6 +13,8 @@ from worker.rabbitmq.topology import AUDIT, REQUESTS, RESULTS, request_key, requ
 
 _AT_ONCE = 200  # publishes that wait for their confirmation side by side
 
+_COMES_BACK = 1.0  # seconds in which RabbitMQ takes back what a dead worker had not acknowledged
+
 Noticed = Callable[[AbstractIncomingMessage, float], None]
 
 
@@ -80,7 +82,8 @@ class Upstream:
         await queue.purge()
 
     async def drop(self, provider: str) -> None:
-        """Empty a queue of requests."""
+        """Empty a queue of requests whose worker has just ended."""
+        await asyncio.sleep(_COMES_BACK)
         queue = await self._channel.get_queue(request_queue(provider), ensure=False)
         await queue.purge()
 
