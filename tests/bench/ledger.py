@@ -30,6 +30,10 @@ _BODY = Sealed("k1:" + "x" * 900)  # about what a sealed request and a sealed ev
 _WORKER = "bench"
 _CALLERS = (1, 100)
 
+EVENT_TYPE = "account.provisioned.v1"
+ANSWERED = Seen("done", "phone_com.201", Moment.ANSWER_READ, 201)
+"""What an attempt saw that went well."""
+
 
 async def run(folder: Path, *, requests: int, seconds: float) -> dict[str, Any]:
     """One caller, then many; each at most so many requests, and together at most so many seconds."""
@@ -85,24 +89,24 @@ async def _caller(ledger: Ledger, numbers: Iterator[int]) -> int:
 
 async def _request(ledger: Ledger) -> None:
     request_id, event_id = str(uuid4()), str(uuid4())
-    accepted = await ledger.accept(_arrival(request_id), _WORKER)
+    accepted = await ledger.accept(new_arrival(request_id, "phone_com"), _WORKER)
     assert isinstance(accepted, Accepted)
     intent = Change(states.SEND, datetime.now(UTC), ReasonCode.CREATED, _WORKER, counts=True)
     claim = await ledger.record(accepted.claim, intent)
     now = datetime.now(UTC)
-    event = Event(event_id, "account.provisioned.v1", "result.phone_com.provisioned", _BODY, now)
-    seen = Seen("done", "phone_com.201", Moment.ANSWER_READ, 201)
-    provision = Change(states.PROVISION, now, ReasonCode.CREATED, _WORKER, seen)
+    event = Event(event_id, EVENT_TYPE, "result.phone_com.provisioned", _BODY, now)
+    provision = Change(states.PROVISION, now, ReasonCode.CREATED, _WORKER, ANSWERED)
     await ledger.record(claim, replace(provision, account_id=request_id, event=event))
     await ledger.published(event_id, datetime.now(UTC))
 
 
-def _arrival(request_id: str) -> Arrival:
+def new_arrival(request_id: str, provider: str) -> Arrival:
+    """A request that nobody sent before, with a body of the usual size that nobody can open."""
     return Arrival(
         request_id=request_id,
         source="urn:bench",
         idempotency_key=request_id,
-        provider="phone_com",
+        provider=provider,
         fingerprint="k1:" + "0" * 64,
         same=lambda _: False,
         sealed_request=_BODY,

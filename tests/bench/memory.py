@@ -18,14 +18,14 @@ async def run(scene: Scene, *, queued: int, seconds: float) -> dict[str, Any]:
     deadline = time.monotonic() + seconds
     async with scene.worker() as worker:
         marks = [_mark("started", worker)]
-        scene.sandbox.freeze()
+        scene.provider.process.freeze()
         try:
             scene.upstream.begin()
             await scene.upstream.publish(PROVIDER, queued)
             await asyncio.sleep(_A_MOMENT)
             marks.append(_mark(f"{queued} queued, all slots taken", worker))
         finally:
-            scene.sandbox.thaw()
+            scene.provider.process.thaw()
         marks += await _work_off(scene, worker, queued, deadline)
         marks.append({"when": "at most", "mib": worker.peak()})
     await scene.upstream.forget()

@@ -6,13 +6,14 @@ import signal
 import sysconfig
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tests.bench import sampled_worker
 from tests.bench.report import Table
 from tests.bench.scene import PROVIDER, Scene
-from tests.bench.throughput import measure
+from tests.bench.throughput import drained
 
 _WARM_UP = 300
 _FUNCTIONS = 40
@@ -36,9 +37,10 @@ async def run(scene: Scene, *, requests: int) -> dict[str, Any]:
     """Sample one round after a short one that does not count."""
     file = scene.folder / "samples.json"
     async with scene.worker("-m", sampled_worker.__name__, str(file)) as worker:
-        await measure(scene, worker, PROVIDER, _WARM_UP)
+        publish = partial(scene.upstream.publish, PROVIDER)
+        await drained(scene.upstream, worker, publish(_WARM_UP), _WARM_UP)
         worker.send(signal.SIGUSR1)
-        sample = await measure(scene, worker, PROVIDER, requests)
+        sample = await drained(scene.upstream, worker, publish(requests), requests)
         worker.send(signal.SIGUSR2)
         await worker.until(file.exists)
     seen = await asyncio.to_thread(_read, file)

@@ -1,29 +1,35 @@
-"""Everything around what is measured: a private RabbitMQ, the sandbox as an instant provider, an upstream system."""
+"""Everything around what is measured: a private RabbitMQ, an instant provider, databases, an upstream system."""
 
-import urllib.error
-import urllib.request
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
 from tests.bench import bare_loop
+from tests.bench.databases import Databases
+from tests.bench.environment import ROOT, PeersMissing, peers_python
+from tests.bench.peers.work import IN_FLIGHT, READY
 from tests.bench.processes import Child, child
+from tests.bench.provider import Provider, answers, provider
 from tests.bench.upstream import Upstream, upstream
+from worker import keyring
 from worker.demo.surroundings import CREDENTIALS, consumer_keys, provider_settings
 from worker.demo.worker_process import free_port
 from worker.rabbitmq.admin import Admin
 from worker.rabbitmq.connection import ConnectionSettings
-from worker.rabbitmq.topology import Topology
+from worker.rabbitmq.topology import Topology, request_queue
 
 PROVIDER = "postcode_eu"
-"""The worker's provider: one call for each request, so that both sides ask the same of it."""
+"""The worker's provider: one call for each request, so that all sides ask the same of it."""
 
 BARE = "bare"
 """The bare loop's queue is that of a provider of this name, with the same arguments."""
 
-_UNHINDERED = {"CONCURRENCY": str(bare_loop.IN_FLIGHT), "RATE": "100000"}
+FASTSTREAM = "faststream"
+"""So is FastStream's, which reads any message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,69 +38,159 @@ class Scene:
 
     Attributes:
         folder: For ledgers and logs; on a real disk.
-        sandbox: The process that plays the provider.
+        second: Another virtual host of the same RabbitMQ, for a second worker beside the first: they have one queue.
     """
 
     folder: Path
     broker_url: str
-    provider_url: str
-    sandbox: Child
+    provider: Provider
+    databases: Databases
     upstream: Upstream
+    second: "Second"
 
     @asynccontextmanager
-    async def worker(self, *program: str) -> AsyncIterator[Child]:
-        """A worker with a new ledger, ready; `program` is what Python runs instead of `-m worker run`."""
-        name = f"worker-{uuid4().hex[:8]}"
+    async def worker(
+        self,
+        *program: str,
+        ledger: str | None = None,
+        settings: Mapping[str, str] | None = None,
+        pace: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[Child]:
+        """A worker, ready.
+
+        Args:
+            program: What Python runs instead of `-m worker run`.
+            ledger: Its URL; None: a new SQLite file.
+            settings: More of them, by the whole name of their variables.
+            pace: Settings of the provider, by the end of their names: `CONCURRENCY`, `BASE_URL` ...
+        """
         port = free_port()
-        environment = self._settings(name) | {"PROVISIONER_MONITORING__PORT": str(port)}
-        async with child(
-            program or ("-m", "worker", "run"), environment, self.folder / f"{name}.log"
-        ) as running:
-            await running.until(lambda: _answers(f"http://127.0.0.1:{port}/readyz"))
+        url = f"http://127.0.0.1:{port}/readyz"
+        async with self.starting_worker(
+            *program, ledger=ledger, settings=settings, pace=pace, port=port
+        ) as it:
+            await it.until(lambda: answers(url))
+            yield it
+
+    @asynccontextmanager
+    async def starting_worker(
+        self,
+        *program: str,
+        port: int,
+        ledger: str | None = None,
+        settings: Mapping[str, str] | None = None,
+        pace: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[Child]:
+        """A worker that was just started, and is watched on that port."""
+        name = f"worker-{uuid4().hex[:8]}"
+        command = (sys.executable, *(program or ("-m", "worker", "run")))
+        environment = self.settings(ledger or self.new_file(), pace) | {
+            "PROVISIONER_MONITORING__PORT": str(port),
+            **(settings or {}),
+        }
+        async with child(command, environment, self.folder / f"{name}.log") as running:
             yield running
 
     @asynccontextmanager
-    async def bare(self) -> AsyncIterator[Child]:
-        """The bare loop, ready."""
-        environment = {
+    async def bare(
+        self, *, provider_url: str | None = None, in_flight: int = IN_FLIGHT
+    ) -> AsyncIterator[Child]:
+        """The bare loop, ready; in the peers' environment if that is there, for the sake of uvloop."""
+        try:
+            python = str(peers_python())
+        except PeersMissing:
+            python = sys.executable
+        environment = self.peer_environment(request_queue(BARE), provider_url, in_flight)
+        async with self.side((python, "-m", bare_loop.__name__), environment) as running:
+            yield running
+
+    @asynccontextmanager
+    async def side(self, command: Sequence[str], environment: Mapping[str, str]) -> AsyncIterator[Child]:
+        """Any other worker, from its start until it said that it is ready to the end of the block."""
+        async with child(command, environment, self.folder / f"side-{uuid4().hex[:8]}.log") as running:
+            await running.until(lambda: running.said(READY) is not None)
+            yield running
+
+    async def run_peer(self, command: Sequence[str], environment: Mapping[str, str], seconds: float) -> None:
+        """Run a command to its end.
+
+        Raises:
+            RuntimeError: it did not end well.
+            TimeoutError: it did not end in time.
+        """
+        async with child(command, environment, self.folder / f"feed-{uuid4().hex[:8]}.log") as running:
+            if await running.ended(seconds) != 0:
+                raise RuntimeError(f"a feeder of the bench failed: {' '.join(command)}")
+
+    def peer_environment(
+        self, queue: str, provider_url: str | None = None, in_flight: int = IN_FLIGHT
+    ) -> dict[str, str]:
+        """What `tests.bench.peers.work` reads."""
+        return {
             "BENCH_BROKER_URL": self.broker_url,
-            "BENCH_PROVIDER_URL": self.provider_url,
+            "BENCH_PROVIDER_URL": provider_url or self.provider.url,
             "BENCH_KEY": CREDENTIALS.postcode_eu.key,
             "BENCH_SECRET": CREDENTIALS.postcode_eu.secret,
+            "BENCH_QUEUE": queue,
+            "BENCH_IN_FLIGHT": str(in_flight),
+            "PYTHONPATH": str(ROOT),
         }
-        async with child(("-m", bare_loop.__name__), environment, self.folder / "bare.log") as running:
-            await running.until(lambda: running.said(bare_loop.READY) is not None)
-            yield running
 
-    def _settings(self, name: str) -> dict[str, str]:
-        keys, _ = consumer_keys(self.folder)
+    async def clear(self) -> None:
+        """Nothing that an earlier measurement left is in the way of the next one."""
+        for found in (self.upstream, self.second.upstream):
+            for queue in (PROVIDER, BARE, FASTSTREAM):
+                await found.drop(queue)
+            await found.forget()
+
+    def new_file(self) -> str:
+        """The URL of a SQLite ledger that is not there yet."""
+        return f"sqlite:///{self.folder / uuid4().hex[:12]}.db"
+
+    def settings(self, ledger: str, pace: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The environment of a worker with that ledger; the provider hinders it in nothing."""
         own = f"PROVISIONER_PROVIDERS__{PROVIDER.upper()}__"
-        providers = provider_settings(self.provider_url, _UNHINDERED)
+        unhindered = {"CONCURRENCY": str(IN_FLIGHT), "RATE": "100000", **(pace or {})}
+        providers = provider_settings(self.provider.url, unhindered)
         return {setting: value for setting, value in providers.items() if setting.startswith(own)} | {
             "PROVISIONER_BROKER__URL": self.broker_url,
-            "PROVISIONER_LEDGER__URL": f"sqlite:///{self.folder / name}.db",
-            "PROVISIONER_CREDENTIALS__KEYS_FILE": str(keys),
+            "PROVISIONER_LEDGER__URL": ledger,
+            "PROVISIONER_CREDENTIALS__KEYS_FILE": str(_consumer_keys(self.folder)),
+            "PROVISIONER_SEALING__KEYS_FILE": str(self.sealing_keys()),
             "PROVISIONER_LOG__FORMAT": "json",
         }
 
+    def sealing_keys(self) -> Path:
+        """The file with the keys that all ledgers of the bench are sealed with."""
+        path = self.folder / "sealing.keys.json"
+        keyring.load_or_create(path, may_create=True)
+        return path
+
+
+@dataclass(frozen=True, slots=True)
+class Second:
+    """The other virtual host."""
+
+    broker_url: str
+    upstream: Upstream
+
+
+@cache
+def _consumer_keys(folder: Path) -> Path:
+    return consumer_keys(folder)[0]
+
 
 @asynccontextmanager
-async def furnished(broker_url: str, folder: Path) -> AsyncIterator[Scene]:
-    """A scene on a RabbitMQ that nobody else uses."""
+async def furnished(
+    broker_url: str, second_url: str, folder: Path, databases: Databases
+) -> AsyncIterator[Scene]:
+    """A scene on a RabbitMQ that nobody else uses, with two virtual hosts of it."""
     async with AsyncExitStack() as stack:
-        arguments = ("-m", "worker", "sandbox", "--port", "0", "--control-port", "0", "--seed", "1")
-        sandbox = await stack.enter_async_context(child(arguments, {}, folder / "sandbox.log"))
-        await sandbox.until(lambda: sandbox.said("providers") is not None)
-        topology = Topology((PROVIDER, BARE))
-        async with Admin.connect(ConnectionSettings(broker_url), topology) as admin:
-            await admin.declare()
-        requester = await stack.enter_async_context(upstream(broker_url))
-        yield Scene(folder, broker_url, sandbox.said("providers") or "", sandbox, requester)
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310 - our own http address
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
+        played = await stack.enter_async_context(provider(folder))
+        for url in (broker_url, second_url):
+            topology = Topology((PROVIDER, BARE, FASTSTREAM))
+            async with Admin.connect(ConnectionSettings(url), topology) as admin:
+                await admin.declare()
+        first = await stack.enter_async_context(upstream(broker_url))
+        second = await stack.enter_async_context(upstream(second_url))
+        yield Scene(folder, broker_url, played, databases, first, Second(second_url, second))

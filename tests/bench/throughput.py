@@ -1,17 +1,21 @@
-"""Requests per second and processor time per request: the worker against the bare loop, in turns, in one run."""
+"""Requests per second and what they cost: all sides in turns, in one run, against the bare loop."""
 
 import asyncio
 import time
+from collections.abc import Awaitable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
-from statistics import median
 from typing import Any
 
 from tests.bench.processes import Child
 from tests.bench.report import Table
-from tests.bench.scene import BARE, PROVIDER, Scene
+from tests.bench.scene import Scene
+from tests.bench.sides import BARE_LOOP, Side, all_sides, runs_on
+from tests.bench.spread import Spread, spread
+from tests.bench.upstream import Upstream
 
-_WARM_UP = 300  # requests before anything counts
-_ROUND_WITHIN = 40.0  # seconds
+_WARM_UP = 200  # requests before anything counts
+_ROUND_WITHIN = 60.0  # seconds
 _TAIL = 0.3  # seconds for what follows the last result: acknowledgements, the mark that it was published
 
 
@@ -21,8 +25,8 @@ class Sample:
 
     Attributes:
         per_second: Requests per second, from the first moment to the last result.
-        cpu_ms: Milliseconds of processor time per request.
-        cores: Processors that the process kept busy.
+        cpu_ms: Milliseconds of processor time per request, of the process and all its children.
+        cores: Processors that they kept busy.
     """
 
     per_second: float
@@ -30,68 +34,109 @@ class Sample:
     cores: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Turns:
+    """A side that runs, and its rounds so far."""
+
+    side: Side
+    running: Child
+    samples: list[Sample]
+
+
 async def run(scene: Scene, *, requests: int, rounds: int, seconds: float) -> dict[str, Any]:
-    """Rounds in turns, at most so many and no new one after so many seconds."""
-    deadline = time.monotonic() + seconds
-    worker_rounds: list[Sample] = []
-    bare_rounds: list[Sample] = []
-    async with scene.worker() as worker, scene.bare() as bare:
-        for side, provider in ((worker, PROVIDER), (bare, BARE)):
-            await measure(scene, side, provider, _WARM_UP)
+    """Rounds in turns, at most so many and no new one after so many seconds.
+
+    All sides run all the time; those whose turn it is not wait for messages.
+    """
+    sides, left_out = all_sides(scene)
+    async with AsyncExitStack() as stack:
+        turns = [_Turns(side, await stack.enter_async_context(side.start()), []) for side in sides]
+        for one in turns:
+            await measure(one.side, one.running, _WARM_UP)
+        deadline = time.monotonic() + seconds
         for number in range(rounds):
             if number and time.monotonic() > deadline:
                 break
-            turns = [(worker, PROVIDER, worker_rounds), (bare, BARE, bare_rounds)]
-            for side, provider, kept in turns if number % 2 else reversed(turns):
-                kept.append(await measure(scene, side, provider, requests))
-    return _figures(requests, worker_rounds, bare_rounds)
+            for one in turns if number % 2 else reversed(turns):
+                one.samples.append(await measure(one.side, one.running, requests))
+        figures = {one.side.name: _of_side(one) for one in turns}
+    yardstick = next(one.samples for one in turns if one.side.name == BARE_LOOP)
+    for one in turns:
+        figures[one.side.name] |= _against(one.samples, yardstick)
+    return {
+        "requests_per_round": requests,
+        "rounds": len(yardstick),
+        "provider": scene.provider.what,
+        "sides": figures,
+        "left_out": left_out,
+    }
 
 
-async def measure(scene: Scene, side: Child, provider: str, requests: int) -> Sample:
+async def measure(side: Side, running: Child, requests: int) -> Sample:
+    """One round of a side."""
+    return await drained(side.upstream, running, side.feed(requests), requests)
+
+
+async def drained(upstream: Upstream, running: Child, feeding: Awaitable[None], requests: int) -> Sample:
     """One round: the side is frozen until all requests lie in its queue."""
-    side.freeze()
-    await scene.upstream.publish(provider, requests)
-    scene.upstream.begin()
-    cpu, began = side.cpu(), time.monotonic()
-    side.thaw()
-    seconds = await scene.upstream.reached(requests, _ROUND_WITHIN) - began
+    running.freeze()
+    await feeding
+    upstream.begin()
+    cpu, began = running.cpu(), time.monotonic()
+    running.thaw()
+    seconds = await upstream.reached(requests, _ROUND_WITHIN) - began
     await asyncio.sleep(_TAIL)
-    cpu = side.cpu() - cpu
-    await scene.upstream.forget()
+    cpu = running.cpu() - cpu
+    await upstream.forget()
     return Sample(requests / seconds, cpu / requests * 1000, cpu / seconds)
 
 
-def _figures(requests: int, worker: list[Sample], bare: list[Sample]) -> dict[str, Any]:
-    pairs = list(zip(worker, bare, strict=True))
+def _of_side(one: _Turns) -> dict[str, Any]:
     return {
-        "requests_per_round": requests,
-        "worker": _middle(worker),
-        "bare_loop": _middle(bare),
-        "ratio_of_requests_per_second": median(ours.per_second / theirs.per_second for ours, theirs in pairs),
-        "ratio_of_cpu_per_request": median(ours.cpu_ms / theirs.cpu_ms for ours, theirs in pairs),
-        "rounds": [{"worker": asdict(ours), "bare_loop": asdict(theirs)} for ours, theirs in pairs],
+        "lacks": one.side.lacks,
+        "runs_on": runs_on(one.running),
+        "processes": len(one.running.processes()),
+        "peak_mib": one.running.peak(),
+        "per_second": asdict(spread([sample.per_second for sample in one.samples])),
+        "cpu_ms": asdict(spread([sample.cpu_ms for sample in one.samples])),
+        "cores": asdict(spread([sample.cores for sample in one.samples])),
+        "rounds": [asdict(sample) for sample in one.samples],
     }
 
 
-def _middle(samples: list[Sample]) -> dict[str, float]:
+def _against(samples: Sequence[Sample], yardstick: Sequence[Sample]) -> dict[str, Any]:
+    """Ratios to the bare loop in the same round."""
+    pairs = list(zip(samples, yardstick, strict=True))
     return {
-        "per_second": median(sample.per_second for sample in samples),
-        "cpu_ms": median(sample.cpu_ms for sample in samples),
-        "cores": median(sample.cores for sample in samples),
+        "ratio": asdict(spread([own.per_second / bare.per_second for own, bare in pairs])),
+        "cpu_ratio": asdict(spread([own.cpu_ms / bare.cpu_ms for own, bare in pairs])),
     }
 
 
-def table(figures: dict[str, Any]) -> Table:
-    """The figures for people."""
+def tables(figures: dict[str, Any]) -> list[Table]:
+    """The figures for people, and what each side lacks."""
+    sides = figures["sides"]
+    head = ("", "requests/s", "of the bare loop's", "CPU ms per request", "cores", "peak MiB", "runs on")
     rows = [
-        [name, f"{side['per_second']:.0f}", f"{side['cpu_ms']:.2f}", f"{side['cores']:.2f}"]
-        for name, side in (("worker", figures["worker"]), ("bare loop", figures["bare_loop"]))
+        [
+            name,
+            Spread(**side["per_second"]).text(0),
+            Spread(**side["ratio"]).text(2),
+            Spread(**side["cpu_ms"]).text(2),
+            f"{side['cores']['median']:.2f}",
+            f"{side['peak_mib']:.0f}",
+            side["runs_on"] + (f", {side['processes']} processes" if side["processes"] > 1 else ""),
+        ]
+        for name, side in sides.items()
     ]
-    speed, cost = figures["ratio_of_requests_per_second"], figures["ratio_of_cpu_per_request"]
-    return Table(
-        f"throughput: median of {len(figures['rounds'])} rounds of {figures['requests_per_round']} requests in turns",
-        ("", "requests/s", "CPU ms per request", "cores busy"),
-        [*rows, ["ratio (median of pairs)", f"{speed:.2f}", f"{cost:.2f}", ""]],
-        "one provider, concurrency 100, quorum queues, confirms, SQLite with a sync per commit; "
-        "the bare loop has no ledger and keeps its connections to the provider alive",
-    )
+    title = f"throughput: {figures['rounds']} rounds of {figures['requests_per_round']} requests, all sides in turns"
+    notes = [
+        "median (least to most); ratios are of the same round; processor time and memory are of all its processes",
+        f"provider: {figures['provider']}; 100 at once, quorum queues, confirms; a sync per commit",
+        *(f"left out: {words}" for words in figures["left_out"]),
+    ]
+    lacks = [[name, side["lacks"]] for name, side in sides.items()]
+    return [
+        Table(title, head, rows, ";\n   ".join(notes)),
+        Table("what each side lacks of what the worker does", ("", "lacks"), lacks, left=2),
+    ]
