@@ -63,7 +63,7 @@ bench: venv ## measure requests per second and processor time per request
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 clean: ## remove .venv, .local, caches and what was built
-	@rm -rf .venv $(PEERS) .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
+	@rm -rf .venv $(PEERS) .venv-bench .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Two stamps: a changed lock builds .venv anew, a changed pyproject.toml only installs the project again.

@@ -71,8 +71,8 @@ def state_of(root: Path = ROOT) -> str:
 
 
 def _counts(file: Path) -> bool:
-    """Neither reports nor `make bench`, on which no test runs."""
-    return not {"__pycache__", "results", "bench"} & set(file.parts)
+    """Reports are no part of what they report."""
+    return not {"__pycache__", "results"} & set(file.parts)
 
 
 def row(runs: Sequence[Run], state: str) -> Sequence[Run]:

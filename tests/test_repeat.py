@@ -38,13 +38,12 @@ def test_a_run_is_what_pytest_reported(tmp_path: Path) -> None:
 
 
 def test_a_state_is_that_of_every_file_tests_run_on(tmp_path: Path) -> None:
-    """Another line in any of them is another state; what was built, reported or only measured is none of it."""
+    """Another line in any of them is another state; what was built or reported is none of it."""
     for name in (
         "requirements.lock",
         "Makefile",
         "worker/a.py",
         "tests/results/README.md",
-        "tests/bench/a.py",
     ):
         file = tmp_path / name
         file.parent.mkdir(exist_ok=True, parents=True)
@@ -53,7 +52,6 @@ def test_a_state_is_that_of_every_file_tests_run_on(tmp_path: Path) -> None:
     project.write_text("[project]\nname = 'a'\n[tool.pytest]\ntimeout = 1\n[tool.ruff]\nline = 1\n")
     before = state_of(tmp_path)
     (tmp_path / "tests/results/README.md").write_text("two")
-    (tmp_path / "tests/bench/a.py").write_text("two")
     project.write_text(project.read_text().replace("line = 1", "line = 2"))
     assert state_of(tmp_path) == before
     project.write_text(project.read_text().replace("timeout = 1", "timeout = 2"))
