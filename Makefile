@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 # Test files side by side: more than there are cores, as many wait for processes. They share one RabbitMQ and one
 # PostgreSQL. `make test PARALLEL=` runs them one by one.
-PARALLEL ?= -n 4 --dist loadfile --no-loadscope-reorder
+PARALLEL ?= -n 3 --dist loadfile --no-loadscope-reorder
 
 TIMES ?= 20
 

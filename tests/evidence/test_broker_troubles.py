@@ -56,6 +56,6 @@ async def test_a_broker_that_waits_for_no_acknowledgement(place: Place) -> None:
     """A delivery is held only while it waits for a slot, never while the provider works; what the broker takes back
     from there is not run twice.
     """
-    result = await troubles.impatient(place, consumer_timeout=2, provider_takes=4, requests=12)
+    result = await troubles.impatient(place, consumer_timeout=6, provider_takes=9, requests=12)
     assert_kept(result)
     assert result.notes["deliveries held while the provider works"] == 12 - 8
