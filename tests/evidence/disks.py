@@ -10,6 +10,7 @@ from pathlib import Path
 
 _BLOCK = 8192  # bytes that a full disk may still have free: less than a page of PostgreSQL and its neighbour
 _IMAGE = 48 * 1024 * 1024
+_CHECKS = 10
 
 
 class NotMountable(Exception):
@@ -59,11 +60,17 @@ class FailingDisk:
         _run("mount", "-o", "remount,abort", str(self.folder))
 
     def repair(self) -> None:
-        """Check it and mount it anew; nobody may have a file open on it."""
+        """Check it until nothing is left to mend, and mount it anew; nobody may have a file open on it.
+
+        Once is not always enough: the kernel may still have written to it while it was looked at.
+        """
         _run("umount", str(self.folder))
-        subprocess.run(
-            ["e2fsck", "-fy", str(self.image)], check=False, capture_output=True
-        )  # 1: it mended something
+        for _ in range(_CHECKS):
+            if (
+                subprocess.run(["e2fsck", "-fy", self.image], check=False, capture_output=True).returncode
+                == 0
+            ):
+                break
         self.mount()
 
     def mount(self) -> None:
