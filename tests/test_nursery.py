@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.local.processes import Watch
 from tests.nursery import Child, Kind, Nursery, nursery
 
 
@@ -20,15 +21,6 @@ async def born(log: Path, ledger: str, place: Nursery | None = None) -> Child:
     """A worker that knows nothing but a ledger."""
     settings = {"PROVISIONER_LEDGER__URL": ledger, "PROVISIONER_BROKER__URL": "amqp://127.0.0.1:1"}
     return await (place or nursery()).start(Kind.WORKER, {**settings, "PATH": os.environ["PATH"]}, log)
-
-
-def lives(pid: int) -> bool:
-    """Whether there is such a process."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 async def test_its_words_and_its_exit_code_are_those_of_the_program(log: Path) -> None:
@@ -51,14 +43,11 @@ async def test_a_signal_ends_it(log: Path, tmp_path: Path) -> None:
 
 def test_it_does_not_outlive_the_loop_that_asked_for_it(log: Path, tmp_path: Path) -> None:
     """Nobody waits for it any more, so it is killed."""
-    pids = []
 
-    async def forgetful() -> None:
-        pids.append((await born(log, f"sqlite:///{tmp_path}/ledger.db")).pid)
+    async def forgetful() -> Watch:
+        return Watch((await born(log, f"sqlite:///{tmp_path}/ledger.db")).pid)
 
-    asyncio.run(forgetful())
-    while lives(pids[0]):
-        pass
+    assert asyncio.run(forgetful()).still_running() == []
 
 
 def test_none_outlives_the_nursery(log: Path, tmp_path: Path) -> None:
@@ -68,9 +57,10 @@ def test_none_outlives_the_nursery(log: Path, tmp_path: Path) -> None:
     async def one() -> None:
         child = await born(log, f"sqlite:///{tmp_path}/ledger.db", place)
         child.send_signal(signal.SIGSTOP)
+        watch = Watch(child.pid)
         await asyncio.to_thread(place.close)
         assert await child.wait() == -signal.SIGKILL
-        assert not lives(child.pid)
+        assert watch.still_running() == []
 
     asyncio.run(one())
     assert not Path(place.path).parent.exists()

@@ -14,8 +14,8 @@ import aio_pika
 import aiohttp
 from aio_pika.abc import AbstractExchange, AbstractIncomingMessage
 
+from tests.bench.peers.outgoing import outgoing
 from tests.bench.peers.work import (
-    CONTENT_TYPE,
     RESULTS,
     body_of,
     loop_name,
@@ -41,15 +41,7 @@ class Loop:
                 answer.raise_for_status()
                 account = await answer.json()
             result = result_of(request, account, "bare")
-            outgoing = aio_pika.Message(
-                result.body,
-                content_type=CONTENT_TYPE,
-                delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-                message_id=result.message_id,
-                correlation_id=result.correlation_id,
-                timestamp=result.at,
-            )
-            await self.results.publish(outgoing, result.routing_key)
+            await self.results.publish(outgoing(result), result.routing_key)
 
 
 async def main() -> None:

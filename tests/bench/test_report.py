@@ -13,6 +13,7 @@ from tests.bench.peers.work import body_of, new_request, result_of
 from tests.bench.processes import child
 from tests.bench.report import Table
 from tests.bench.spread import percentile, spread
+from tests.local.processes import Watch
 
 _TWO_PROCESSES = """
 import subprocess, sys, time
@@ -69,17 +70,13 @@ async def test_what_a_child_starts_is_frozen_counted_and_killed_with_it(tmp_path
         await running.until(lambda: [_state(pid) for pid in tree] == ["T", "T"])
         running.thaw()
         await running.until(lambda: "T" not in [_state(pid) for pid in tree])
-    for pid in tree:  # the end of the first was waited for, that of what it started only comes
-        while _state(pid) not in {"Z", ""}:
-            pass
+        watch = Watch(running.pid)
+    assert watch.still_running() == []
 
 
 def _state(pid: int) -> str:
-    """The letter for it; nothing for a process that is gone."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
+    """The letter for it."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def test_every_side_sends_what_the_provider_asks_for() -> None:

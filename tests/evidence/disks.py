@@ -65,11 +65,9 @@ class FailingDisk:
         Once is not always enough: the kernel may still have written to it while it was looked at.
         """
         _run("umount", str(self.folder))
+        check = ["e2fsck", "-fy", str(self.image)]  # 0: it found nothing; else it mended something
         for _ in range(_CHECKS):
-            if (
-                subprocess.run(["e2fsck", "-fy", self.image], check=False, capture_output=True).returncode
-                == 0
-            ):
+            if subprocess.run(check, check=False, capture_output=True).returncode == 0:
                 break
         self.mount()
 

@@ -15,28 +15,23 @@ What the documents say, and what is done here:
 
 import json
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from threading import local
 
-import requests
 from celery import Celery
 from celery.signals import worker_ready
 from kombu import Exchange, Queue
 
+from tests.bench.peers.threads import Sessions, feed
 from tests.bench.peers.work import (
     CONTENT_TYPE,
     RESULTS,
     body_of,
-    new_request,
     result_of,
     say_ready,
     surroundings,
 )
 
-_FEEDERS = 16  # threads that publish, each waiting for its confirmation
-
 _where = surroundings()
-_of_thread = local()
+_sessions = Sessions(_where)
 
 app = Celery("bench", broker=_where.broker_url)
 app.conf.update(
@@ -72,7 +67,7 @@ def ready(**_: object) -> None:
 def provision(body: str) -> None:
     """From the delivery to the result."""
     request = json.loads(body)
-    answer = _session().post(_where.url, json=body_of(request), timeout=30)
+    answer = _sessions.mine().post(_where.url, json=body_of(request), timeout=30)
     answer.raise_for_status()
     result = result_of(request, answer.json(), "celery")
     with app.producer_or_acquire() as producer:
@@ -90,21 +85,5 @@ def provision(body: str) -> None:
         )
 
 
-def _session() -> requests.Session:
-    """One for each thread, as it is not made to be shared."""
-    if not hasattr(_of_thread, "session"):
-        _of_thread.session = requests.Session()
-        _of_thread.session.headers.update(_where.headers)
-    session: requests.Session = _of_thread.session
-    return session
-
-
-def feed(count: int) -> None:
-    """Lay out that many tasks, each one confirmed."""
-    with ThreadPoolExecutor(_FEEDERS) as threads:
-        for sent in [threads.submit(provision.delay, new_request("celery").decode()) for _ in range(count)]:
-            sent.result()
-
-
 if __name__ == "__main__":
-    feed(int(sys.argv[2]))
+    feed(provision.delay, "celery", int(sys.argv[2]))

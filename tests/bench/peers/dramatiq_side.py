@@ -12,30 +12,25 @@ What the documents say, and what is done here:
 
 import json
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from threading import local
 from typing import Any
 
 import dramatiq
 import pika
-import requests
 from dramatiq.brokers.rabbitmq import RabbitmqBroker
 from dramatiq.middleware import Middleware
 
+from tests.bench.peers.threads import Sessions, feed
 from tests.bench.peers.work import (
     CONTENT_TYPE,
     RESULTS,
     body_of,
-    new_request,
     result_of,
     say_ready,
     surroundings,
 )
 
-_FEEDERS = 16  # threads that publish, each waiting for its confirmation
-
 _where = surroundings()
-_of_thread = local()
+_sessions = Sessions(_where)
 
 
 class QuorumBroker(RabbitmqBroker):
@@ -64,7 +59,7 @@ dramatiq.set_broker(broker)
 def provision(body: str) -> None:
     """From the delivery to the result."""
     request = json.loads(body)
-    answer = _session().post(_where.url, json=body_of(request), timeout=30)
+    answer = _sessions.mine().post(_where.url, json=body_of(request), timeout=30)
     answer.raise_for_status()
     result = result_of(request, answer.json(), "dramatiq")
     broker.channel.basic_publish(
@@ -81,21 +76,5 @@ def provision(body: str) -> None:
     )
 
 
-def _session() -> requests.Session:
-    """One for each thread, as it is not made to be shared."""
-    if not hasattr(_of_thread, "session"):
-        _of_thread.session = requests.Session()
-        _of_thread.session.headers.update(_where.headers)
-    session: requests.Session = _of_thread.session
-    return session
-
-
-def feed(count: int) -> None:
-    """Lay out that many messages, each one confirmed."""
-    with ThreadPoolExecutor(_FEEDERS) as threads:
-        for sent in [threads.submit(provision.send, new_request("dramatiq").decode()) for _ in range(count)]:
-            sent.result()
-
-
 if __name__ == "__main__":
-    feed(int(sys.argv[2]))
+    feed(provision.send, "dramatiq", int(sys.argv[2]))

@@ -19,8 +19,8 @@ from aio_pika.abc import AbstractExchange
 from taskiq import Context, TaskiqDepends, TaskiqEvents, TaskiqState
 from taskiq_aio_pika import AioPikaBroker, Exchange, Queue, QueueType
 
+from tests.bench.peers.outgoing import outgoing
 from tests.bench.peers.work import (
-    CONTENT_TYPE,
     RESULTS,
     body_of,
     loop_name,
@@ -71,15 +71,7 @@ async def provision(body: str, context: Context = TaskiqDepends()) -> None:  # n
         account = await answer.json()
     result = result_of(request, account, "taskiq")
     results: AbstractExchange = context.state.results
-    outgoing = aio_pika.Message(
-        result.body,
-        content_type=CONTENT_TYPE,
-        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-        message_id=result.message_id,
-        correlation_id=result.correlation_id,
-        timestamp=result.at,
-    )
-    await results.publish(outgoing, result.routing_key)
+    await results.publish(outgoing(result), result.routing_key)
 
 
 async def feed(count: int) -> None:
