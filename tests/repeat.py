@@ -6,7 +6,6 @@ list to read is `RUNS.md` beside it.
 """
 
 import argparse
-import hashlib
 import json
 import subprocess
 import sys
@@ -18,6 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree as ET
+
+from tests.digests import digest_of
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 _RESULTS: Final = ROOT / "tests/evidence/results"
@@ -62,12 +63,10 @@ def state_of(root: Path = ROOT) -> str:
     kinds = ("worker", "contracts", "tests", "deploy")
     found = (file for kind in kinds for file in root.glob(f"{kind}/**/*"))
     files = [file for file in found if file.is_file() and _counts(file.relative_to(root))]
-    digest = hashlib.sha256()
-    for file in sorted([*files, root / "requirements.lock", root / "Makefile"]):
-        digest.update(f"{file.relative_to(root)}\0".encode() + file.read_bytes() + b"\0")
+    files += [root / "requirements.lock", root / "Makefile"]
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    digest.update(json.dumps([project["project"], project["tool"]["pytest"]], sort_keys=True).encode())
-    return digest.hexdigest()[:16]
+    settings = json.dumps([project["project"], project["tool"]["pytest"]], sort_keys=True)
+    return digest_of(root, files, settings.encode())
 
 
 def _counts(file: Path) -> bool:

@@ -1,6 +1,5 @@
 """The report: what was run, what went wrong on purpose, and what came of it, for people and for programs."""
 
-import hashlib
 import platform
 import sqlite3
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import worker
+from tests.digests import digest_of
 from tests.evidence.result import RunResult, total_faults
 from worker import __version__
 
@@ -56,10 +56,7 @@ def code_digest() -> str:
     """Digest of everything that a worker runs on: its own code, the contracts, and what is locked."""
     root = Path(worker.__file__).parents[1]
     files = [*root.glob("worker/**/*.py"), *root.glob("contracts/**/*.py"), root / "requirements.lock"]
-    digest = hashlib.sha256()
-    for file in sorted(files):
-        digest.update(f"{file.relative_to(root)}\0".encode() + file.read_bytes() + b"\0")
-    return digest.hexdigest()[:16]
+    return digest_of(root, files)
 
 
 def as_json(ours: Sequence[RunResult], controls: Sequence[RunResult], about: About) -> dict[str, Any]:
