@@ -173,13 +173,16 @@ def test_the_lock_lasts_as_long_as_the_server(tmp_path: Path, log: Path) -> None
     assert not is_locked(file)
 
 
-def test_orphans_that_end_are_buried(log: Path) -> None:
-    """What the server starts, abandons and loses does not stay a zombie; Erlang does that every minute."""
-    orphan = "(sh -c 'echo $$ >&2' &)"
-    server = KeptServer.start(Order([["sh", "-c", f"{orphan}; {orphan}; exec sleep 1000"]]), log, os.environ)
+@pytest.mark.parametrize("orphans", [2, 300])
+def test_orphans_that_end_are_buried(log: Path, orphans: int) -> None:
+    """What a server abandons and loses does not stay a zombie, and many that end at once do not end the server."""
+    abandon = f"for _ in $(seq {orphans}); do (sh -c 'echo $$ >&2' &); done; exec sleep 1000"
+    server = KeptServer.start(Order([["sh", "-c", abandon]]), log, os.environ)
     try:
-        assert server.wait_until(lambda: len(log.read_text().split()) == 2, 10)
-        orphans = [Path("/proc", number) for number in log.read_text().split()]
-        assert server.wait_until(lambda: not any(folder.exists() for folder in orphans), 10)
+        server.wait_until(lambda: len(log.read_text().split()) == orphans, 30)
+        numbers = log.read_text().split()
+        assert len(numbers) == orphans, numbers
+        folders = [Path("/proc", number) for number in numbers]
+        assert server.wait_until(lambda: not any(folder.exists() for folder in folders), 10)
     finally:
         server.kill()

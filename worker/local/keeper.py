@@ -57,7 +57,10 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
 def _bury_orphans(own: set[int]) -> None:
     """Take note of adopted processes that ended; Erlang leaves some every minute, and each would stay a zombie."""
     while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and ended.si_pid not in own:
-        os.waitpid(ended.si_pid, 0)
+        with suppress(
+            ChildProcessError
+        ):  # the next signal's call of this may come in between, and be quicker
+            os.waitpid(ended.si_pid, 0)
 
 
 def _start(command: Sequence[str], account: Sequence[int] | None, farewell: int) -> subprocess.Popen[bytes]:
