@@ -73,6 +73,37 @@ async def test_no_more_is_claimed_than_slots_may_serve_soon(place: Place) -> Non
         assert len(left) == 4
 
 
+async def test_what_is_due_goes_on_as_slots_come_free(place: Place) -> None:
+    """However much is due at once, one round is enough to begin with it: its end is not a round per slot away."""
+    place.acme.creates.then(*[NOT_NOW] * 9, make_done())
+    async with open_world(place, concurrency=2) as world:
+        for number in range(9):
+            await world.ask(f"order-{number}")
+        place.acme.creates.then(*[make_done(f"A-{number}") for number in range(9)])
+        await world.go_round(after=700)
+        assert {entry.state for entry in await world.entries()} == {State.PROVISIONED}
+
+
+async def test_a_ledger_that_fails_between_two_rounds_is_told_as_within_one(place: Place) -> None:
+    """What else is due is left for a later round."""
+    place.acme.creates.then(*[NOT_NOW] * 2, make_done())
+    async with open_world(place, concurrency=1) as world:
+        await world.ask("order-0")
+        await world.ask("order-1")
+        world.clock.advance(700)
+        answer = place.acme.creates.held()
+        await world.upkeep.once()
+        await world.calm()
+        world.ledger.failing.add("claim_due")
+        answer.set_result(make_done("A-0"))
+        await world.calm()
+        assert not world.gate.well
+        world.ledger.failing.clear()
+        place.acme.creates.then(make_done("A-1"))
+        await world.go_round()
+        assert {entry.state for entry in await world.entries()} == {State.PROVISIONED}
+
+
 async def test_rows_of_a_dead_worker_are_rescued(place: Place) -> None:
     """What a neighbour left sending is in doubt after its lease, and its unsent rows run here; both are told."""
     async with open_world(place, "dead") as dead, open_world(place, "alive", alone=False) as alive:

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
 from worker.core.desk import Desk
+from worker.core.entry import Claim
 from worker.core.errors import LedgerUnavailable
 from worker.core.lanes import Lane
 from worker.core.observer import Called, ClockStepped, Counted, LaneState, Rescued, Surprised
@@ -51,6 +52,7 @@ class Upkeep:
         self._pipeline = pipeline
         self._policy = policy
         self._queued: Counter[str] = Counter()
+        self._more_due: set[str] = set()  # providers of which the last claim got all that it asked for
         self._looking_up: Counter[str] = Counter()
         self._publishing: set[str] = set()
         self._next_rare: float | None = None
@@ -86,17 +88,17 @@ class Upkeep:
             self._count,
         )
         for step in steps:
-            if not await self._guarded(step):
+            if not await self._guarded(step(), step.__name__):
                 return
 
-    async def _guarded(self, step: Callable[[], Awaitable[None]]) -> bool:
+    async def _guarded(self, step: Awaitable[None], name: str) -> bool:
         try:
-            await step()
+            await step
         except LedgerUnavailable as error:
             self._desk.gate.sick(error)
             return False
         except Exception as error:  # noqa: BLE001 - upkeep must outlive any surprise
-            self._desk.observer.tell(Surprised(f"upkeep{step.__name__}", error))
+            self._desk.observer.tell(Surprised(f"upkeep{name}", error))
         return True
 
     async def _heartbeat(self) -> None:
@@ -193,22 +195,41 @@ class Upkeep:
         lane.pause(None, words)
 
     async def _run_due(self) -> None:
-        """Requests whose time has come. Retries wait for slots in line with what intake takes, so neither starves."""
-        for name, lane in self._desk.lanes.items():
-            room = lane.slots - self._queued[name] if lane.takes_work else 0
-            if room <= 0:
-                continue
-            for claim in await self._desk.ledger.claim_due(
-                name, self._desk.worker, self._desk.clock.now(), room
-            ):
-                self._queued[name] += 1
-                running = self._desk.tasks.start(
-                    self._pipeline.run_when_free(claim, lane), f"run {claim.entry.request_id}"
-                )
-                running.add_done_callback(partial(self._ran, name))
+        """Requests whose time has come."""
+        for name in self._desk.lanes:
+            await self._run_due_at(name)
+
+    async def _run_due_at(self, name: str) -> None:
+        """Those of one provider. Retries wait for slots in line with what intake takes, so neither starves."""
+        lane = self._desk.lanes[name]
+        room = lane.slots - self._queued[name] if lane.takes_work else 0
+        if room <= 0:
+            return
+        found = await self._claimed(name, room)
+        (self._more_due.add if len(found) == room else self._more_due.discard)(name)
+        for claim in found:
+            running = self._desk.tasks.start(
+                self._pipeline.run_when_free(claim, lane), f"run {claim.entry.request_id}"
+            )
+            running.add_done_callback(partial(self._ran, name))
+
+    async def _claimed(self, name: str, room: int) -> Sequence[Claim]:
+        """What is asked for counts as queued already: the next round may begin before the ledger has answered."""
+        desk = self._desk
+        found: Sequence[Claim] = ()
+        self._queued[name] += room
+        try:
+            found = await desk.ledger.claim_due(name, desk.worker, desk.clock.now(), room)
+        finally:
+            self._queued[name] -= room - len(found)
+        return found
 
     def _ran(self, name: str, _: object) -> None:
+        """Where more is due the line is filled again at half its length: a round may be far away."""
         self._queued[name] -= 1
+        if name in self._more_due and self._queued[name] <= self._desk.lanes[name].slots // 2:
+            self._more_due.discard(name)
+            self._desk.tasks.start(self._guarded(self._run_due_at(name), "_run_due"), f"run due {name}")
 
     async def _look_up_due(self) -> None:
         """Requests in doubt whose next look-up is due. A provider that refuses our credentials is not asked."""
