@@ -4,7 +4,6 @@
 happens inside the call that tells the point, so nothing after the point runs: what is true then is what the point says.
 """
 
-import asyncio
 import os
 import signal
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,7 @@ from worker import bootstrap
 from worker.core.steps import Step
 from worker.ledger import opening
 from worker.ledger.store import Store
-from worker.ledger.writer import Batch, Unit, Writer
+from worker.ledger.writer import Batch, Unit, Writer, _Written
 
 T = TypeVar("T")
 
@@ -128,13 +127,13 @@ class DoomedWriter(Writer):
         self._committing: list[str] = []  # what the transaction under way is about, if it is the one
         super().__init__(store)
 
-    async def write(self, unit: Unit[T]) -> T:
+    async def write(self, unit: Unit[T], *, slow: bool = False) -> T:
         """As ever; the unit that is meant carries its point with it."""
         if self._reaper.awaits(Commit.COMMITTING):
             unit = self._ending_before_commit(unit, self._reaper.subject)
         elif self._reaper.awaits(Commit.COMMITTED):
             unit = self._ending_after_commit(unit, self._reaper.subject)
-        return await super().write(unit)
+        return await super().write(unit, slow=slow)
 
     def _ending_before_commit(self, unit: Unit[T], subject_id: str) -> Unit[T]:
         def watched(batch: Batch) -> T:
@@ -151,9 +150,12 @@ class DoomedWriter(Writer):
 
         return watched
 
-    def _transact(self, jobs: Sequence[Any]) -> list[Any]:
+    def _write(self, jobs: Sequence[Any], *, patience: float) -> _Written:
         self._committing.clear()
-        outcomes = super()._transact(jobs)
+        return super()._write(jobs, patience=patience)
+
+    def _commit(self, written: _Written) -> list[Any]:
+        outcomes = super()._commit(written)
         for subject_id in self._committing:
             self._reaper.strike(subject_id)
         return outcomes
@@ -165,7 +167,7 @@ def main() -> None:
     configured = bootstrap.settings()
     bootstrap.require_runnable(configured)
     with patch.object(opening, "Writer", partial(DoomedWriter, reaper)):
-        asyncio.run(bootstrap.run_worker(configured, reached=reaper.reached))
+        bootstrap.run(bootstrap.run_worker(configured, reached=reaper.reached))
 
 
 if __name__ == "__main__":

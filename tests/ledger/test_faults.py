@@ -17,7 +17,7 @@ from worker.core import states
 from worker.core.entry import Claim
 from worker.core.errors import LedgerUnavailable
 from worker.core.states import State
-from worker.ledger import open_ledger, sqlite
+from worker.ledger import open_ledger, writer
 from worker.local.postgresql_server import PostgresqlServer
 
 on_sqlite = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
@@ -142,7 +142,7 @@ async def test_a_file_that_somebody_else_locks(
     ledger_url: str, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A backup that holds the file for too long is told as such; afterwards writes go on."""
-    monkeypatch.setattr(sqlite, "_BUSY", 0.01)
+    monkeypatch.setattr(writer, "LOCK_PATIENCE", 0.01)
     async with open_ledger(ledger_url, clock=clock, exclusive=True) as ledger:
         scene = Scene(ledger, clock, ledger_url)
         claim = await scene.accepted()
@@ -151,6 +151,22 @@ async def test_a_file_that_somebody_else_locks(
         await refused(scene, claim, "locks the file for too long")
         holder.close()
         await works_again(scene, claim)
+
+
+@on_sqlite
+async def test_a_lock_that_somebody_else_holds_stops_no_loop(ledger_url: str, clock: FixedClock) -> None:
+    """Only the writes wait for it; heartbeats, answers and probes go on."""
+    async with open_ledger(ledger_url, clock=clock, exclusive=True) as ledger:
+        scene = Scene(ledger, clock, ledger_url)
+        claim = await scene.accepted()
+        holder = sqlite3.connect(path_of(scene), isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.create_task(scene.take(claim, states.SEND))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        holder.close()
+        assert (await waiting).entry.state is State.SENDING
 
 
 @contextmanager

@@ -27,9 +27,9 @@ def modes_in(folder: Path) -> dict[str, int]:
 
 
 async def pragma(scene: Scene, name: str) -> object:
-    """What the connection that writes says about itself."""
+    """What the connection that writes says about itself, where it may take its time."""
     return await scene.sql._writer.write(
-        lambda batch: batch.connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+        lambda batch: batch.connection.exec_driver_sql(f"PRAGMA {name}").scalar_one(), slow=True
     )
 
 

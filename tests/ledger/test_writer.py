@@ -39,7 +39,7 @@ class Gate:
             self._entered.set()
             assert self._open.wait(PATIENCE)
 
-        self._busy = asyncio.create_task(self._ledger._writer.write(wait))
+        self._busy = asyncio.create_task(self._ledger._writer.write(wait, slow=True))
         await asyncio.to_thread(self._entered.wait, PATIENCE)
 
     async def __aexit__(self, *_: object) -> None:

@@ -169,8 +169,9 @@ class _InlineWriter(Writer):
         self._loop: asyncio.AbstractEventLoop = life.loop
         self._commits = GroupCommit[Batch](books.scene, life, self._outcomes)
 
-    async def write(self, unit: Unit[T]) -> T:
+    async def write(self, unit: Unit[T], *, slow: bool = False) -> T:
         """Run the unit in the next transaction, unless the process is killed before."""
+        del slow  # nothing waits for a disk here
         return await self._commits.write(unit)
 
     def now(self, unit: Unit[T]) -> T:

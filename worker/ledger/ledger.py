@@ -64,12 +64,12 @@ class SqlLedger(port.Ledger):
     async def claim_due(self, provider: str, worker: str, now: datetime, limit: int) -> Sequence[Claim]:
         await self._begin_once(worker)
         wanted = claims.wanted(provider, worker, now, limit)
-        return await self._writer.write(lambda batch: claims.claim(batch, CLAIM_DUE, wanted))
+        return await self._writer.write(lambda batch: claims.claim(batch, CLAIM_DUE, wanted), slow=True)
 
     async def claim_look_ups(self, provider: str, worker: str, now: datetime, limit: int) -> Sequence[Claim]:
         await self._begin_once(worker)
         wanted = claims.wanted(provider, worker, now, limit)
-        return await self._writer.write(lambda batch: claims.claim(batch, CLAIM_LOOK_UPS, wanted))
+        return await self._writer.write(lambda batch: claims.claim(batch, CLAIM_LOOK_UPS, wanted), slow=True)
 
     async def record(self, claim: Claim, change: Change) -> Claim:
         try:
@@ -108,7 +108,9 @@ class SqlLedger(port.Ledger):
 
     async def unpublished(self, before: datetime, limit: int) -> Sequence[EventLine]:
         now = self._clock.now()
-        return await self._writer.write(lambda batch: events.unpublished(batch, before, now, limit))
+        return await self._writer.write(
+            lambda batch: events.unpublished(batch, before, now, limit), slow=True
+        )
 
     async def published(self, event_id: str, at: datetime) -> None:
         await self._writer.write(lambda batch: events.published(batch, event_id, at))
@@ -166,13 +168,13 @@ class SqlLedger(port.Ledger):
 
         self._begun.add(worker)  # now: what is written from here on comes after the beginning
         try:
-            await self._writer.write(begin)
+            await self._writer.write(begin, slow=True)
         except WorkerError:
             self._begun.discard(worker)
             raise
 
     async def retire(self, worker: str) -> None:
-        await self._writer.write(lambda batch: claims.end(batch, worker))
+        await self._writer.write(lambda batch: claims.end(batch, worker), slow=True)
         self._begun.discard(worker)
 
     async def share(self, worker: str, wishes: Mapping[str, Wish], now: datetime) -> Mapping[str, Share]:
@@ -182,16 +184,20 @@ class SqlLedger(port.Ledger):
 
     async def rescue(self, now: datetime, actor: str) -> Sequence[str]:
         lease = Lease(now, now - self._lease)
-        return await self._writer.write(lambda batch: claims.rescue(batch, lease, actor))
+        return await self._writer.write(lambda batch: claims.rescue(batch, lease, actor), slow=True)
 
     async def forget(self, worker: str, in_flight: frozenset[str], actor: str) -> Sequence[str]:
         now = self._clock.now()
         lease = Lease(now, now - self._lease)
-        return await self._writer.write(lambda batch: claims.forget(batch, worker, in_flight, lease, actor))
+        return await self._writer.write(
+            lambda batch: claims.forget(batch, worker, in_flight, lease, actor), slow=True
+        )
 
     async def prune(self, closed_before: datetime, limit: int) -> int:
         now = self._clock.now()
-        return await self._writer.write(lambda batch: pruning.prune(batch, closed_before, now, limit))
+        return await self._writer.write(
+            lambda batch: pruning.prune(batch, closed_before, now, limit), slow=True
+        )
 
     # --- pauses -----------------------------------------------------------------------------------------------
 

@@ -51,7 +51,7 @@ async def open_ledger(
         await reader.ask(lambda connection: verify(connection, store.place))
         await _begin(clock, writer, reader, exclusive=exclusive)
         if exclusive and not isinstance(store, PostgresqlStore):
-            await writer.write(claims.end_all)
+            await writer.write(claims.end_all, slow=True)
         yield SqlLedger(writer, reader, clock, timedelta(seconds=lease))
 
 

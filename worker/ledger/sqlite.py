@@ -14,9 +14,8 @@ from urllib.parse import quote
 import sqlalchemy as sa
 
 from worker.core.errors import ConfigurationError, LedgerUnavailable
-from worker.ledger.store import Link, engine
+from worker.ledger.store import LOCK_PATIENCE, Link, engine
 
-_BUSY: Final = 5.0  # seconds to wait while another process (an operator's command) writes
 _WAL_LIMIT: Final = 64 * 1024 * 1024  # bytes the write-ahead log is cut back to after a burst
 _OLDEST: Final = (3, 35)  # the first SQLite with RETURNING
 
@@ -69,7 +68,7 @@ class SqliteStore:
         except BaseException:
             connection.close()
             raise
-        return Link(connection, watch.verify)
+        return Link(connection, watch.verify, partial(_wait, raw(connection)))
 
 
 class AtWork(ConfigurationError):
@@ -181,7 +180,12 @@ def _begin(begin: str, connection: sa.Connection) -> None:
 def opened(uri: str) -> sqlite3.Connection:
     """Open what a URI names."""
     return sqlite3.connect(
-        uri, uri=True, timeout=_BUSY, isolation_level=None, check_same_thread=False, cached_statements=256
+        uri,
+        uri=True,
+        timeout=LOCK_PATIENCE,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
     )
 
 
@@ -200,9 +204,13 @@ def _configure(own: sqlite3.Connection) -> None:
             raise ConfigurationError(f"this file system or SQLite gives {name} {found}, not {wanted}")
 
 
+def _wait(own: sqlite3.Connection, seconds: float) -> None:
+    own.execute(f"PRAGMA busy_timeout={int(seconds * 1000)}")
+
+
 def _set_patiently(own: sqlite3.Connection, pragma: str) -> None:
     """The first change of the journal mode is the one thing for which SQLite does not wait by itself."""
-    patience = time.monotonic() + _BUSY
+    patience = time.monotonic() + LOCK_PATIENCE
     while True:
         try:
             own.execute(pragma)

@@ -7,6 +7,9 @@ from typing import Any, Final, Protocol
 
 import sqlalchemy as sa
 
+LOCK_PATIENCE: Final = 5.0
+"""Seconds to wait for a lock that another process holds (an operator's command that writes)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -15,10 +18,13 @@ class Link:
     Attributes:
         connection: To be used by one thread at a time.
         verify: Raises `LedgerUnavailable` when it no longer leads to the ledger (its file was taken away).
+        patience: Sets how many seconds the next transaction waits for a lock; none but the lock and the commit keep
+            anybody waiting. None: every statement waits for a server.
     """
 
     connection: sa.Connection
     verify: Callable[[], None]
+    patience: Callable[[float], None] | None = None
 
 
 class Store(Protocol):

@@ -1,4 +1,8 @@
-"""Group commit: one thread writes everything that queued up while the last commit was in progress, and syncs once.
+"""Group commit: what queued up while the last commit was in progress is written in one transaction, with one sync.
+
+Where a statement is over in microseconds (SQLite) the statements run on the event loop and only the commit, which waits
+for the disk, in a thread: two threads that take the interpreter from each other for every statement cost more than the
+statements. A unit that may take long, and every unit where each statement waits for a server, runs in the thread.
 
 A caller hands in a unit of work and gets its result when it is on the disk. A unit that refuses (a `WorkerError` raised
 before it wrote anything) concerns its own caller only. A unit that breaks takes nobody with it: everything is rolled
@@ -8,9 +12,11 @@ of that commit reports success; what a commit left unknown is found out by the g
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
@@ -18,12 +24,15 @@ import sqlalchemy as sa
 from worker.core.errors import LedgerUnavailable, WorkerError
 from worker.ledger.faults import in_conflict, in_words
 from worker.ledger.prepared import Prepared
-from worker.ledger.store import Link, Store
+from worker.ledger.store import LOCK_PATIENCE, Link, Store
 
 T = TypeVar("T")
 
 _MOST: Final = 200  # units in one commit: bounds how long the first of them waits
 _TRIES: Final = 5  # runs of a unit that loses against another worker's transaction
+_PAUSE: Final = (
+    0.002  # seconds between two transactions while several write at once: fewer commits, each for more
+)
 
 
 class Batch:
@@ -63,6 +72,7 @@ Unit = Callable[[Batch], T]
 class _Job:
     unit: Unit[Any]
     future: asyncio.Future[Any]
+    slow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +88,29 @@ class _Failed:
 _Outcome = _Done | _Failed
 
 
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A transaction with everything in it, not yet committed."""
+
+    link: Link
+    outcomes: list[_Outcome]
+    transaction: ExitStack
+
+
 class Writer:
-    """The one thread that writes. Made and closed inside a running event loop."""
+    """The one who writes. Made and closed inside a running event loop."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._link: Link | None = None
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._link: Link | None = (
+            None  # used by the loop or by the thread, never by both: one transaction at a time
+        )
+        self._jobs: deque[_Job] = deque()
+        self._resting = True
         self._loop = asyncio.get_running_loop()
         self._closing = False
         self._closed = self._loop.create_future()
+        self._handed_over: SimpleQueue[tuple[Sequence[_Job], _Written | None] | None] = SimpleQueue()
         # A daemon, so that a process which ends without closing is not kept alive; what it promised is committed.
         threading.Thread(target=self._run, name="ledger-writer", daemon=True).start()
 
@@ -96,9 +119,13 @@ class Writer:
         """Where the ledger lies."""
         return self._store.place
 
-    async def write(self, unit: Unit[T]) -> T:
+    async def write(self, unit: Unit[T], *, slow: bool = False) -> T:
         """Run the unit in the next transaction; returns once it is committed. If the caller is cancelled the unit
         runs all the same.
+
+        Args:
+            unit: Reads and writes; may run more than once, in which case only the last run is kept.
+            slow: Whether it may take longer than the event loop should stand still.
 
         Raises:
             LedgerUnavailable: it could not be committed, or nobody knows whether it was.
@@ -107,41 +134,66 @@ class Writer:
         if self._closing:
             raise LedgerUnavailable(f"the ledger {self._store.place} is closed")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._jobs.put(_Job(unit, future))
+        self._jobs.append(_Job(unit, future, slow))
+        self._stir()
         return await future
 
     async def close(self) -> None:
         """Commit what was handed in, then end the thread."""
         if not self._closing:
             self._closing = True
-            self._jobs.put(None)
+            self._stir()
         await asyncio.shield(self._closed)
 
+    def _stir(self) -> None:
+        if self._resting:
+            self._resting = False
+            self._loop.call_soon(self._next)
+
+    def _next(self) -> None:
+        """Begin the next transaction with what is there, or rest."""
+        jobs = [self._jobs.popleft() for _ in range(min(len(self._jobs), _MOST))]
+        if jobs:
+            self._handed_over.put((jobs, self._written_here(jobs)))
+        elif self._closing:
+            self._handed_over.put(None)
+        else:
+            self._resting = True
+
+    def _written_here(self, jobs: Sequence[_Job]) -> _Written | None:
+        """The transaction, but for its commit; None where the thread must do it: it has the time to wait for a lock,
+        to connect, or to find out whose unit broke.
+        """
+        link = self._link
+        if link is None or link.patience is None or any(job.slow for job in jobs):
+            return None
+        try:
+            return self._write(jobs, patience=0.0)
+        except Exception:  # noqa: BLE001 - all of it is tried again, and what fails then is told
+            return None
+
     def _run(self) -> None:
-        ending = False
-        while not ending:
-            jobs, last = self._gather()
-            heard = self._tell(_settle, jobs, self._outcomes(jobs))
-            ending = last or not heard
+        """In the thread."""
+        while (work := self._handed_over.get()) is not None:
+            jobs, written = work
+            if not self._tell(self._go_on, jobs, self._outcomes(jobs, written)):
+                break
         self._drop()
         self._tell(_settle_closed, self._closed)
 
-    def _gather(self) -> tuple[list[_Job], bool]:
-        """Wait for one job and take what else is there; and whether that was the last."""
-        jobs: list[_Job] = []
-        job = self._jobs.get()
-        try:
-            while job is not None:
-                jobs.append(job)
-                if len(jobs) == _MOST:
-                    return jobs, False
-                job = self._jobs.get_nowait()
-        except Empty:
-            return jobs, False
-        return jobs, True
+    def _go_on(self, jobs: Sequence[_Job], outcomes: Sequence[_Outcome]) -> None:
+        """Whoever is told here runs before the next transaction begins, and may still be part of it.
 
-    def _outcomes(self, jobs: Sequence[_Job]) -> list[_Outcome]:
-        outcomes = self._run_together(jobs)
+        One who writes alone waits for nobody; where several do, a pause costs each little and saves many a commit.
+        """
+        _settle(jobs, outcomes)
+        if len(jobs) > 1 and not self._closing:
+            self._loop.call_later(_PAUSE, self._next)
+        else:
+            self._loop.call_soon(self._next)
+
+    def _outcomes(self, jobs: Sequence[_Job], written: _Written | None = None) -> list[_Outcome]:
+        outcomes = self._run_together(jobs, written)
         if not isinstance(outcomes, _Failed):
             return outcomes
         if isinstance(outcomes.error, LedgerUnavailable):
@@ -164,27 +216,34 @@ class Writer:
                 return outcomes
         return _Failed(LedgerUnavailable(f"the ledger {self._store.place} is contended by other workers"))
 
-    def _run_together(self, jobs: Sequence[_Job]) -> list[_Outcome] | _Failed:
+    def _run_together(
+        self, jobs: Sequence[_Job], written: _Written | None = None
+    ) -> list[_Outcome] | _Failed:
         """One transaction. A failure is that of all, already in words where the ledger cannot be used."""
-        if not jobs:
-            return []
         try:
-            return self._transact(jobs)
+            return self._commit(written or self._write(jobs, patience=LOCK_PATIENCE))
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to the callers, not to this thread
             told = in_words(error, self._store.place)
             if isinstance(told, LedgerUnavailable):
                 self._drop()
             return _Failed(told)
 
-    def _transact(self, jobs: Sequence[_Job]) -> list[_Outcome]:
+    def _write(self, jobs: Sequence[_Job], *, patience: float) -> _Written:
         link = self._link = self._link or self._store.connect()
         link.verify()
-        with link.connection.begin():
+        if link.patience is not None:
+            link.patience(patience)
+        with ExitStack() as transaction:
+            transaction.enter_context(link.connection.begin())
             batch = Batch(link.connection)
             outcomes = [_outcome(batch, job.unit) for job in jobs]
             batch.flush()
-        link.verify()
-        return outcomes
+            return _Written(link, outcomes, transaction.pop_all())
+
+    def _commit(self, written: _Written) -> list[_Outcome]:
+        written.transaction.close()
+        written.link.verify()
+        return written.outcomes
 
     def _drop(self) -> None:
         """Let go of the connection; the next transaction makes a new one."""
@@ -192,10 +251,10 @@ class Writer:
         if link is not None:
             close_quietly(link)
 
-    def _tell(self, settle: Callable[..., None], *arguments: Any) -> bool:
+    def _tell(self, told: Callable[..., None], *arguments: Any) -> bool:
         """Whether anybody still hears: not once the loop is closed."""
         try:
-            self._loop.call_soon_threadsafe(settle, *arguments)
+            self._loop.call_soon_threadsafe(told, *arguments)
         except RuntimeError:
             return False
         return True
