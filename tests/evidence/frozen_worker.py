@@ -4,7 +4,6 @@
 Whoever started it wakes it with SIGCONT, and it goes on as if no time had passed.
 """
 
-import asyncio
 import os
 import signal
 import threading
@@ -37,7 +36,7 @@ def main() -> None:
     configured = bootstrap.settings()
     bootstrap.require_runnable(configured)
     with patch.object(opening, "Writer", partial(DoomedWriter, freezer)):
-        asyncio.run(bootstrap.run_worker(configured, reached=freezer.reached))
+        bootstrap.run(bootstrap.run_worker(configured, reached=freezer.reached))
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         migrate_ledger,
         move_ledger,
     )
+    from worker.bootstrap.loop import run
     from worker.bootstrap.office import OfficeParts, open_office
     from worker.bootstrap.parts import provider_settings, settings
     from worker.bootstrap.worker import run_worker
@@ -45,6 +46,7 @@ else:
         "worker.bootstrap.keeping": {
             "NEWEST", "Moved", "cancel_move", "ledger_revisions", "ledger_standing", "migrate_ledger", "move_ledger",
         },
+        "worker.bootstrap.loop": {"run"},
         "worker.bootstrap.office": {"OfficeParts", "open_office"},
         "worker.bootstrap.parts": {"provider_settings", "settings"},
         "worker.bootstrap.worker": {"run_worker"},
@@ -83,6 +85,7 @@ __all__ = [
     "provider_settings",
     "requests_exchange",
     "require_runnable",
+    "run",
     "run_worker",
     "settings",
     "submit",

@@ -43,7 +43,7 @@ def run() -> None:
     with exit_codes():
         configured = bootstrap.settings()
         bootstrap.require_runnable(configured)
-        drained = asyncio.run(bootstrap.run_worker(configured))
+        drained = bootstrap.run(bootstrap.run_worker(configured))
     raise typer.Exit(Exit.OK if drained else Exit.FAILED)
 
 

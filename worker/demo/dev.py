@@ -1,6 +1,5 @@
 """`make run`: the worker against what is configured; a private RabbitMQ and the sandbox stand in for what is not."""
 
-import asyncio
 import os
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, ExitStack
@@ -29,7 +28,7 @@ def run(folder: Path) -> None:
         environment = dict(os.environ)
         broker = stack.enter_context(find_broker(folder / "rabbitmq"))
         environment["PROVISIONER_BROKER__URL"] = broker.url
-        asyncio.run(_run(environment, folder))
+        bootstrap.run(_run(environment, folder))
 
 
 async def _run(environment: dict[str, str], folder: Path) -> None:
