@@ -51,6 +51,16 @@ POSTGRESQL = "postgresql://user:password@host/database"
             f"{PHONE}LOOK_UP_SCHEDULE must be one or more",
             "no time at all",
         ),
+        (
+            {"PROVISIONER_WORKER__PROCESSES": "2"},
+            "PROVISIONER_WORKER__PROCESSES must be 1 while ledger.url names a file",
+            "a file has one worker",
+        ),
+        (
+            {"PROVISIONER_WORKER__PROCESSES": "3", "PROVISIONER_MONITORING__PORT": "65534"},
+            "PROVISIONER_MONITORING__PORT must leave a port for each of worker.processes",
+            "each listens on one of its own",
+        ),
         ({f"{PHONE}BASE_URL": "api.phone.example"}, f"{PHONE}BASE_URL must be http", "no scheme"),
         (
             {f"{PHONE}BASE_URL": "https://u:p@api.example"},

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from worker.bootstrap.loop import run
     from worker.bootstrap.office import OfficeParts, open_office
     from worker.bootstrap.parts import provider_settings, settings
+    from worker.bootstrap.several import run_several
     from worker.bootstrap.worker import run_worker
     from worker.ledger.migrating import Step
     from worker.ledger.moving import Progress
@@ -49,6 +50,7 @@ else:
         "worker.bootstrap.loop": {"run"},
         "worker.bootstrap.office": {"OfficeParts", "open_office"},
         "worker.bootstrap.parts": {"provider_settings", "settings"},
+        "worker.bootstrap.several": {"run_several"},
         "worker.bootstrap.worker": {"run_worker"},
         "worker.ledger.migrating": {"Step"},
         "worker.ledger.moving": {"Progress"},
@@ -86,6 +88,7 @@ __all__ = [
     "requests_exchange",
     "require_runnable",
     "run",
+    "run_several",
     "run_worker",
     "settings",
     "submit",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from worker.settings import MonitoringSettings
+    from worker.settings import MonitoringSettings, Settings
 
 _STATE = re.compile(r'^provisioner_provider_state\{provider="(\w+)",state="(\w+)"\} 1\.0$', re.MULTILINE)
 
@@ -34,7 +34,19 @@ def ask(watched: "MonitoringSettings", page: str, *, seconds: float) -> Answer:
         return Answer(place, None, str(getattr(error, "reason", error)))
 
 
-def provider_states(watched: "MonitoringSettings") -> dict[str, str]:
-    """How each of its providers stands, breakers included; empty when no worker answers here."""
-    answer = ask(watched, "metrics", seconds=1)
-    return dict(_STATE.findall(answer.text)) if answer.status == 200 else {}
+def watched(configured: "Settings") -> list["MonitoringSettings"]:
+    """Where each of its processes is asked."""
+    return [configured.monitoring.of_process(number) for number in range(configured.worker.processes)]
+
+
+def provider_states(configured: "Settings") -> dict[str, str]:
+    """How each of its providers stands, breakers included; empty when no worker answers here.
+
+    Where its processes differ, each state is named once.
+    """
+    found: dict[str, dict[str, None]] = {}
+    for one in watched(configured):
+        answer = ask(one, "metrics", seconds=1)
+        for provider, state in _STATE.findall(answer.text) if answer.status == 200 else ():
+            found.setdefault(provider, {})[state] = None
+    return {provider: ", ".join(states) for provider, states in found.items()}

@@ -43,6 +43,8 @@ def run() -> None:
     with exit_codes():
         configured = bootstrap.settings()
         bootstrap.require_runnable(configured)
+        if configured.worker.processes > 1:
+            raise typer.Exit(bootstrap.run(bootstrap.run_several(configured)))
         drained = bootstrap.run(bootstrap.run_worker(configured))
     raise typer.Exit(Exit.OK if drained else Exit.FAILED)
 
@@ -116,18 +118,21 @@ def healthcheck(
     ] = Probe.LIVEZ,
     as_json: Json = False,
 ) -> None:
-    """Ask the worker on this machine how it is; for container health checks without an HTTP client."""
+    """Ask the worker on this machine, and each of its processes, how it is; for container health checks."""
     with exit_codes():
-        answer = local_worker.ask(bootstrap.settings().monitoring, probe, seconds=5)
-    healthy = answer.status == 200
+        answers = [
+            local_worker.ask(one, probe, seconds=5) for one in local_worker.watched(bootstrap.settings())
+        ]
+    unwell = [answer for answer in answers if answer.status != 200]
     if as_json:
-        print_json({"healthy": healthy, "asked": answer.place, "what": answer.text.strip()})
-    elif not healthy:
+        shown = (unwell or answers)[0]
+        print_json({"healthy": not unwell, "asked": shown.place, "what": shown.text.strip()})
+    elif unwell:
         complain(
-            f"{answer.place}: {answer.text.strip()}",
+            "; ".join(f"{answer.place}: {answer.text.strip()}" for answer in unwell),
             "PROVISIONER_MONITORING__HOST and __PORT say where a worker is asked; does one run here?",
         )
-    raise typer.Exit(Exit.OK if healthy else Exit.FAILED)
+    raise typer.Exit(Exit.FAILED if unwell else Exit.OK)
 
 
 @contextmanager

@@ -115,7 +115,7 @@ class _Line:
 def _lines(desk: Office, names: Sequence[str]) -> list[_Line]:
     pauses = {pause.provider: pause for pause in desk.run(desk.ledger.pauses())}
     standings = desk.run(desk.ledger.standings())
-    here = local_worker.provider_states(desk.configured.monitoring)
+    here = local_worker.provider_states(desk.configured)
     return [_line(name, pauses.get(name), here.get(name), standings) for name in names]
 
 

@@ -18,9 +18,16 @@ class WorkerProcess:
     """`provisioner run`, or another command of Python's, with these settings; what it logs goes to a file."""
 
     def __init__(
-        self, environment: Mapping[str, str], log: Path, command: Sequence[str] = ("-m", "worker", "run")
+        self,
+        environment: Mapping[str, str],
+        log: Path,
+        command: Sequence[str] = ("-m", "worker", "run"),
+        *,
+        port: int | None = None,
     ) -> None:
-        self._environment = {**os.environ, **environment, "PROVISIONER_MONITORING__PORT": str(free_port())}
+        """Watched on that port, or on any free one."""
+        watched = {"PROVISIONER_MONITORING__PORT": str(port or free_port())}
+        self._environment = {**os.environ, **environment, **watched}
         self._log = log
         self._command = command
         self._process: asyncio.subprocess.Process | None = None
@@ -79,6 +86,10 @@ class WorkerProcess:
     async def stop(self) -> int:
         """SIGTERM: drain and end; the exit code."""
         return await self._end(signal.SIGTERM)
+
+    async def until_ended(self) -> int:
+        """Wait until it ends by itself; the exit code."""
+        return await self._process.wait() if self._process else 0
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -20,6 +20,7 @@ from worker.settings.groups import (
     Settings,
     ShutdownSettings,
     UpkeepSettings,
+    WorkerSettings,
 )
 from worker.settings.loading import load
 from worker.settings.pages import Row, environment_example, reference, secret_values, show
@@ -39,6 +40,7 @@ __all__ = [
     "Settings",
     "ShutdownSettings",
     "UpkeepSettings",
+    "WorkerSettings",
     "environment_example",
     "load",
     "reference",

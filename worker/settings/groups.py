@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, InstanceOf, SecretStr
@@ -248,7 +248,27 @@ class MonitoringSettings(Group):
     host: str = Field(
         default="127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 in a container."
     )
-    port: int = Field(default=9464, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
+    port: int = Field(
+        default=9464,
+        ge=0,
+        le=65535,
+        description="Port to listen on; 0 takes any free one. Of several processes each takes the next one.",
+    )
+
+    def of_process(self, number: int) -> Self:
+        """The same for one of several processes, counted from 0."""
+        return self.model_copy(update={"port": self.port + number if self.port else 0})
+
+
+class WorkerSettings(Group):
+    """The command `run`."""
+
+    processes: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Workers that `run` starts, about one for each processor core. More than one need PostgreSQL.",
+    )
 
 
 class ShutdownSettings(Group):
@@ -286,6 +306,7 @@ class Settings(Group):
     breaker: BreakerSettings = BreakerSettings()
     upkeep: UpkeepSettings = UpkeepSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
+    worker: WorkerSettings = WorkerSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
     log: LogSettings = LogSettings()
     providers: Mapping[str, InstanceOf[ProviderSettings]] = Field(

@@ -9,12 +9,16 @@ from worker.settings.groups import (
     CredentialsSettings,
     Group,
     LedgerSettings,
+    MonitoringSettings,
     RetrySettings,
     SealingSettings,
     UpkeepSettings,
+    WorkerSettings,
 )
 
 _WHY_SETTLE = "that nothing is found may be believed only when the create can no longer be running"
+
+_LAST_PORT = 65535
 
 Broken = tuple[tuple[str, ...], str]
 """The path of the setting to change, and what it must be."""
@@ -22,8 +26,8 @@ Broken = tuple[tuple[str, ...], str]
 
 def broken_rules(groups: Mapping[str, Group], providers: Mapping[str, ProviderSettings]) -> Iterator[Broken]:
     """Every broken rule among the groups that are valid by themselves; the others are left out."""
-    retry, credentials, ledger, upkeep, sealing = map(
-        groups.get, ("retry", "credentials", "ledger", "upkeep", "sealing")
+    retry, credentials, ledger, upkeep, sealing, worker, monitoring = map(
+        groups.get, ("retry", "credentials", "ledger", "upkeep", "sealing", "worker", "monitoring")
     )
     if isinstance(retry, RetrySettings):
         yield from _retry(retry)
@@ -33,6 +37,10 @@ def broken_rules(groups: Mapping[str, Group], providers: Mapping[str, ProviderSe
         yield from _lease(ledger, upkeep)
     if isinstance(ledger, LedgerSettings) and isinstance(sealing, SealingSettings):
         yield from _sealing(ledger, sealing)
+    if isinstance(worker, WorkerSettings) and isinstance(ledger, LedgerSettings):
+        yield from _processes(worker, ledger)
+    if isinstance(worker, WorkerSettings) and isinstance(monitoring, MonitoringSettings):
+        yield from _ports(worker, monitoring)
     for name, settings in providers.items():
         for field, sentence in _provider(settings):
             yield ("providers", name, field), sentence
@@ -64,6 +72,19 @@ def _sealing(ledger: LedgerSettings, sealing: SealingSettings) -> Iterator[Broke
             ("sealing", "keys_file"),
             "(or sealing.keys) must be set, because the ledger is on PostgreSQL: all workers need the same keys",
         )
+
+
+def _processes(worker: WorkerSettings, ledger: LedgerSettings) -> Iterator[Broken]:
+    if worker.processes > 1 and ledger.sqlite_file() is not None:
+        yield (
+            ("worker", "processes"),
+            "must be 1 while ledger.url names a file: several workers need PostgreSQL",
+        )
+
+
+def _ports(worker: WorkerSettings, monitoring: MonitoringSettings) -> Iterator[Broken]:
+    if monitoring.of_process(worker.processes - 1).port > _LAST_PORT:
+        yield ("monitoring", "port"), "must leave a port for each of worker.processes up to 65535"
 
 
 def _provider(settings: ProviderSettings) -> Iterator[tuple[str, str]]:

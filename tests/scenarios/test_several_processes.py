@@ -1,0 +1,96 @@
+"""Several workers under one command: they share the work, and none outlives the command or is missed in silence."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.local.processes import Watch, descendants
+from tests.scenarios.conftest import House
+from worker.demo.cast import canary_speech
+from worker.demo.worker_process import WorkerProcess
+from worker.keyring import load_or_create
+
+pytestmark = [pytest.mark.rabbitmq, pytest.mark.postgresql]
+
+_COUNT = 2
+
+
+@pytest.fixture
+async def command(house: House, postgresql_url: str) -> AsyncIterator[WorkerProcess]:
+    """`provisioner run` with two processes, ready."""
+    keys = house.folder / "sealing.keys.json"
+    load_or_create(keys, may_create=True)
+    settings = {
+        "LEDGER__URL": postgresql_url,
+        "SEALING__KEYS_FILE": str(keys),
+        "WORKER__PROCESSES": str(_COUNT),
+    }
+    environment = house.environment | {f"PROVISIONER_{name}": value for name, value in settings.items()}
+    process = WorkerProcess(environment, house.folder / "workers.log", port=_first_of_free_ports())
+    async with process:
+        yield process
+
+
+def _first_of_free_ports() -> int:
+    """A port that has nobody on it, nor has the next one."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port: int = first.getsockname()[1]
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port
+
+
+def healthcheck(command: WorkerProcess) -> "subprocess.CompletedProcess[str]":
+    """Ask all of them."""
+    return subprocess.run(
+        [sys.executable, "-m", "worker", "healthcheck", "--probe", "readyz"],
+        env=dict(command.environment),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+async def test_they_share_the_work_and_end_together(command: WorkerProcess, house: House) -> None:
+    """Every request ends once, both processes did some of them, and SIGTERM drains all: exit code 0."""
+    mailbox = await house.mailbox()
+    keys = [f"order-{number}" for number in range(60)]
+    for key in keys:
+        await mailbox.ask(key, "canary_speech", canary_speech(key))
+    assert await mailbox.until(lambda: len(mailbox.events) == len(keys), 60)
+    watch = Watch(command.pid)
+    assert await command.stop() == 0, command.log_text()
+    assert watch.still_running() == []
+    assert house.sandbox.creates("canary_speech").made == len(keys)
+    finished = [line for line in command.log_text().splitlines() if '"request_finished"' in line]
+    workers = {line.partition('"worker": "')[2].partition('"')[0] for line in finished}
+    assert (len(finished), len(workers)) == (len(keys), _COUNT)
+
+
+async def test_one_that_is_missing_is_not_missed_in_silence(command: WorkerProcess) -> None:
+    """Killed, it takes the others with it, in good order, and the command says so and fails."""
+    assert any(healthcheck(command).returncode == 0 for _ in range(100))
+    watch = Watch(command.pid)
+    os.kill(descendants(command.pid)[0], signal.SIGKILL)
+    assert watch.still_running() == []
+    assert await command.until_ended() == 1
+    assert '"worker_process_ended"' in command.log_text()
+    found = healthcheck(command)
+    assert found.returncode == 1
+    assert found.stderr.count("/readyz: ") == _COUNT
+
+
+async def test_they_do_not_outlive_the_command(command: WorkerProcess) -> None:
+    """Whatever ends it: orphans would keep the ports from those that are started next."""
+    watch = Watch(command.pid)
+    await command.kill()
+    assert watch.still_running() == []
