@@ -127,13 +127,13 @@ class DoomedWriter(Writer):
         self._committing: list[str] = []  # what the transaction under way is about, if it is the one
         super().__init__(store)
 
-    async def write(self, unit: Unit[T], *, slow: bool = False) -> T:
+    async def write(self, unit: Unit[T], *, slow: bool = False, alone: bool = False) -> T:
         """As ever; the unit that is meant carries its point with it."""
         if self._reaper.awaits(Commit.COMMITTING):
             unit = self._ending_before_commit(unit, self._reaper.subject)
         elif self._reaper.awaits(Commit.COMMITTED):
             unit = self._ending_after_commit(unit, self._reaper.subject)
-        return await super().write(unit, slow=slow)
+        return await super().write(unit, slow=slow, alone=alone)
 
     def _ending_before_commit(self, unit: Unit[T], subject_id: str) -> Unit[T]:
         def watched(batch: Batch) -> T:

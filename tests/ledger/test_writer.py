@@ -74,6 +74,30 @@ async def test_one_commit_is_bounded(scene: Scene) -> None:
     assert commits() == 1 + 3
 
 
+async def test_what_locks_others_out_is_committed_alone(scene: Scene) -> None:
+    """A worker that freezes over a request holds nothing that the others need to go on."""
+    together: list[set[str]] = []
+    commits = count_commits(scene.sql)
+
+    def noting(word: str) -> Callable[[Batch], None]:
+        return lambda _: together.append({word, f"after {commits()}"})
+
+    async with Gate(scene.sql):
+        writes = [
+            asyncio.create_task(scene.sql._writer.write(noting(word), slow=True, alone=word == "alone"))
+            for word in ("first", "second", "alone", "third", "fourth")
+        ]
+        await handed_in(3)
+    await asyncio.gather(*writes)
+    assert together == [
+        {"first", "after 1"},
+        {"second", "after 1"},
+        {"alone", "after 2"},
+        {"third", "after 3"},
+        {"fourth", "after 3"},
+    ]
+
+
 async def test_a_refusal_concerns_its_own_caller_only(scene: Scene) -> None:
     """A stale claim among good changes: it alone is refused, and all still share a commit."""
     good = [await scene.accepted(f"key-{number}") for number in range(5)]

@@ -169,9 +169,9 @@ class _InlineWriter(Writer):
         self._loop: asyncio.AbstractEventLoop = life.loop
         self._commits = GroupCommit[Batch](books.scene, life, self._outcomes)
 
-    async def write(self, unit: Unit[T], *, slow: bool = False) -> T:
+    async def write(self, unit: Unit[T], *, slow: bool = False, alone: bool = False) -> T:
         """Run the unit in the next transaction, unless the process is killed before."""
-        del slow  # nothing waits for a disk here
+        del slow, alone  # nothing waits for a disk, or for another process's lock
         return await self._commits.write(unit)
 
     def now(self, unit: Unit[T]) -> T:

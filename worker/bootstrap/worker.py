@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import sys
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ from worker.settings import Settings
 
 _SECONDS_OF_A_DAY = 86400.0
 _STUCK_AFTER = 30.0  # seconds without a round of upkeep after which the process should be restarted
+_THREADS_TAKE_TURNS_AFTER = 0.0005  # seconds
 
 
 async def run_worker(
@@ -56,16 +58,19 @@ async def run_worker(
         worker = await _worker(configured, stack, reached)
         if watched is not None:
             watched(worker.probes.port)
-        _collect_rarely()
+        _set_the_pace()
         with stop_on_signals() as stopping:
             return await _supervised(worker, stopping)
 
 
-def _collect_rarely() -> None:
-    """What was made so far lives as long as the process; going through it again and again stops the loop."""
+def _set_the_pace() -> None:
+    """Of the interpreter. What was made so far lives as long as the process; going through it again and again stops
+    the loop. And the ledger's thread, which has work for microseconds, waits for a busy loop no longer than that.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(5_000, 20, 20)
+    sys.setswitchinterval(_THREADS_TAKE_TURNS_AFTER)
 
 
 @dataclass(frozen=True, slots=True)

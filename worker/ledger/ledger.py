@@ -180,7 +180,9 @@ class SqlLedger(port.Ledger):
     async def share(self, worker: str, wishes: Mapping[str, Wish], now: datetime) -> Mapping[str, Share]:
         await self._begin_once(worker)
         lease = Lease(now, now - self._lease)
-        return await self._writer.write(lambda batch: shares.share(batch, worker, wishes, lease))
+        return await self._writer.write(
+            lambda batch: shares.share(batch, worker, wishes, lease), slow=True, alone=True
+        )
 
     async def rescue(self, now: datetime, actor: str) -> Sequence[str]:
         lease = Lease(now, now - self._lease)

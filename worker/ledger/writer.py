@@ -30,9 +30,6 @@ T = TypeVar("T")
 
 _MOST: Final = 200  # units in one commit: bounds how long the first of them waits
 _TRIES: Final = 5  # runs of a unit that loses against another worker's transaction
-_PAUSE: Final = (
-    0.002  # seconds between two transactions while several write at once: fewer commits, each for more
-)
 
 
 class Batch:
@@ -73,6 +70,7 @@ class _Job:
     unit: Unit[Any]
     future: asyncio.Future[Any]
     slow: bool = False
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +117,15 @@ class Writer:
         """Where the ledger lies."""
         return self._store.place
 
-    async def write(self, unit: Unit[T], *, slow: bool = False) -> T:
+    async def write(self, unit: Unit[T], *, slow: bool = False, alone: bool = False) -> T:
         """Run the unit in the next transaction; returns once it is committed. If the caller is cancelled the unit
         runs all the same.
 
         Args:
             unit: Reads and writes; may run more than once, in which case only the last run is kept.
             slow: Whether it may take longer than the event loop should stand still.
+            alone: Whether it gets a transaction of its own: it locks what every other worker needs, and a worker that
+                freezes while it writes anything else must not hold that.
 
         Raises:
             LedgerUnavailable: it could not be committed, or nobody knows whether it was.
@@ -134,7 +134,7 @@ class Writer:
         if self._closing:
             raise LedgerUnavailable(f"the ledger {self._store.place} is closed")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._jobs.append(_Job(unit, future, slow))
+        self._jobs.append(_Job(unit, future, slow, alone))
         self._stir()
         return await future
 
@@ -152,13 +152,21 @@ class Writer:
 
     def _next(self) -> None:
         """Begin the next transaction with what is there, or rest."""
-        jobs = [self._jobs.popleft() for _ in range(min(len(self._jobs), _MOST))]
+        jobs = self._gathered()
         if jobs:
             self._handed_over.put((jobs, self._written_here(jobs)))
         elif self._closing:
             self._handed_over.put(None)
         else:
             self._resting = True
+
+    def _gathered(self) -> list[_Job]:
+        jobs: list[_Job] = []
+        while self._jobs and len(jobs) < _MOST and not (jobs and self._jobs[0].alone):
+            jobs.append(self._jobs.popleft())
+            if jobs[-1].alone:
+                break
+        return jobs
 
     def _written_here(self, jobs: Sequence[_Job]) -> _Written | None:
         """The transaction, but for its commit; None where the thread must do it: it has the time to wait for a lock,
@@ -182,15 +190,9 @@ class Writer:
         self._tell(_settle_closed, self._closed)
 
     def _go_on(self, jobs: Sequence[_Job], outcomes: Sequence[_Outcome]) -> None:
-        """Whoever is told here runs before the next transaction begins, and may still be part of it.
-
-        One who writes alone waits for nobody; where several do, a pause costs each little and saves many a commit.
-        """
+        """Whoever is told here runs before the next transaction begins, and may still be part of it."""
         _settle(jobs, outcomes)
-        if len(jobs) > 1 and not self._closing:
-            self._loop.call_later(_PAUSE, self._next)
-        else:
-            self._loop.call_soon(self._next)
+        self._loop.call_soon(self._next)
 
     def _outcomes(self, jobs: Sequence[_Job], written: _Written | None = None) -> list[_Outcome]:
         outcomes = self._run_together(jobs, written)
