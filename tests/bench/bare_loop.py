@@ -2,16 +2,16 @@
 
 It takes a request, calls the provider, publishes the result with a confirmation and acknowledges. No ledger, no
 validation, no encryption, no logs, one pool of kept-alive connections: it loses and duplicates accounts, and is fast.
-It runs on uvloop where that is there to be imported.
+It runs on uvloop, as the worker does.
 """
 
 import asyncio
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import aio_pika
 import aiohttp
+import uvloop
 from aio_pika.abc import AbstractExchange, AbstractIncomingMessage
 
 from tests.bench.peers.outgoing import outgoing
@@ -61,15 +61,6 @@ async def main() -> None:
         await asyncio.Event().wait()
 
 
-def _quickest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop  # noqa: PLC0415 - only the bench's own environment has it
-    except ImportError:
-        return None
-    found: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return found
-
-
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=_quickest_loop()) as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from tests.bench import bare_loop
 from tests.bench.databases import Databases
-from tests.bench.environment import ROOT, PeersMissing, peers_python
+from tests.bench.environment import ROOT
 from tests.bench.peers.work import IN_FLIGHT, READY
 from tests.bench.processes import Child, child
 from tests.bench.provider import Provider, answers, provider
@@ -95,13 +95,9 @@ class Scene:
     async def bare(
         self, *, provider_url: str | None = None, in_flight: int = IN_FLIGHT
     ) -> AsyncIterator[Child]:
-        """The bare loop, ready; in the peers' environment if that is there, for the sake of uvloop."""
-        try:
-            python = str(peers_python())
-        except PeersMissing:
-            python = sys.executable
+        """The bare loop, ready."""
         environment = self.peer_environment(request_queue(BARE), provider_url, in_flight)
-        async with self.side((python, "-m", bare_loop.__name__), environment) as running:
+        async with self.side((sys.executable, "-m", bare_loop.__name__), environment) as running:
             yield running
 
     @asynccontextmanager

@@ -54,7 +54,7 @@ def all_sides(scene: Scene) -> tuple[list[Side], list[str]]:
     try:
         python = str(peers_python())
     except PeersMissing as missing:
-        left_out.append(f"FastStream, Taskiq, Celery, Dramatiq, uvloop for the bare loop: {missing}")
+        left_out.append(f"FastStream, Taskiq, Celery, Dramatiq: {missing}")
     else:
         sides += _peers(scene, python)
     return sides, left_out
@@ -82,8 +82,8 @@ def bare(scene: Scene) -> Side:
 
 
 def runs_on(side: Child) -> str:
-    """The event loop or pool that a side said it runs on; the worker says nothing and runs on asyncio's own loop."""
-    return side.said(READY) or "asyncio"
+    """The event loop or pool that a side said it runs on; the worker says nothing."""
+    return side.said(READY) or "uvloop"
 
 
 def _sqlite(scene: Scene) -> Side:
