@@ -9,7 +9,7 @@ import uvloop
 pytest_plugins = ["tests.servers"]
 
 _WHOLE_HOUSES = ("tests/evidence/", "tests/scenarios/", "tests/peers/", "tests/local/", "tests/rabbitmq/")
-_LOOK_INSIDE = ("tests/core/",)
+_LOOK_INSIDE = ("tests/core/", "tests/operations/", "tests/pitfalls/", "tests/evidence/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -18,6 +18,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Tests run on the loop that a worker runs on, but for those that must see whether it rests."""
+    """Tests run on the loop that a worker runs on, but for those that must see whether it rests, or cut its sockets."""
     looks_inside = item.nodeid.startswith(_LOOK_INSIDE)
     return {"loop": asyncio.new_event_loop if looks_inside else uvloop.new_event_loop}

@@ -88,12 +88,12 @@ class Upkeep:
             self._count,
         )
         for step in steps:
-            if not await self._guarded(step(), step.__name__):
+            if not await self._guarded(step, step.__name__):
                 return
 
-    async def _guarded(self, step: Awaitable[None], name: str) -> bool:
+    async def _guarded(self, step: Callable[[], Awaitable[None]], name: str) -> bool:
         try:
-            await step
+            await step()
         except LedgerUnavailable as error:
             self._desk.gate.sick(error)
             return False
@@ -229,7 +229,8 @@ class Upkeep:
         self._queued[name] -= 1
         if name in self._more_due and self._queued[name] <= self._desk.lanes[name].slots // 2:
             self._more_due.discard(name)
-            self._desk.tasks.start(self._guarded(self._run_due_at(name), "_run_due"), f"run due {name}")
+            go_on = self._guarded(partial(self._run_due_at, name), self._run_due.__name__)
+            self._desk.tasks.start(go_on, f"run due {name}")
 
     async def _look_up_due(self) -> None:
         """Requests in doubt whose next look-up is due. A provider that refuses our credentials is not asked."""
