@@ -13,6 +13,8 @@ import pytest
 
 from tests.cli.books import Books
 from worker.core.states import State
+from worker.demo.surroundings import provider_settings
+from worker.keyring import load_or_create
 
 PROGRAM = [sys.executable, "-m", "worker"]
 BROKEN = """
@@ -24,6 +26,20 @@ def broken():
 worker.bootstrap.settings = broken
 main()
 """
+MIGRATED = """
+import os
+from functools import partial
+from worker import bootstrap
+from worker.cli.program import main
+from worker.ledger.migrating import change, undisturbed
+from worker.ledger.urls import store_at
+def migrate(_port):
+    with undisturbed(store_at(os.environ["PROVISIONER_LEDGER__URL"])) as connection:
+        change(connection, "there", "0001", may_lose=True)
+bootstrap.run_worker = partial(bootstrap.run_worker, watched=migrate)
+main()
+"""
+"""A program in which the ledger is brought to another schema between a worker's start and its first sign of life."""
 RARE = ("alembic", "psycopg", "pydantic_settings", "worker.demo", "worker.sandbox")
 """What only a migration, a server, a folder of secret files, a show or the pretended providers need."""
 OF_A_WORKER = ("aio_pika", "aiohttp", "aiormq", "joserfc", "prometheus_client", "structlog", *RARE)
@@ -128,6 +144,30 @@ def test_a_pipe_that_closes_is_no_error(books: Books) -> None:
         assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == ""
+
+
+@pytest.mark.postgresql
+def test_a_worker_whose_ledger_is_migrated_while_it_starts_ends_as_if_it_came_later(
+    postgresql_url: str, tmp_path: Path
+) -> None:
+    """Exit code 78, and the command that helps: it stays neither idle nor at work on a ledger it may not use."""
+    load_or_create(tmp_path / "keys.json", may_create=True)
+    settings = {
+        "BROKER__URL": "amqp://127.0.0.1:1",
+        "LEDGER__URL": postgresql_url,
+        "SEALING__KEYS_FILE": str(tmp_path / "keys.json"),
+        "MONITORING__PORT": "0",
+    }
+    ended = subprocess.run(
+        [sys.executable, "-c", MIGRATED, "run"],
+        env={**environment(**settings), **provider_settings("http://127.0.0.1:1")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
+    assert (ended.returncode, "Traceback" in ended.stderr) == (78, False)
+    assert "run `provisioner ledger migrate`" in ended.stderr
 
 
 @pytest.mark.rabbitmq

@@ -17,6 +17,7 @@ from worker.core.broker import Message
 from worker.core.burial import packed, unpacked
 from worker.core.dead_letter import DeadLetter
 from worker.core.decode import Decoded, Limits, decode
+from worker.core.errors import ConfigurationError
 from worker.core.observer import Buried, Surprised
 from worker.core.states import State
 from worker.keyring import Keyring, new_key
@@ -109,6 +110,21 @@ async def test_a_failing_ledger_sends_the_dead_letter_back(world: World) -> None
     world.ledger.failing.add("bury")
     delivery = await world.bury(make_message(b"nonsense"))
     assert delivery.verbs == ["requeue"]
+    assert not world.gate.well
+
+
+@pytest.mark.parametrize("step", ["accept", "bury"])
+async def test_a_ledger_that_may_not_be_used_sends_the_dead_letter_back(
+    world: World, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """No message is to blame for that: none becomes a row, nobody is answered, and intake stops."""
+
+    async def refused(*_: object) -> None:
+        raise ConfigurationError("run `provisioner ledger migrate`")
+
+    monkeypatch.setattr(world.ledger.real, step, refused)
+    delivery = await world.bury(make_message() if step == "accept" else make_message(b"nonsense"))
+    assert (delivery.verbs, await letters(world), world.place.results) == (["requeue"], [], [])
     assert not world.gate.well
 
 

@@ -9,11 +9,13 @@ from contracts.reason import ReasonCode
 from tests.builders import make_done, make_message, make_outcome, make_request
 from tests.core.world import LEASE, Place, World, open_world
 from worker.core.breaker import BreakerPolicy
+from worker.core.errors import ConfigurationError
 from worker.core.observer import Counted, LaneState, Rescued, Surprised
 from worker.core.overview import Pause
 from worker.core.provider import Probe
 from worker.core.states import State
 from worker.core.verdict import Effect, Verdict
+from worker.service import Service
 
 NOT_NOW = make_outcome(Verdict.NOT_DONE, reason=ReasonCode.PROVIDER_BUSY, retry=True)
 REFUSED = make_outcome(
@@ -331,6 +333,72 @@ async def test_a_round_ends_where_the_ledger_fails(world: World) -> None:
     assert not world.gate.well
     assert world.ledger.calls[-1] == "heartbeat"
     assert world.upkeep.beat_at > beat
+
+
+def refuse(world: World, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """From now on a step finds that this code may not use the ledger."""
+
+    async def refused(*_: object) -> None:
+        raise ConfigurationError("run `provisioner ledger migrate`")
+
+    monkeypatch.setattr(world.ledger.real, step, refused)
+
+
+async def living(world: World) -> asyncio.Task[bool]:
+    """The life of the process, begun."""
+
+    async def settled() -> None:
+        """The broker waits for nothing."""
+
+    service = Service(world.desk, world.intake, world.upkeep, settled, drain=1.0)
+    life = asyncio.create_task(service.run(asyncio.Event()))
+    await world.calm()
+    return life
+
+
+async def test_a_worker_that_may_not_begin_on_the_ledger_ends(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process ends with the words that help; no queue was opened, and nothing was done on that ledger."""
+    refuse(world, monkeypatch, "heartbeat")
+    world.ledger.calls.clear()
+    life = await living(world)
+    assert (world.ledger.calls, world.doors.story, world.gate.well) == (["heartbeat"], [], False)
+    assert life.done()
+    with pytest.raises(ConfigurationError, match="ledger migrate"):
+        life.result()
+
+
+@pytest.mark.parametrize("step", ["heartbeat", *STEPS])
+async def test_a_worker_that_may_not_use_the_ledger_any_more_ends(
+    world: World, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Whichever step finds it, no later one begins: the queues are closed, and the process ends."""
+    life = await living(world)
+    refuse(world, monkeypatch, step)
+    world.ledger.calls.clear()
+    await world.pass_time(11)
+    assert (world.ledger.calls[-1], world.gate.well, world.doors.open_now) == (step, False, {})
+    assert life.done()
+    with pytest.raises(ConfigurationError, match="ledger migrate"):
+        life.result()
+
+
+async def test_a_ledger_that_may_not_be_used_is_found_between_two_rounds_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is taken in from then on, and the next round ends the worker."""
+    world.place.acme.creates.then(NOT_NOW)
+    for number in range(5):
+        await world.ask(f"order-{number}")
+    answer = world.place.acme.creates.held()
+    await world.go_round(after=700)
+    refuse(world, monkeypatch, "claim_due")
+    answer.set_result(make_done())
+    await world.calm()
+    assert (world.gate.well, world.place.watch.all(Surprised)) == (False, [])
+    with pytest.raises(ConfigurationError, match="ledger migrate"):
+        await world.upkeep.once()
 
 
 async def test_the_loop_goes_round_until_told_to_stop(world: World) -> None:

@@ -15,7 +15,7 @@ from worker.core.decode import Readable, Refusal, as_attribute
 from worker.core.desk import Desk
 from worker.core.entrance import read
 from worker.core.entry import Accepted, Arrival, Conflict, Same
-from worker.core.errors import LedgerUnavailable
+from worker.core.errors import ConfigurationError, LedgerUnavailable
 from worker.core.events import subject_of_refusal
 from worker.core.observer import Buried, Surprised
 from worker.core.pipeline import Pipeline
@@ -33,10 +33,13 @@ class Burial:
         self._pipeline = pipeline
 
     async def bury(self, delivery: Delivery) -> None:
-        """Take one dead letter: a row with its reason, or, when it is a good request after all, a request."""
+        """Take one dead letter: a row with its reason, or, when it is a good request after all, a request.
+
+        Where the ledger fails, or may not be used by this code, the dead letter stays in its queue.
+        """
         try:
             await self._bury(delivery)
-        except LedgerUnavailable as error:
+        except (LedgerUnavailable, ConfigurationError) as error:
             self._desk.gate.sick(error)
             await delivery.requeue()
             return
@@ -47,8 +50,8 @@ class Burial:
         try:
             arrival = read(self._desk, delivery.message)
             refusal = arrival if isinstance(arrival, Refusal) else await self._accept(arrival)
-        except LedgerUnavailable:
-            raise
+        except (LedgerUnavailable, ConfigurationError):
+            raise  # no message is to blame for these
         except Exception as error:  # noqa: BLE001 - whatever a message does to our code, it becomes a row
             self._desk.observer.tell(Surprised("bury", error))
             problem = Problem(pointer="", message=f"reading it failed with {type(error).__name__}")

@@ -1,6 +1,7 @@
 """Upkeep: small periodic queries that keep every promise moving. Any worker may run them."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from functools import partial
 
 from worker.core.desk import Desk
 from worker.core.entry import Claim
-from worker.core.errors import LedgerUnavailable
+from worker.core.errors import ConfigurationError, LedgerUnavailable
 from worker.core.lanes import Lane
 from worker.core.observer import Called, ClockStepped, Counted, LaneState, Rescued, Surprised
 from worker.core.pipeline import Pipeline
@@ -63,7 +64,11 @@ class Upkeep:
         """Monotonic time of the last round; a watchdog tells by it whether the loop lives."""
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Go round until told to stop."""
+        """Go round until told to stop.
+
+        Raises:
+            ConfigurationError: the ledger may not be used by this code; the text says what helps.
+        """
         async with FirstOf(stopping.wait, self._rest) as reasons_to_go_on:
             while not stopping.is_set():
                 await self.once()
@@ -73,7 +78,11 @@ class Upkeep:
         await self._desk.clock.sleep(self._policy.interval)
 
     async def once(self) -> None:
-        """One round. A step that fails is told and does not keep the others from their turn."""
+        """One round. A step that fails is told and does not keep the others from their turn.
+
+        Raises:
+            ConfigurationError: the ledger may not be used by this code (any more); nothing goes on without that.
+        """
         self.beat_at = self._desk.clock.monotonic()
         steps: tuple[Callable[[], Awaitable[None]], ...] = (
             self._heartbeat,
@@ -97,6 +106,9 @@ class Upkeep:
         except LedgerUnavailable as error:
             self._desk.gate.sick(error)
             return False
+        except ConfigurationError as error:
+            self._desk.gate.sick(error)
+            raise
         except Exception as error:  # noqa: BLE001 - upkeep must outlive any surprise
             self._desk.observer.tell(Surprised(f"upkeep{name}", error))
         return True
@@ -229,8 +241,11 @@ class Upkeep:
         self._queued[name] -= 1
         if name in self._more_due and self._queued[name] <= self._desk.lanes[name].slots // 2:
             self._more_due.discard(name)
-            go_on = self._guarded(partial(self._run_due_at, name), self._run_due.__name__)
-            self._desk.tasks.start(go_on, f"run due {name}")
+            self._desk.tasks.start(self._run_more_due(name), f"run due {name}")
+
+    async def _run_more_due(self, name: str) -> None:
+        with contextlib.suppress(ConfigurationError):  # the next round meets it, too, and ends the worker
+            await self._guarded(partial(self._run_due_at, name), self._run_due.__name__)
 
     async def _look_up_due(self) -> None:
         """Requests in doubt whose next look-up is due. A provider that refuses our credentials is not asked."""
