@@ -36,7 +36,6 @@ from worker.service import Service, stop_on_signals
 from worker.settings import Settings
 
 _SECONDS_OF_A_DAY = 86400.0
-_STUCK_AFTER = 30.0  # seconds without a round of upkeep after which the process should be restarted
 _THREADS_TAKE_TURNS_AFTER = 0.0005  # seconds
 
 
@@ -127,7 +126,7 @@ async def _worker(configured: Settings, stack: AsyncExitStack, reached: Reached)
         dead_letters=DEAD_LETTERS,
         prefetch=configured.broker.prefetch,
     )
-    health = _Health(clock, upkeep, desk.gate, consumer, publisher)
+    health = Health(clock, upkeep, desk.gate, consumer, publisher, configured.upkeep.stuck_after)
     watched = configured.monitoring
     probes = await stack.enter_async_context(
         telemetry.Probes(watched.host, watched.port, metrics, liveness=health.alive, readiness=health.ready)
@@ -202,7 +201,7 @@ def _upkeep_policy(configured: Settings) -> UpkeepPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class _Health:
+class Health:
     """What the probes ask. Liveness knows nothing of broker, ledger or providers: a restart cures none of them."""
 
     clock: Clock
@@ -210,10 +209,11 @@ class _Health:
     gate: LedgerGate
     consumer: Consumer
     publisher: RabbitPublisher
+    stuck_after: float
 
     def alive(self) -> dict[str, str]:
         """Whether upkeep went round lately, which needs a loop that turns."""
-        lately = self.clock.monotonic() - self.upkeep.beat_at < _STUCK_AFTER
+        lately = self.clock.monotonic() - self.upkeep.beat_at < self.stuck_after
         return {"upkeep": "" if lately else "stands still"}
 
     def ready(self) -> dict[str, str]:

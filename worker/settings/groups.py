@@ -241,6 +241,11 @@ class UpkeepSettings(Group):
         default=4, ge=1, le=100, description="Look-ups under way at once for each provider."
     )
 
+    @property
+    def stuck_after(self) -> float:
+        """Seconds without a new round after which the process should be restarted: a round may itself take a while."""
+        return max(30.0, 3 * self.interval)
+
 
 class MonitoringSettings(Group):
     """Metrics and health over HTTP."""
