@@ -1,16 +1,22 @@
 """A move that is undone, and one that is refused before anything is marked."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from tests.ledger.moves import CLOCK, content, interrupted, move, unusable
 from tests.ledger.scene import PROVIDER, Scene
+from worker.core import states
+from worker.core.entry import Entry
 from worker.core.errors import ConfigurationError, LedgerUnavailable, NotAllowed
-from worker.core.overview import Pause
+from worker.core.overview import Filter, Pause
+from worker.core.states import State
+from worker.core.story import HistoryLine
 from worker.ledger import migrate, open_ledger
 from worker.ledger.migrating import change, undisturbed
-from worker.ledger.moving import cancel
+from worker.ledger.moving import Progress, cancel
 from worker.ledger.urls import store_at
 
 pytestmark = pytest.mark.postgresql
@@ -125,3 +131,107 @@ async def test_what_cannot_be_moved_is_told(
         move(here.format(**names), there.format(**names))
     assert "geheim" not in str(told.value)
     assert unusable(source) is None
+
+
+# --- an operator beside it ------------------------------------------------------------------------------------
+
+
+async def abandon(scene: Scene) -> None:
+    """Close the books on a request that is held."""
+    (held, *_) = await scene.ledger.entries(Filter(states=frozenset({State.HELD})))
+    await scene.operate(held, states.ABANDON)
+
+
+async def publish_again(scene: Scene) -> None:
+    """Have the event of a request published again."""
+    (done, *_) = await scene.ledger.entries(Filter(states=frozenset({State.PROVISIONED})))
+    assert await scene.ledger.publish_again(done.request_id, scene.now, "olivia", None)
+
+
+async def note(scene: Scene) -> None:
+    """Append to a story."""
+    (held, *_) = await scene.ledger.entries(Filter(states=frozenset({State.HELD})))
+    line = HistoryLine(scene.now, "olivia", "note", None, None, None, "seen", {})
+    await scene.ledger.note(held.request_id, line)
+
+
+async def discard(scene: Scene) -> None:
+    """Close a dead letter."""
+    await scene.ledger.change_dead_letter("open", "discarded", "olivia", "nonsense", scene.now)
+
+
+async def pause(scene: Scene) -> None:
+    """Have a provider left alone."""
+    await scene.ledger.pause(Pause("gateway360", "operator", "olivia", "by hand", scene.now))
+
+
+async def resume(scene: Scene) -> None:
+    """Have a provider asked again."""
+    assert await scene.ledger.resume(PROVIDER, "olivia", "done", scene.now)
+
+
+VERBS = [abandon, publish_again, note, discard, pause, resume]
+
+
+async def refusal(url: str) -> str:
+    """What who opens the ledger now is told."""
+    with pytest.raises(ConfigurationError) as told:
+        async with open_ledger(url):
+            pass
+    return str(told.value)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+async def test_an_operator_who_opened_a_file_before_it_was_moved_is_refused(
+    source: str, target: str, verb: Callable[[Scene], Awaitable[None]]
+) -> None:
+    """In the words for who comes later: what was written there would be lost. Once the move is undone it is taken."""
+    before = content(source)
+    async with open_ledger(source, clock=CLOCK) as ledger:
+        scene = Scene(ledger, CLOCK, source)
+        with interrupted(source, target, "prepared"), pytest.raises(ConfigurationError) as told:
+            await verb(scene)
+        assert (str(told.value), content(source)) == (await refusal(source), before)
+        cancel(source, target)
+        await verb(scene)
+    assert content(source) != before
+
+
+async def test_an_operators_write_that_waits_for_the_end_of_a_move_is_refused(
+    source: str, target: str
+) -> None:
+    """It is handed in while the file is locked for the copy; the row is as it was in both places."""
+    before, loop = content(source), asyncio.get_running_loop()
+    async with open_ledger(source, clock=CLOCK) as ledger:
+        scene = Scene(ledger, CLOCK, source)
+        (held, *_) = await ledger.entries(Filter(states=frozenset({State.HELD})))
+        waiting: list[asyncio.Task[Entry]] = []
+
+        async def begin() -> None:
+            waiting.append(asyncio.create_task(scene.operate(held, states.ABANDON)))
+            await asyncio.sleep(0)  # it is handed in
+
+        def told(progress: Progress) -> None:
+            if progress.step == "verified":
+                asyncio.run_coroutine_threadsafe(begin(), loop).result(10)
+
+        await asyncio.to_thread(move, source, target, told)
+        with pytest.raises(ConfigurationError, match="was moved to"):
+            await waiting[0]
+    assert content(source) == content(target) == before
+
+
+async def test_an_operator_who_opened_a_server_before_it_was_filled_is_refused_until_all_is_there(
+    source: str, target: str
+) -> None:
+    """Nothing is mixed into what arrives."""
+    migrate(target)
+    async with open_ledger(target, clock=CLOCK) as ledger:
+        scene = Scene(ledger, CLOCK, target)
+        with (
+            interrupted(source, target, "prepared"),
+            pytest.raises(ConfigurationError, match="is being filled from"),
+        ):
+            await pause(scene)
+        move(source, target)
+        await abandon(scene)

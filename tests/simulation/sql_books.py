@@ -19,6 +19,7 @@ from tests.simulation.scene import Scene
 from worker.core.clock import Clock
 from worker.core.ledger import Ledger
 from worker.ledger import claims, schema
+from worker.ledger.fit import VERSION
 from worker.ledger.ledger import SqlLedger
 from worker.ledger.memory import MemoryStore, memory_uri
 from worker.ledger.reader import Reader
@@ -216,4 +217,7 @@ def _empty() -> None:
         schema.metadata.create_all(link.connection)
         for table in reversed(schema.metadata.sorted_tables):
             link.connection.execute(sa.delete(table))
+        link.connection.exec_driver_sql(f"CREATE TABLE IF NOT EXISTS {VERSION.name} (version_num TEXT)")
+        link.connection.execute(sa.delete(VERSION))
+        link.connection.execute(sa.insert(VERSION), {"version_num": schema.REVISION})
     link.connection.close()

@@ -29,14 +29,14 @@ def verify(connection: sa.Connection, place: str) -> None:
 
 
 def hold_fit(connection: sa.Connection, place: str) -> None:
-    """The same, and it stays so until the transaction ends. A file needs no more: its worker has locked it.
+    """The same, and it stays so until the transaction ends. (One that writes to a file has locked all of it.)
 
     Raises:
         ConfigurationError: this code may not use the ledger (any more).
     """
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(VERSION.c.version_num).with_for_update(read=True))
-        verify(connection, place)
+    verify(connection, place)
 
 
 def unfit(connection: sa.Connection, place: str, found: str) -> str | None:

@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from typing import TypeVar
 
 from worker.core.clock import Clock, SteadyClock, SystemClock
 from worker.ledger import claims
-from worker.ledger.fit import verify
+from worker.ledger.fit import hold_fit, verify
 from worker.ledger.ledger import SqlLedger
 from worker.ledger.memory import MemoryStore
 from worker.ledger.migrating import make_ready
@@ -16,7 +17,9 @@ from worker.ledger.reader import Reader
 from worker.ledger.sqlite import SqliteStore, locked
 from worker.ledger.timekeeping import begin, come
 from worker.ledger.urls import store_at
-from worker.ledger.writer import Writer
+from worker.ledger.writer import Batch, Unit, Writer
+
+T = TypeVar("T")
 
 
 @asynccontextmanager
@@ -45,7 +48,8 @@ async def open_ledger(
             stack.enter_context(locked(store.path))
         if exclusive:
             await asyncio.to_thread(make_ready, store)
-        writer, reader = Writer(store), Reader(store)
+        writer = Writer(store) if exclusive else _GuestWriter(store)
+        reader = Reader(store)
         stack.push_async_callback(writer.close)
         stack.push_async_callback(reader.close)
         await reader.ask(lambda connection: verify(connection, store.place))
@@ -53,6 +57,23 @@ async def open_ledger(
         if exclusive and not isinstance(store, PostgresqlStore):
             await writer.write(claims.end_all, slow=True)
         yield SqlLedger(writer, reader, clock, timedelta(seconds=lease))
+
+
+class _GuestWriter(Writer):
+    """Writes for who has locked nobody out: the ledger may be migrated or moved at any moment."""
+
+    async def write(self, unit: Unit[T], *, slow: bool = False, alone: bool = False) -> T:
+        """As ever, if this code may still use the ledger when the transaction begins.
+
+        Raises:
+            ConfigurationError: it may not; nothing was written.
+        """
+
+        def fit(batch: Batch) -> T:
+            hold_fit(batch.connection, self.place)
+            return unit(batch)
+
+        return await super().write(fit, slow=slow, alone=alone)
 
 
 async def _begin(clock: Clock, writer: Writer, reader: Reader, *, exclusive: bool) -> None:
