@@ -1,4 +1,4 @@
-"""Credentials that came to a worker after a look-up found their account without them: they are not thrown away."""
+"""What came to a worker after its request was given to a person: an account with its credentials is not thrown away."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,12 +10,13 @@ from pydantic import SecretStr
 
 from contracts.reason import ReasonCode
 from contracts.result import AccountHeld, AccountProvisioned, Evidence
-from tests.builders import make_done
+from tests.builders import make_done, make_outcome
 from tests.core.operating import operate
 from tests.core.world import World, make_place, open_world
+from tests.fakes import BlindProvider
 from worker.core.provider import Found
 from worker.core.states import State
-from worker.core.verdict import Created, Outcome
+from worker.core.verdict import Created, Outcome, Verdict
 from worker.keyring import ConsumerKeys
 from worker.operations.verbs import Verb
 
@@ -63,7 +64,7 @@ async def test_a_late_answer_brings_the_key_that_was_taken_for_lost(world: World
     await answered(world, answer, make_done("A-1", secrets=KEY))
     entry = await world.entry()
     assert (entry.state, entry.reason) == (State.PROVISIONED, ReasonCode.CREATED_LATE)
-    assert (await world.story())[-1] == "late_key"
+    assert (await world.story())[-1] == "late_proof"
     first, second = world.place.results
     assert isinstance(first, AccountHeld)
     assert isinstance(second, AccountProvisioned)
@@ -79,6 +80,43 @@ async def test_the_attempt_tells_what_the_late_answer_was(world: World) -> None:
     await answered(world, answer, make_done("A-1", secrets=KEY))
     (attempt,) = await world.ledger.real.attempts((await world.entry()).request_id)
     assert (attempt.verdict, attempt.reason) == ("done", ReasonCode.CREATED_LATE)
+
+
+@pytest.fixture
+async def blind(empty: Path, tmp_path: Path) -> AsyncIterator[World]:
+    """A worker whose provider shows a key once, in its answer, and cannot be asked afterwards."""
+    place = make_place(empty, tmp_path, BlindProvider())
+    place.give_consumer_key()
+    place.acme.issues_credentials = True
+    async with open_world(place) as opened:
+        yield opened
+
+
+async def test_a_late_answer_tells_what_no_look_up_could(blind: World) -> None:
+    """Held because nobody can be asked, while the answer lay in the hands of a worker that had lost its ledger."""
+    answer = await taken_for_dead(blind)
+    await blind.go_round()
+    before = await blind.entry()
+    await answered(blind, answer, make_done("A-1", secrets=KEY))
+    after = await blind.entry()
+    assert (before.state, before.reason) == (State.HELD, ReasonCode.LOOK_UP_UNSUPPORTED)
+    assert (after.state, after.reason, after.account_id) == (
+        State.PROVISIONED, ReasonCode.CREATED_LATE, "A-1",
+    )  # fmt: skip
+    held, provisioned = blind.place.results
+    assert isinstance(held, AccountHeld)
+    assert isinstance(provisioned, AccountProvisioned)
+    opened = blind.place.opened(provisioned.data.credentials or "")
+    assert opened["credentials"] == {"api_key": "shown only once"}
+
+
+async def test_a_late_no_leaves_it_to_the_person_who_is_asked(blind: World) -> None:
+    """Only an account is worth more than a person's time: anything else is noted for the person to read."""
+    answer = await taken_for_dead(blind)
+    await blind.go_round()
+    await answered(blind, answer, make_outcome(Verdict.NOT_DONE, reason=ReasonCode.PROVIDER_BUSY, retry=True))
+    assert (await blind.entry()).state is State.HELD
+    assert (await blind.story())[-1] == "answer_after_all"
 
 
 USELESS = [
@@ -137,7 +175,7 @@ async def test_a_look_up_that_is_quicker_by_a_moment_takes_no_key_away(world: Wo
     after_the_next_look(world, lambda: world.pipeline.look_up(claim))
     await answered(world, answer, make_done("A-1", secrets=KEY))
     assert (await world.entry()).state is State.PROVISIONED
-    assert (await world.story())[-2:] == ["hold_in_doubt", "late_key"]
+    assert (await world.story())[-2:] == ["hold_in_doubt", "late_proof"]
 
 
 async def test_an_operator_who_is_quicker_by_a_moment_has_decided(world: World) -> None:

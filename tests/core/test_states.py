@@ -21,7 +21,7 @@ def test_only_operators_leave_held_and_final_states() -> None:
     machines = [way for way in TRANSITIONS if way.by is not Actor.OPERATOR]
     assert [way for way in machines if way.leaves & FINAL] == []
     assert [(way.name, way.enters) for way in machines if State.HELD in way.leaves] == [
-        ("late_key", State.PROVISIONED)
+        ("late_proof", State.PROVISIONED)
     ]
 
 

@@ -109,7 +109,8 @@ def _of_seeds(results: Sequence[SimulationResult], command: str, seconds: float)
         doubted=steps["doubt"] + steps["rescue"],
         found_by_look_up=steps["found"],
         late_answers=sum(
-            steps[name] for name in ("late_answer", "late_hold", "late_refusal", "late_not_done", "late_key")
+            steps[name]
+            for name in ("late_answer", "late_hold", "late_refusal", "late_not_done", "late_proof")
         ),
         confirmed_absent=steps["confirm_absent"] + steps["absent_for_good"],
         defects=tuple(f"seed {each.seed}: {each.broken[0]}" for each in results if each.broken),

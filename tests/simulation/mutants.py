@@ -138,7 +138,7 @@ def late_keys_are_thrown_away() -> Iterator[None]:
 
     def awaits_no_key(*about: Any) -> Stage | None:
         stage = awaits(*about)
-        return None if stage is Stage.LATE_KEY else stage
+        return None if stage is Stage.LATE_PROOF else stage
 
     with patch("worker.core.pipeline._awaits", awaits_no_key):
         yield

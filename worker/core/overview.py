@@ -2,14 +2,21 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from contracts.reason import ReasonCode
 from worker.core.states import State
 
+CREDENTIALS: Final = "credentials"
+"""The cause of a pause that a worker made, because the provider refuses us."""
+
+OPERATOR: Final = "operator"
+"""The cause of a pause that a person made; only a person's own word replaces or lifts it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A provider that is not asked. `by` is an operator's name or "worker"; `cause` operator or credentials."""
+    """A provider that is not asked. `by` is an operator's name or a worker's; `cause` is one of the two above."""
 
     provider: str
     cause: str

@@ -28,7 +28,7 @@ from worker.core.entry import Accepted, Arrival, Claim, Conflict, Entry, Same
 from worker.core.errors import LedgerUnavailable, PublishUnconfirmed, SealBroken, StaleClaim
 from worker.core.lanes import Lane, LaneClosed, Slot
 from worker.core.observer import Began, Called, Ended, LaneState, Published, Received, Surprised
-from worker.core.overview import Pause
+from worker.core.overview import CREDENTIALS, Pause
 from worker.core.provider import Doubt, Finding, Order, Prepared, Provider, Unclear
 from worker.core.recording import Stage
 from worker.core.retry import Decision, Hold, LookUp, Provision, Refuse, Retry, after_attempt, after_look_up
@@ -36,9 +36,13 @@ from worker.core.seen import harmless, seen_by_look_up, seen_in, surprise
 from worker.core.states import State
 from worker.core.steps import Step
 from worker.core.story import HistoryLine
-from worker.core.verdict import Effect, Outcome, Verdict
+from worker.core.verdict import Created, Effect, Outcome, Verdict
 
 T = TypeVar("T")
+
+_UNSETTLED = frozenset(
+    {ReasonCode.LOOK_UP_UNSUPPORTED, ReasonCode.LOOK_UP_AMBIGUOUS, ReasonCode.LOOK_UP_EXHAUSTED}
+)  # why a request is held whose account may exist
 
 _RECORD_AGAIN_AFTER = 1.0  # seconds between tries to record what a provider answered while the ledger is away
 
@@ -301,7 +305,7 @@ class Pipeline:
     async def _pause(self, provider: str, outcome: Outcome) -> None:
         desk = self._desk
         note = f"{outcome.reason}: {outcome.message or 'the provider refuses our credentials or address'}"
-        await desk.ledger.pause(Pause(provider, "credentials", desk.worker, note, desk.clock.now()))
+        await desk.ledger.pause(Pause(provider, CREDENTIALS, desk.worker, note, desk.clock.now()))
         lane = desk.lanes[provider]
         if lane.state is not LaneState.PAUSED_BY_OPERATOR:  # a person's pause is not turned into one of ours
             lane.pause(LaneState.PAUSED_BY_CREDENTIALS, note)
@@ -439,10 +443,16 @@ class Pipeline:
 
 
 def _awaits(entry: Entry, decision: Decision, outcome: Outcome) -> Stage | None:
-    """What the newest attempt's answer still settles once the row moved on: its doubt, or its missing credentials."""
+    """What the newest attempt's answer still settles once the row moved on: its doubt, or what a person is to find."""
     if entry.state is State.IN_DOUBT and outcome.verdict is not Verdict.IN_DOUBT:
         return Stage.LATE
-    lost = entry.state is State.HELD and entry.reason is ReasonCode.CREDENTIALS_LOST
-    if lost and isinstance(decision, Provision) and decision.created.account_id == entry.account_id:
-        return Stage.LATE_KEY
+    if entry.state is State.HELD and isinstance(decision, Provision) and _is_missing(entry, decision.created):
+        return Stage.LATE_PROOF
     return None
+
+
+def _is_missing(entry: Entry, created: Created) -> bool:
+    """Whether a held request waits for this account, or for the credentials of it: nobody else may ever have them."""
+    if entry.reason is ReasonCode.CREDENTIALS_LOST:
+        return created.account_id == entry.account_id
+    return entry.reason in _UNSETTLED

@@ -31,7 +31,7 @@ class Stage(Enum):
     UNSENT = "unsent"
     SENT = "sent"
     LATE = "late"
-    LATE_KEY = "held without its credentials"
+    LATE_PROOF = "held for what a late answer brings"
     LOOKED_UP = "looked up"
 
 
@@ -49,7 +49,7 @@ _WAYS: Mapping[tuple[Stage, type[Decision]], Transition] = {
     (Stage.LATE, Retry): states.LATE_NOT_DONE,
     (Stage.LATE, LookUp): states.LATE_DOUBT,
     (Stage.LATE, Hold): states.LATE_HOLD,
-    (Stage.LATE_KEY, Provision): states.LATE_KEY,
+    (Stage.LATE_PROOF, Provision): states.LATE_PROOF,
     (Stage.LOOKED_UP, Provision): states.FOUND,
     (Stage.LOOKED_UP, Refuse): states.ABSENT_FOR_GOOD,
     (Stage.LOOKED_UP, Retry): states.CONFIRM_ABSENT,
@@ -60,7 +60,7 @@ _WAYS: Mapping[tuple[Stage, type[Decision]], Transition] = {
 _SUCCESS: Mapping[Stage, tuple[ReasonCode, Evidence]] = {
     Stage.SENT: (ReasonCode.CREATED, Evidence.ANSWER),
     Stage.LATE: (ReasonCode.CREATED_LATE, Evidence.LATE_ANSWER),
-    Stage.LATE_KEY: (ReasonCode.CREATED_LATE, Evidence.LATE_ANSWER),
+    Stage.LATE_PROOF: (ReasonCode.CREATED_LATE, Evidence.LATE_ANSWER),
     Stage.LOOKED_UP: (ReasonCode.FOUND_BY_LOOK_UP, Evidence.LOOK_UP),
 }
 
@@ -120,7 +120,7 @@ class Recorder:
                 raise
             # The account's facts fit into no event of ours: a person must read what was seen.
             hold = Hold(ReasonCode.INTERNAL_ERROR)
-        if stage is Stage.LATE_KEY:
+        if stage is Stage.LATE_PROOF:
             raise StaleClaim(f"request {claim.entry.request_id} is held already, and stays so: {hold.reason}")
         return await self.decided(claim, hold, stage, seen, outcome)
 

@@ -16,7 +16,7 @@ class State(StrEnum):
     IN_DOUBT = "in_doubt"
     """The account may exist. Left by a late answer, look-up evidence or an operator's word; never to sending."""
     HELD = "held"
-    """A person must look. Left by an operator, or by a late answer that brings the credentials that were missing."""
+    """A person must look. Left by an operator, or by a late answer that brings what the person was asked for."""
     PROVISIONED = "provisioned"
     """The account id is recorded. Final."""
     REJECTED = "rejected"
@@ -100,12 +100,12 @@ LATE_DOUBT = _way(
     Actor.EXECUTION,
     "the listening is over, and what was seen settles nothing",
 )
-LATE_KEY = _way(
-    "late_key",
+LATE_PROOF = _way(
+    "late_proof",
     "held",
     State.PROVISIONED,
     Actor.EXECUTION,
-    "a late answer brought the credentials taken for lost",
+    "a late answer brought the account, or its credentials, that a person was asked for",
 )
 LOOK_AGAIN = _way("look_again", "in_doubt", State.IN_DOUBT, Actor.UPKEEP, "a look-up could not settle it yet")
 FOUND = _way("found", "in_doubt", State.PROVISIONED, Actor.UPKEEP, "a look-up found the account")
@@ -166,7 +166,7 @@ ABANDON = _way(
 
 TRANSITIONS: tuple[Transition, ...] = (
     SEND, WAIT, NOT_DONE, DOUBT, RESCUE, PROVISION, REFUSE, REJECT, HOLD_UNSENT, HOLD,
-    LATE_ANSWER, LATE_HOLD, LATE_REFUSAL, LATE_NOT_DONE, LATE_DOUBT, LATE_KEY,
+    LATE_ANSWER, LATE_HOLD, LATE_REFUSAL, LATE_NOT_DONE, LATE_DOUBT, LATE_PROOF,
     LOOK_AGAIN, FOUND, CONFIRM_ABSENT, ABSENT_FOR_GOOD, HOLD_IN_DOUBT,
     REPLAY, RETRY_NOW, REPLAY_HELD, LOOK_UP_NOW, RESOLVE_CREATED, RESOLVE_NOT_CREATED, ABANDON,
 )  # fmt: skip

@@ -29,7 +29,7 @@ _ENDING: Final = frozenset(
     {
         states.NOT_DONE, states.DOUBT, states.RESCUE, states.PROVISION, states.REFUSE, states.HOLD,
         states.LATE_ANSWER, states.LATE_HOLD, states.LATE_REFUSAL, states.LATE_NOT_DONE, states.LATE_DOUBT,
-        states.LATE_KEY,
+        states.LATE_PROOF,
     }
 )  # fmt: skip
 """The ways that tell what became of an attempt. A late answer replaces what was known before."""

@@ -17,7 +17,7 @@ _HOW: Mapping[str, str] = {
     "late_refusal": "late_answers",
     "late_not_done": "late_answers",
     "late_hold": "late_answers",
-    "late_key": "late_answers",
+    "late_proof": "late_answers",
     "confirm_absent": "confirmed_absent",
     "absent_for_good": "confirmed_absent",
 }
