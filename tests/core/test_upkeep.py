@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from worker.core.errors import ConfigurationError
 from worker.core.observer import Counted, LaneState, Rescued, Surprised
 from worker.core.overview import Pause
 from worker.core.provider import Probe
+from worker.core.shares import Wish
 from worker.core.states import State
 from worker.core.verdict import Effect, Verdict
 from worker.service import Service
@@ -237,6 +239,46 @@ async def test_a_probe_does_not_lift_an_operators_pause(world: World) -> None:
     await world.calm()
     await world.go_round()
     assert world.lane.state is LaneState.PAUSED_BY_OPERATOR
+
+
+async def test_an_operators_pause_of_the_last_moment_stays(world: World) -> None:
+    """Made after the probe came back and before ours is lifted: it is looked at where it is lifted."""
+    world.place.acme.creates.then(REFUSED)
+    await world.ask()
+    await world.go_round()
+    lift = world.ledger.real.lift
+
+    async def pause_and_lift(*about: Any) -> bool:
+        await world.ledger.real.pause(Pause("acme", "operator", "ada", "leave it", world.clock.now()))
+        return bool(await lift(*about))
+
+    world.ledger.real.lift = pause_and_lift
+    world.place.acme.probes.then(Probe(healthy=True, detail="answered 200"))
+    await world.go_round(after=61)
+    await world.go_round(after=61)
+    assert (await world.ledger.real.pauses())[0].by == "ada"
+    assert world.lane.state is LaneState.PAUSED_BY_OPERATOR
+
+
+async def test_the_second_to_see_credentials_taken_ends_no_wait(place: Place) -> None:
+    """Two workers probe, both are taken: what another answer asked for meanwhile holds for both."""
+    taken = Probe(healthy=True, detail="answered 200")
+    place.acme.creates.then(REFUSED)
+    async with open_world(place, "one") as one, open_world(place, "two", alone=False) as two:
+        await one.ask()
+        for world in (one, two):
+            await world.go_round()
+        wish = Wish(4, 0, wait_until=place.clock.now() + timedelta(hours=1))
+        await one.ledger.real.share("one", {"acme": wish}, place.clock.now())
+        asking = place.acme.probes.held()
+        await two.go_round(after=61)
+        place.acme.probes.then(taken)
+        await one.go_round()
+        asking.set_result(taken)
+        await two.calm()
+        for world in (one, two):
+            await world.go_round()
+        assert (place.acme.probed, one.lane.state, two.lane.state) == (2, *[LaneState.ASKED_TO_WAIT] * 2)
 
 
 async def test_the_breaker_opens_probes_tries_and_closes(place: Place) -> None:

@@ -7,7 +7,7 @@ import pytest
 from contracts.reason import ReasonCode
 from tests.ledger.scene import PROVIDER, Scene
 from worker.core import states
-from worker.core.overview import Filter, Pause, Standing
+from worker.core.overview import CREDENTIALS, OPERATOR, Filter, Pause, Standing
 from worker.core.states import State
 
 
@@ -104,6 +104,22 @@ async def test_a_pause_holds_until_somebody_ends_it(scene: Scene) -> None:
         ("resume", "olivia", "new key"), ("pause", "worker", "because"),
     ]  # fmt: skip
     assert len(await scene.ledger.pause_history(PROVIDER, 1)) == 1
+
+
+async def test_a_worker_lifts_its_own_pause_and_nothing_else(scene: Scene) -> None:
+    """A person's that replaced it stays, and without a pause nothing is touched, whatever the provider asked for."""
+    await scene.ledger.pause(a_pause(scene, CREDENTIALS, "worker"))
+    await scene.ledger.pause(a_pause(scene, OPERATOR, "olivia"))
+    assert not await scene.ledger.lift(PROVIDER, CREDENTIALS, "worker", "taken again", scene.now)
+    assert [pause.by for pause in await scene.ledger.pauses()] == ["olivia"]
+    assert await scene.ledger.resume(PROVIDER, "olivia", "done", scene.now)
+    await scene.ledger.pause(a_pause(scene, CREDENTIALS, "worker"))
+    lifted = [
+        await scene.ledger.lift(PROVIDER, CREDENTIALS, "worker", "taken again", scene.now) for _ in range(2)
+    ]
+    assert lifted == [True, False]
+    story = await scene.ledger.pause_history(PROVIDER, 10)
+    assert [(line.name, line.actor) for line in story][:2] == [("resume", "worker"), ("pause", "worker")]
 
 
 async def test_a_persons_pause_is_not_overwritten_by_the_workers(scene: Scene) -> None:

@@ -183,6 +183,10 @@ class PlainLedger(port.Ledger):
         line = HistoryLine(at, actor, "resume", None, None, None, note, {})
         return await self._access.write(lambda tables: letters.resume(tables, provider, line))
 
+    async def lift(self, provider: str, cause: str, actor: str, note: str, at: datetime) -> bool:
+        line = HistoryLine(at, actor, "resume", None, None, None, note, {})
+        return await self._access.write(lambda tables: letters.lift(tables, provider, cause, line))
+
     async def pauses(self) -> Sequence[Pause]:
         return await self._access.ask(lambda tables: [pause for _, pause in sorted(tables.pauses.items())])
 

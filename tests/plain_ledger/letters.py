@@ -99,6 +99,15 @@ def resume(tables: Tables, provider: str, line: HistoryLine) -> bool:
     return True
 
 
+def lift(tables: Tables, provider: str, cause: str, line: HistoryLine) -> bool:
+    """Forget a pause of this cause, and nothing else."""
+    if provider not in tables.pauses or tables.pauses[provider].cause != cause:
+        return False
+    del tables.pauses[provider]
+    tables.tell(f"provider:{provider}", line)
+    return True
+
+
 def prune(tables: Tables, before: datetime, now: datetime, limit: int) -> int:
     """Erase the content of rows that are closed, announced and old enough."""
     pruned = _prune_requests(tables, before, now, limit)

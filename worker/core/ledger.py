@@ -155,6 +155,10 @@ class Ledger(Protocol):
         """Forget the pause or, without one, a wait that the provider asked for; False when there was neither."""
         ...
 
+    async def lift(self, provider: str, cause: str, actor: str, note: str, at: datetime) -> bool:
+        """Forget the pause if this is its cause, and nothing else; False when there was no such pause."""
+        ...
+
     async def pauses(self) -> Sequence[Pause]:
         """The pauses in force."""
         ...

@@ -13,6 +13,7 @@ from worker.core.entry import Claim
 from worker.core.errors import ConfigurationError, LedgerUnavailable
 from worker.core.lanes import Lane
 from worker.core.observer import Called, ClockStepped, Counted, LaneState, Rescued, Surprised
+from worker.core.overview import CREDENTIALS, OPERATOR
 from worker.core.pipeline import Pipeline
 from worker.core.provider import Probe
 from worker.core.tasks import FirstOf
@@ -135,7 +136,7 @@ class Upkeep:
             if pause is None:
                 lane.pause(None, "resumed")
             else:
-                by_operator = pause.cause == "operator"
+                by_operator = pause.cause == OPERATOR
                 state = LaneState.PAUSED_BY_OPERATOR if by_operator else LaneState.PAUSED_BY_CREDENTIALS
                 lane.pause(state, pause.note)
 
@@ -201,10 +202,8 @@ class Upkeep:
     async def _credentials_taken(self, name: str, lane: Lane) -> None:
         """Lift our own pause. An operator's, made while the probe was under way, stays."""
         desk, words = self._desk, "the provider takes our credentials again"
-        if any(pause.provider == name and pause.cause == "operator" for pause in await desk.ledger.pauses()):
-            return
-        await desk.ledger.resume(name, desk.worker, words, desk.clock.now())
-        lane.pause(None, words)
+        if await desk.ledger.lift(name, CREDENTIALS, desk.worker, words, desk.clock.now()):
+            lane.pause(None, words)
 
     async def _run_due(self) -> None:
         """Requests whose time has come."""

@@ -210,6 +210,10 @@ class SqlLedger(port.Ledger):
         line = HistoryLine(at, actor, "resume", None, None, None, note, {})
         return await self._writer.write(lambda batch: pauses.resume(batch, provider, line))
 
+    async def lift(self, provider: str, cause: str, actor: str, note: str, at: datetime) -> bool:
+        line = HistoryLine(at, actor, "resume", None, None, None, note, {})
+        return await self._writer.write(lambda batch: pauses.lift(batch, provider, cause, line))
+
     async def pauses(self) -> Sequence[Pause]:
         return await self._reader.ask(questions.pauses)
 

@@ -5,7 +5,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from worker.core.overview import Pause
+from worker.core.overview import OPERATOR, Pause
 from worker.core.story import HistoryLine
 from worker.ledger import shares, story
 from worker.ledger.schema import pauses
@@ -13,9 +13,6 @@ from worker.ledger.statements import hole, insert_once, time
 from worker.ledger.writer import Batch
 
 _p = pauses.c
-
-OPERATOR: Final = "operator"
-"""The cause of a pause that a person made; only a person's own replaces it."""
 
 PAUSE: Final = tuple(_p[field.name] for field in fields(Pause))
 """The columns of a `Pause`, in its order."""
@@ -27,6 +24,7 @@ _REPLACE: Final = (
     .values(cause=hole("cause"), by=hole("by"), note=hole("note"), since=time("since"))
 )
 _FORGET: Final = sa.delete(pauses).where(_p.provider == hole("provider"))
+_LIFT: Final = _FORGET.where(_p.cause == hole("cause"))
 
 
 def subject(provider: str) -> str:
@@ -49,9 +47,17 @@ def pause(batch: Batch, wanted: Pause) -> None:
 
 
 def resume(batch: Batch, provider: str, line: HistoryLine) -> bool:
-    """Forget a pause; where there is none, a wait that the provider asked for."""
+    """A person's word: forget a pause; where there is none, a wait that the provider asked for."""
     paused = batch.connection.execute(_FORGET, {"p_provider": provider}).rowcount > 0
     if not paused and not shares.end_wait(batch, provider, line.at):
+        return False
+    story.tell(batch, subject(provider), line)
+    return True
+
+
+def lift(batch: Batch, provider: str, cause: str, line: HistoryLine) -> bool:
+    """Forget a pause of this cause; one that a person put in its place meanwhile stays, and so does a wait."""
+    if batch.connection.execute(_LIFT, {"p_provider": provider, "p_cause": cause}).rowcount == 0:
         return False
     story.tell(batch, subject(provider), line)
     return True

@@ -3,7 +3,7 @@
 from worker.core.clock import Clock
 from worker.core.errors import UnknownRequest
 from worker.core.ledger import Ledger
-from worker.core.overview import Pause
+from worker.core.overview import OPERATOR, Pause
 
 
 class ProviderOperations:
@@ -29,7 +29,7 @@ class ProviderOperations:
     async def pause(self, provider: str, reason: str) -> str:
         """No new create starts at this provider; its queue fills meanwhile. What is under way is finished."""
         self.check(provider)
-        await self._ledger.pause(Pause(provider, "operator", self._actor, reason, self._clock.now()))
+        await self._ledger.pause(Pause(provider, OPERATOR, self._actor, reason, self._clock.now()))
         return f"{provider} is paused; every worker follows within its next round of upkeep"
 
     async def resume(self, provider: str, reason: str) -> str:
