@@ -278,7 +278,7 @@ class FreeLimiter:
     def __init__(self) -> None:
         self.acquired = 0
 
-    async def acquire(self) -> None:
+    async def acquire(self, wanted: Callable[[], bool]) -> None:
         self.acquired += 1
 
 

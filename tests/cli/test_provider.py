@@ -17,7 +17,7 @@ def test_pause_and_resume_are_tried_done_and_safe_to_repeat(terminal: Terminal) 
     """Each step says what it would do, did, or did not need to do, and who paused."""
     pause, resume = (("provider", verb, "phone_com", *WHY) for verb in ("pause", "resume"))
     assert "would be paused" in terminal(*pause, "--dry-run").out
-    assert "nothing would change" in terminal(*resume, "--dry-run").out
+    assert "not paused; a wait that the provider asked for would end" in terminal(*resume, "--dry-run").out
     assert "unchanged" in terminal(*resume).out
     assert "is paused" in terminal(*pause).out
     assert "paused by olivia" in terminal(*pause, "--dry-run").out

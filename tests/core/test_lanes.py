@@ -1,6 +1,7 @@
 """One lane: its slots, its waits and its states."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from contracts.reason import ReasonCode
 from tests.builders import make_outcome
 from tests.fakes import FixedClock, FreeLimiter, Watch
 from worker.core.breaker import BreakerPolicy
-from worker.core.lanes import Lane, LaneClosed, Slot
+from worker.core.lanes import Lane, LaneClosed, Limiter, Slot
 from worker.core.observer import LaneChanged, LaneState
 from worker.core.shares import Share, Wish
 from worker.core.verdict import Effect, Verdict
@@ -24,18 +25,28 @@ def limit(wait: float | None) -> Any:
     return make_outcome(Verdict.NOT_DONE, reason=ReasonCode.RATE_LIMITED, effect=Effect.LIMIT, wait=wait)
 
 
+class Turnstile:
+    """A rate limit that lets through whoever the test lets through."""
+
+    def __init__(self) -> None:
+        self.turns = asyncio.Semaphore(0)
+
+    async def acquire(self, wanted: Callable[[], bool]) -> None:
+        await self.turns.acquire()
+
+
 class Rig:
     """A lane with everything around it in the test's hands."""
 
-    def __init__(self, concurrency: int = 2) -> None:
+    def __init__(self, concurrency: int = 2, limiter: Limiter | None = None) -> None:
         self.clock = FixedClock()
         self.watch = Watch()
         self.changed = asyncio.Event()
-        self.limiter = FreeLimiter()
+        self.free = FreeLimiter()
         self.lane = Lane(
             "acme",
             concurrency=concurrency,
-            limiter=self.limiter,
+            limiter=limiter or self.free,
             policy=BreakerPolicy(failures=2, cooldown=30),
             clock=self.clock,
             observer=self.watch,
@@ -186,10 +197,10 @@ async def test_permission_waits_as_long_as_the_provider_asked() -> None:
     rig.lane.learn(limit(9))
     permission = asyncio.create_task(rig.lane.permission())
     await turns()
-    assert (rig.clock.naps, rig.limiter.acquired) == ((9.0,), 0)
+    assert (rig.clock.naps, rig.free.acquired) == ((9.0,), 0)
     rig.clock.advance(9)
     await permission
-    assert rig.limiter.acquired == 1
+    assert rig.free.acquired == 1
 
 
 async def test_a_shorter_wait_does_not_shorten_a_longer_one() -> None:
@@ -215,6 +226,50 @@ async def test_permission_is_refused_by_a_lane_that_closed_meanwhile(close: Any,
     with pytest.raises(LaneClosed):
         await permission
     assert not rig.lane.takes_work, reason
+
+
+async def test_a_wait_asked_for_while_others_wait_for_their_turn_is_kept_by_them() -> None:
+    """They were let into the line before the provider asked; they start after the wait all the same."""
+    turnstile = Turnstile()
+    rig = Rig(limiter=turnstile)
+    permission = asyncio.create_task(rig.lane.permission())
+    await turns()
+    rig.lane.learn(limit(9))
+    turnstile.turns.release()
+    await turns()
+    assert (permission.done(), rig.clock.naps) == (False, (9.0,))
+    rig.clock.advance(9)
+    turnstile.turns.release()
+    await permission
+
+
+async def test_an_outage_while_others_wait_for_their_turn_turns_them_away() -> None:
+    """Also when the provider is being tried again by then: the one create is that of the next who asks for a slot."""
+    turnstile = Turnstile()
+    rig = Rig(limiter=turnstile)
+    permissions = [asyncio.create_task(rig.lane.permission()) for _ in range(2)]
+    await turns()
+    await rig.break_it()
+    rig.lane.probed(healthy=True, detail="")
+    for _ in permissions:
+        turnstile.turns.release()
+    for permission in permissions:
+        with pytest.raises(LaneClosed):
+            await permission
+    assert rig.lane.state is LaneState.TRYING
+
+
+async def test_a_stopped_lane_turns_away_who_waits_for_a_day_at_the_next_look() -> None:
+    """A process that ends does not wait out what a provider asked for."""
+    rig = Rig()
+    rig.lane.learn(limit(86400))
+    permission = asyncio.create_task(rig.lane.permission())
+    await turns()
+    rig.lane.stop()
+    (nap,) = rig.clock.naps
+    rig.clock.advance(nap)
+    with pytest.raises(LaneClosed):
+        await permission
 
 
 async def test_while_trying_one_create_is_let_through() -> None:
@@ -265,6 +320,27 @@ async def test_each_change_of_state_is_told_once() -> None:
     rig.lane.pause(None, "resumed")
     told = [fact.state for fact in rig.watch.all(LaneChanged)]
     assert told == [LaneState.BROKEN, LaneState.PAUSED_BY_OPERATOR, LaneState.BROKEN]
+
+
+async def test_a_long_wait_that_the_provider_asked_for_is_told() -> None:
+    """Whoever sees its queue without a consumer finds the reason; a wait of seconds is not worth a word."""
+    rig = Rig()
+    rig.lane.learn(limit(10))
+    rig.lane.learn(limit(60))
+    rig.share(2, wait=60)
+    rig.clock.advance(50)
+    rig.share(2, wait=10)
+    told = [fact.state for fact in rig.watch.all(LaneChanged)]
+    assert told == [LaneState.ASKED_TO_WAIT, LaneState.OPEN]
+
+
+async def test_answers_that_change_nothing_do_not_wake_whoever_opens_the_queues() -> None:
+    """There is one for every request."""
+    rig = Rig()
+    rig.lane.learn(ANSWER)
+    assert not rig.changed.is_set()
+    await rig.break_it()
+    assert rig.changed.is_set()
 
 
 # --- what all workers share -----------------------------------------------------------------------------------

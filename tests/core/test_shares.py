@@ -50,13 +50,14 @@ class Runners:
     rate: float
 
     def __post_init__(self) -> None:
+        self.wanted = True
         self.clock = FixedClock()
         self.pace = Pace(lambda: self.rate, self.clock)
         self.started: list[tuple[str, float]] = []
 
     async def run(self, name: str) -> None:
         """Wait, and write down when."""
-        await self.pace.acquire()
+        await self.pace.acquire(lambda: self.wanted)
         self.started.append((name, self.clock.monotonic()))
 
     async def until(self, seconds: float) -> None:
@@ -123,3 +124,17 @@ async def test_who_stops_waiting_leaves_their_turn() -> None:
     await runners.until(0.5)
     assert runners.started == [("a", 0), ("c", 0.5)]
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_those_who_need_not_start_any_more_are_let_go_within_a_second() -> None:
+    """Nobody waits out a slow rate to do nothing, and none of them takes the turn of a later one."""
+    runners = Runners(rate=1 / 64)
+    tasks = [asyncio.create_task(runners.run(name)) for name in "abcd"]
+    await runners.until(0.5)
+    runners.wanted = False
+    await runners.until(1)
+    runners.wanted = True
+    tasks.append(asyncio.create_task(runners.run("e")))
+    await runners.until(64)
+    assert runners.started == [("a", 0), ("b", 1), ("c", 1), ("d", 1), ("e", 64)]
+    await asyncio.gather(*tasks)

@@ -16,7 +16,12 @@ app = typer.Typer(no_args_is_help=True, help="Pause and resume providers, and se
 
 _NAMES = "canary_speech, phone_com, gateway360 or postcode_eu."
 _LONGEST_HISTORY = 50
-_HERE = {"open": "asks it", "broken": "asks nothing: outage", "trying": "tries one create"}
+_HERE = {
+    "open": "asks it",
+    "broken": "asks nothing: outage",
+    "trying": "tries one create",
+    "asked_to_wait": "waits: the provider asked for it",
+}
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help=_NAMES)]
 
@@ -41,7 +46,7 @@ def resume(
     """Let creates start again."""
     with office(actor) as desk:
         before = _pause_of(desk, name)
-        words = f"nothing would change: {name} is not paused"
+        words = f"{name} is not paused; a wait that the provider asked for would end"
         if before is not None:
             words = f"{name} would be resumed; it is {_told(before)}"
         _say(name, words if dry_run else desk.run(desk.providers.resume(name, reason)), as_json=as_json)

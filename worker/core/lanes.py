@@ -5,6 +5,7 @@ Slots, rate and waits are shared by all workers of the provider: a lane has this
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol, assert_never
 
@@ -20,8 +21,8 @@ _PATIENCE = 10.0  # seconds a lane may be asked to wait before its queue is left
 class Limiter(Protocol):
     """A rate limit."""
 
-    async def acquire(self) -> None:
-        """Wait until one more create may start."""
+    async def acquire(self, wanted: Callable[[], bool]) -> None:
+        """Wait until one more create may start, or none is wanted any more."""
         ...
 
 
@@ -79,6 +80,7 @@ class Lane:
         self._observer = observer
         self._in_use = 0
         self._breaker = Breaker()
+        self._outages = 0  # times that the breaker opened
         self._pause: LaneState | None = None
         self._hold_until: datetime | None = None
         self._asked_until: datetime | None = None  # the same, while the other workers do not know of it
@@ -89,12 +91,12 @@ class Lane:
 
     @property
     def state(self) -> LaneState:
-        """A person's pause counts before the breaker."""
+        """A pause counts before the breaker, and that before a wait that the provider asked for."""
         if self._pause is not None:
             return self._pause
         match self._breaker.state:
             case BreakerState.CLOSED:
-                return LaneState.OPEN
+                return LaneState.ASKED_TO_WAIT if self._held_for() > _PATIENCE else LaneState.OPEN
             case BreakerState.OPEN:
                 return LaneState.BROKEN
             case BreakerState.TRYING:
@@ -141,7 +143,7 @@ class Lane:
         self._hold_until = max(share.wait_until, self._asked_until or share.wait_until)
         if before != (self._slots, self.takes_work):
             self._changed.set()
-        self._serve()
+        self._tell("the wait that the provider asked for")
 
     @property
     def stopped(self) -> bool:
@@ -173,23 +175,30 @@ class Lane:
         self._serve()
 
     async def permission(self) -> None:
-        """Wait for the rate limit, and for a wait that the provider asked for.
+        """Wait for the rate limit, and for a wait that the provider asked for, also while we waited for the limit.
 
         Raises:
-            LaneClosed: the lane closed meanwhile: nothing may be sent.
+            LaneClosed: the lane closed meanwhile: nothing may be sent. Also if its breaker opened and by now lets one
+                create through: that is the next to ask for a slot.
         """
-        while (wait := self._held_for()) > 0:
-            await self._clock.sleep(min(wait, _PATIENCE))  # an operator may end a long one
-        await self._limiter.acquire()
-        if not self._is_open or self._lapsed:
-            raise LaneClosed
+        outages = self._outages
+        while True:
+            while (wait := self._held_for()) > 0 and self._is_open:
+                await self._clock.sleep(min(wait, _PATIENCE))  # an operator may end a long one
+            await self._limiter.acquire(lambda: self._is_open and self._outages == outages)
+            if not self._is_open or self._lapsed or self._outages != outages:
+                raise LaneClosed
+            if not self._held_for():
+                return
 
     def learn(self, outcome: Outcome) -> None:
         """What an attempt says about the provider itself."""
         now = self._clock.now()
         match outcome.effect:
             case Effect.OUTAGE:
+                was_open = self._breaker.state is BreakerState.OPEN
                 self._breaker = self._breaker.after_outage(now, self._policy)
+                self._outages += self._breaker.state is BreakerState.OPEN and not was_open
             case Effect.LIMIT:
                 self._breaker = self._breaker.after_answer()
                 until = now + timedelta(seconds=outcome.wait or 1.0)
@@ -223,7 +232,7 @@ class Lane:
 
     @property
     def _is_open(self) -> bool:
-        return not self._stopped and self.state in (LaneState.OPEN, LaneState.TRYING)
+        return not self._stopped and self._pause is None and self._breaker.state is not BreakerState.OPEN
 
     @property
     def _lapsed(self) -> bool:
@@ -250,7 +259,8 @@ class Lane:
         if self.state is not self._told:
             self._told = self.state
             self._observer.tell(LaneChanged(self.provider, self.state, detail))
-        self._notify()
+            self._changed.set()
+        self._serve()
 
     def _notify(self) -> None:
         self._changed.set()

@@ -18,6 +18,9 @@ class LaneState(StrEnum):
     OPEN = "open"  # creates run
     BROKEN = "broken"  # the breaker is open after an outage
     TRYING = "trying"  # the probe succeeded; one create is let through
+    ASKED_TO_WAIT = (
+        "asked_to_wait"  # the provider asked us to come back later, and its queue is let go so long
+    )
     PAUSED_BY_OPERATOR = "paused_by_operator"
     PAUSED_BY_CREDENTIALS = "paused_by_credentials"
 

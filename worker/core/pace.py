@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 from worker.core.clock import Clock
 
-_LOOK_AGAIN_AFTER = 1.0  # seconds after which a rate that rose meanwhile is noticed
+_LOOK_AGAIN_AFTER = (
+    1.0  # seconds after which it is noticed that the rate rose, or that nobody wants to start any more
+)
 
 
 class Pace:
@@ -19,9 +21,10 @@ class Pace:
         self._last = -math.inf
         self._turn = asyncio.Lock()
 
-    async def acquire(self) -> None:
-        """Wait until one more create may start."""
+    async def acquire(self, wanted: Callable[[], bool]) -> None:
+        """Wait until one more create may start, or none is wanted any more: then no turn is taken."""
         async with self._turn:
-            while (wait := self._last + 1 / self._rate() - self._clock.monotonic()) > 0:
+            while wanted() and (wait := self._last + 1 / self._rate() - self._clock.monotonic()) > 0:
                 await self._clock.sleep(min(wait, _LOOK_AGAIN_AFTER))
-            self._last = self._clock.monotonic()
+            if wanted():
+                self._last = self._clock.monotonic()
