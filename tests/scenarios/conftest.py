@@ -1,6 +1,7 @@
 """A whole house for each test: sandbox, RabbitMQ virtual host, and worker processes on a ledger of their own."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,3 +69,14 @@ async def furnish(broker_url: str, folder: Path, stack: AsyncExitStack) -> House
         "PROVISIONER_LOG__FORMAT": "json",
     }
     return House(sandbox, broker_url, folder, environment, private, stack)
+
+
+async def until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Ask again and again; whether it came true in time."""
+    try:
+        async with asyncio.timeout(seconds):
+            while not condition():
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        return False
+    return True

@@ -12,10 +12,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.local.processes import Watch, descendants
-from tests.scenarios.conftest import House
+from tests.scenarios.conftest import House, until
 from worker.demo.cast import canary_speech
 from worker.demo.worker_process import WorkerProcess
 from worker.keyring import load_or_create
+from worker.sandbox import Fault, Rule
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.postgresql]
 
@@ -32,6 +33,9 @@ async def command(house: House, postgresql_url: str) -> AsyncIterator[WorkerProc
         "LEDGER__URL": postgresql_url,
         "SEALING__KEYS_FILE": str(keys),
         "WORKER__PROCESSES": str(_COUNT),
+        "PROVIDERS__CANARY_SPEECH__ANSWER_WITHIN": "60",
+        "PROVIDERS__CANARY_SPEECH__LISTEN_FOR": "90",
+        "PROVIDERS__CANARY_SPEECH__SETTLE": "90",
     }
     environment = house.environment | {f"PROVISIONER_{name}": value for name, value in settings.items()}
     process = WorkerProcess(environment, house.folder / "workers.log", port=_first_of_free_ports())
@@ -83,6 +87,22 @@ def _who_finished(command: WorkerProcess) -> Counter[str]:
     """How many requests each worker has finished."""
     lines = [json.loads(line) for line in command.log_text().splitlines() if line.endswith("}")]
     return Counter(line["worker"] for line in lines if line["event"] == "request_finished")
+
+
+async def test_a_signal_to_all_of_them_at_once_cuts_no_create_off(
+    command: WorkerProcess, house: House
+) -> None:
+    """As systemd sends it: each hears it from the supervisor and from the command, and drains all the same."""
+    house.sandbox.faults.add(Rule(fault=Fault.LATE_ANSWER, until="all are draining", times=1))
+    mailbox = await house.mailbox()
+    await mailbox.ask("meanwhile", "canary_speech", canary_speech("meanwhile"))
+    assert await until(lambda: house.sandbox.creates("canary_speech").made == 1, 60)
+    for pid in (*descendants(command.pid), command.pid):
+        os.kill(pid, signal.SIGTERM)
+    assert await until(lambda: command.log_text().count('"draining"') == _COUNT, 60)
+    house.sandbox.gate("all are draining").set()
+    assert await command.until_ended() == 0, command.log_text()
+    assert mailbox.outcomes("meanwhile") == ["provisioned"]
 
 
 async def test_one_that_is_missing_is_not_missed_in_silence(command: WorkerProcess) -> None:

@@ -1,14 +1,13 @@
 """Several workers on one PostgreSQL: they share the work and the limits, and take over from one another."""
 
-import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 import sqlalchemy as sa
 
 from tests.ledger.scene import connected
-from tests.scenarios.conftest import House
+from tests.scenarios.conftest import House, until
 from worker.demo.cast import canary_speech, phone_com
 from worker.demo.mailbox import Mailbox
 from worker.keyring import load_or_create
@@ -70,13 +69,13 @@ async def test_three_workers_keep_the_limits_of_one(house: House, postgresql_url
     shared = {"SEALING__KEYS_FILE": _sealing_key(house), "LEDGER__LEASE": "2", **pace}
     workers = [await house.worker(f"worker-{number}", ledger=postgresql_url, **shared) for number in range(3)]
     mailbox = await house.mailbox()
-    assert await _until(lambda: _slots(postgresql_url) == [1, 1, 2], 20)
+    assert await until(lambda: _slots(postgresql_url) == [1, 1, 2], 20)
 
     # As long as the provider answers nothing, it has all the creates that the workers together may begin.
     house.sandbox.faults.add(Rule(fault=Fault.SLOW, until="open"))
     gated = await _ask(mailbox, "gated", 12)
-    assert await _until(lambda: _attempted(house) == LIMIT, 20)
-    assert not await _until(lambda: _attempted(house) > LIMIT, 2)
+    assert await until(lambda: _attempted(house) == LIMIT, 20)
+    assert not await until(lambda: _attempted(house) > LIMIT, 2)
     house.sandbox.faults.clear()
     house.sandbox.faults.add(Rule(fault=Fault.SLOW, seconds=SLOW))
     house.sandbox.gate("open").set()
@@ -85,7 +84,7 @@ async def test_three_workers_keep_the_limits_of_one(house: House, postgresql_url
     timed = await _ask(mailbox, "timed", 40)
     assert await mailbox.until(lambda: _told(mailbox, timed) > 10, 60)
     await workers[0].kill()
-    assert await _until(lambda: _slots(postgresql_url) == [2, 2], 20)
+    assert await until(lambda: _slots(postgresql_url) == [2, 2], 20)
     assert await mailbox.until(lambda: _told(mailbox, timed) >= len(timed) - LIMIT, 60)
 
     begun = sorted(
@@ -137,17 +136,6 @@ def _most_above_the_rate(begun: Sequence[float]) -> float:
         for first in range(len(begun))
         for last in range(first, len(begun))
     )
-
-
-async def _until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Ask again and again; whether it came true in time."""
-    try:
-        async with asyncio.timeout(seconds):
-            while not condition():
-                await asyncio.sleep(0.05)
-    except TimeoutError:
-        return False
-    return True
 
 
 def _sealing_key(house: House) -> str:

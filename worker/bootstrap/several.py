@@ -20,6 +20,7 @@ from worker.service import stop_on_signals
 from worker.settings import Settings
 
 _PR_SET_PDEATHSIG = 1
+_END = signal.SIGINT
 _OWN_COMMAND = (sys.executable, "-m", "worker", "run")
 
 
@@ -28,6 +29,9 @@ async def run_several(configured: Settings) -> int:
 
     When one ends by itself the others are told to end as well: whoever supervises this command starts all of them anew,
     and nobody believes in five workers where there are four. A worker that a signal ended counts as failed (1).
+
+    They are told by SIGINT. Some supervisors send SIGTERM to every process of a service, and a worker that hears the
+    same signal twice ends at once, in the middle of its creates.
     """
     telemetry.configure_logs(
         configured.log.level, configured.log.format, secrets=settings_edge.secret_values(configured)
@@ -37,7 +41,7 @@ async def run_several(configured: Settings) -> int:
         await _first_end(workers, stopping)
         for worker in workers:
             with suppress(ProcessLookupError):
-                worker.terminate()
+                worker.send_signal(_END)
         codes = await asyncio.gather(*(worker.wait() for worker in workers))
     return max(1 if code < 0 else code for code in codes)
 
@@ -47,6 +51,7 @@ async def _started(configured: Settings, number: int) -> Process:
         *_OWN_COMMAND,
         env={**os.environ, **_own_settings(configured, number)},
         preexec_fn=_ending_with(os.getpid()),
+        start_new_session=True,  # Ctrl-C in a terminal is for the command, which passes it on once
     )
 
 
@@ -57,13 +62,14 @@ def _own_settings(configured: Settings, number: int) -> Mapping[str, str]:
 
 
 def _ending_with(parent: int) -> Callable[[], None]:
-    """Between fork and exec: whatever ends the command, even SIGKILL, is a SIGTERM for its workers."""
+    """Between fork and exec: whatever ends the command, even SIGKILL, tells its workers to end."""
     prctl = ctypes.CDLL(None).prctl
 
     def begin() -> None:
-        prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+        signal.signal(_END, signal.SIG_DFL)  # a shell that starts things in the background has it ignored
+        prctl(_PR_SET_PDEATHSIG, int(_END), 0, 0, 0)
         if os.getppid() != parent:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), _END)
 
     return begin
 

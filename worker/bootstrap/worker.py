@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import sys
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -36,7 +35,6 @@ from worker.service import Service, stop_on_signals
 from worker.settings import Settings
 
 _SECONDS_OF_A_DAY = 86400.0
-_THREADS_TAKE_TURNS_AFTER = 0.0005  # seconds
 
 
 async def run_worker(
@@ -57,19 +55,18 @@ async def run_worker(
         worker = await _worker(configured, stack, reached)
         if watched is not None:
             watched(worker.probes.port)
-        _set_the_pace()
+        _rest_garbage()
         with stop_on_signals() as stopping:
             return await _supervised(worker, stopping)
 
 
-def _set_the_pace() -> None:
-    """Of the interpreter. What was made so far lives as long as the process; going through it again and again stops
-    the loop. And the ledger's thread, which has work for microseconds, waits for a busy loop no longer than that.
+def _rest_garbage() -> None:
+    """Of the garbage collector: what was made so far lives as long as the process, and going through it again and again
+    stops the loop.
     """
     gc.collect()
     gc.freeze()
     gc.set_threshold(5_000, 20, 20)
-    sys.setswitchinterval(_THREADS_TAKE_TURNS_AFTER)
 
 
 @dataclass(frozen=True, slots=True)
