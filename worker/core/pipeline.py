@@ -173,9 +173,9 @@ class Pipeline:
     async def run(self, claim: Claim, slot: Slot) -> None:
         """Bring one claimed, unsent request to a verdict. Never raises; never cancelled once the create is sent."""
         entry = claim.entry
-        self._desk.observer.tell(Began(entry.provider, entry.request_id))
-        self._desk.reached(Step.BEGUN, entry.request_id)
         try:
+            self._desk.observer.tell(Began(entry.provider, entry.request_id))
+            self._desk.reached(Step.BEGUN, entry.request_id)
             with self._working_on(claim):
                 await self._run(claim)
         except LaneClosed:

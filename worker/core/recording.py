@@ -107,22 +107,21 @@ class Recorder:
             LedgerUnavailable: the ledger cannot be written.
         """
         try:
-            return await self._write(claim, self._change(claim, decision, stage, seen, outcome))
+            change = self._change(claim, decision, stage, seen, outcome)
+        except (ConfigurationError, ValueError) as problem:
+            change = self._held(claim, _without_event(decision, problem), stage, seen, outcome)
+        try:
+            return await self._write(claim, change)
         except AccountClaimed:
             hold = Hold(ReasonCode.ACCOUNT_CLAIMED_ELSEWHERE)
-        except ConfigurationError:
-            # The consumer's key vanished after the create was sent: the account is real, its secrets are lost.
-            hold = Hold(
-                ReasonCode.CREDENTIALS_LOST, decision.created if isinstance(decision, Provision) else None
-            )
-        except ValueError:
-            if not isinstance(decision, Provision):
-                raise
-            # The account's facts fit into no event of ours: a person must read what was seen.
-            hold = Hold(ReasonCode.INTERNAL_ERROR)
+            return await self._write(claim, self._held(claim, hold, stage, seen, outcome))
+
+    def _held(
+        self, claim: Claim, hold: Hold, stage: Stage, seen: Seen | None, outcome: Outcome | None
+    ) -> Change:
         if stage is Stage.LATE_PROOF:
             raise StaleClaim(f"request {claim.entry.request_id} is held already, and stays so: {hold.reason}")
-        return await self.decided(claim, hold, stage, seen, outcome)
+        return self._change(claim, hold, stage, seen, outcome)
 
     async def sending(self, claim: Claim, baseline: Mapping[str, object]) -> Claim:
         """Make the intent durable; only after this returns may the create leave.
@@ -215,6 +214,21 @@ class Recorder:
             "credentials": {name: _clear(value) for name, value in created.secrets.items()},
         }
         return self._box.encrypt(entry.source, payload)
+
+
+def _without_event(decision: Decision, problem: ConfigurationError | ValueError) -> Hold:
+    """What is left of a decision whose event could not be made.
+
+    Raises:
+        ConfigurationError, ValueError: no account hangs on it, so it is a mistake of ours.
+    """
+    if not isinstance(decision, Provision):
+        raise problem
+    if isinstance(problem, ConfigurationError):
+        # The consumer's key vanished after the create was sent: the account is real, its secrets are lost.
+        return Hold(ReasonCode.CREDENTIALS_LOST, decision.created)
+    # The account's facts fit into no event of ours: a person must read what was seen.
+    return Hold(ReasonCode.INTERNAL_ERROR)
 
 
 def _clear(value: SecretStr) -> str:

@@ -100,9 +100,8 @@ class Writer:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._link: Link | None = (
-            None  # used by the loop or by the thread, never by both: one transaction at a time
-        )
+        # Used by the loop or by the thread, never by both: there is one transaction at a time.
+        self._link: Link | None = None
         self._jobs: deque[_Job] = deque()
         self._resting = True
         self._loop = asyncio.get_running_loop()
@@ -243,7 +242,11 @@ class Writer:
             return _Written(link, outcomes, transaction.pop_all())
 
     def _commit(self, written: _Written) -> list[_Outcome]:
-        written.transaction.close()
+        try:
+            written.transaction.close()
+        except Exception:
+            self._drop()  # after a commit that failed nobody knows what the connection is in the middle of
+            raise
         written.link.verify()
         return written.outcomes
 
