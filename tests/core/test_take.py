@@ -12,6 +12,7 @@ from tests.builders import make_done, make_message, make_outcome, make_request
 from tests.core.operating import operate
 from tests.core.world import Place, World, open_world
 from tests.fakes import FakeDelivery
+from worker.core.errors import ConfigurationError
 from worker.core.observer import LedgerChanged, Received, Surprised
 from worker.core.states import State
 from worker.core.verdict import Verdict
@@ -185,6 +186,20 @@ async def test_a_surprise_sets_the_delivery_aside(world: World, monkeypatch: pyt
     assert delivery.verbs == ["reject"]
     assert world.place.watch.all(Surprised, where="take")
     assert world.lane.in_use == 0
+
+
+async def test_a_ledger_that_may_not_be_used_sends_the_delivery_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No message is to blame for a ledger that was migrated under a worker, which ends with its next round."""
+
+    async def refused(*_: object) -> None:
+        raise ConfigurationError("run `provisioner ledger migrate`")
+
+    monkeypatch.setattr(world.ledger.real, "accept", refused)
+    delivery = await world.take()
+    assert delivery.verbs == ["requeue"]
+    assert not world.gate.well
 
 
 async def test_a_cancelled_delivery_gives_its_slot_back(world: World) -> None:

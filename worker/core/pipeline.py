@@ -25,7 +25,13 @@ from worker.core.decode import Refusal
 from worker.core.desk import Desk
 from worker.core.entrance import ends_unsent, is_late, read, time_left
 from worker.core.entry import Accepted, Arrival, Claim, Conflict, Entry, Same
-from worker.core.errors import LedgerUnavailable, PublishUnconfirmed, SealBroken, StaleClaim
+from worker.core.errors import (
+    ConfigurationError,
+    LedgerUnavailable,
+    PublishUnconfirmed,
+    SealBroken,
+    StaleClaim,
+)
 from worker.core.lanes import Lane, LaneClosed, Slot
 from worker.core.observer import Began, Called, Ended, LaneState, Published, Received, Surprised
 from worker.core.overview import CREDENTIALS, Pause
@@ -84,7 +90,7 @@ class Pipeline:
         try:
             if delivery.open:  # else it went back while it waited, and comes again
                 handed_on = await self._take(delivery, slot)
-        except LedgerUnavailable as error:
+        except (LedgerUnavailable, ConfigurationError) as error:  # away, or no longer for this code to use
             self._desk.gate.sick(error)
             await delivery.requeue()
         except Exception as error:  # noqa: BLE001 - a delivery that surprises us is set aside, never dropped or spun
