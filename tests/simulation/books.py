@@ -7,7 +7,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from tests.simulation.life import Life
 from tests.simulation.scene import Scene
@@ -16,6 +16,9 @@ from worker.core.clock import Clock
 from worker.core.errors import LedgerUnavailable
 from worker.core.ledger import Ledger
 from worker.ledger.writer import _Job, _Outcome, _settle
+
+UNKNOWN: Final = ("credentials_lost", "look_up_unsupported", "look_up_ambiguous", "look_up_exhausted")
+"""Why a request is held of which there is something that nobody knows."""
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -117,7 +120,7 @@ class Books(ABC):
 
     @abstractmethod
     def keyless(self) -> Iterable[tuple[str, str]]:
-        """Key and provider of the requests whose credentials are lost."""
+        """Key and provider of the requests that are held for what nobody could find out, their credentials for one."""
 
     @abstractmethod
     def rows(self) -> Sequence[Row]:

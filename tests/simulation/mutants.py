@@ -145,6 +145,13 @@ def late_keys_are_thrown_away() -> Iterator[None]:
 
 
 @contextmanager
+def late_accounts_are_thrown_away() -> Iterator[None]:
+    """An account that comes once a person was asked, because nobody could look it up, is noted and forgotten."""
+    with patch("worker.core.pipeline._UNSETTLED", frozenset()):
+        yield
+
+
+@contextmanager
 def rejections_are_dated_anew() -> Iterator[None]:
     """Whether a dead letter came before is not asked."""
 
@@ -171,6 +178,11 @@ MUTANTS: Final[Mapping[str, tuple[Mutant, str, tuple[str, ...]]]] = {
     "late creates leave": (late_creates_leave, "frozen-before-the-first-byte", (_ONE,)),
     "late keys are thrown away": (
         late_keys_are_thrown_away,
+        "frozen-with-the-answer",
+        ("credentials arrive",),
+    ),
+    "late accounts are thrown away": (
+        late_accounts_are_thrown_away,
         "frozen-with-the-answer",
         ("credentials arrive",),
     ),

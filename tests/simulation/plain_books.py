@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from tests.plain_ledger import PlainLedger, Tables
 from tests.plain_ledger.claims import end_all
-from tests.simulation.books import Books, GroupCommit, Line, Row, answer
+from tests.simulation.books import UNKNOWN, Books, GroupCommit, Line, Row, answer
 from tests.simulation.life import Life
 from tests.simulation.scene import Scene
 from worker.core.clock import Clock
@@ -60,7 +60,7 @@ class PlainBooks(Books):
         return row.entry.idempotency_key if row else subject_id
 
     def keyless(self) -> Iterable[tuple[str, str]]:
-        held = [row.entry for row in self.tables.open.values() if row.entry.reason == "credentials_lost"]
+        held = [row.entry for row in self.tables.open.values() if row.entry.reason in UNKNOWN]
         return [(entry.idempotency_key, entry.provider) for entry in held]
 
     def rows(self) -> Sequence[Row]:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from contracts.reason import ReasonCode
-from tests.simulation.books import Books, Line, Row
+from tests.simulation.books import UNKNOWN, Books, Line, Row
 from tests.simulation.broker import Publication
 from tests.simulation.scene import Scene
 from tests.simulation.sealing import opened
@@ -90,7 +90,7 @@ class Promises:
             self._true(row)
             if row.state == State.PROVISIONED:
                 self._credentials(row)
-            if row.reason == ReasonCode.CREDENTIALS_LOST:
+            if row.state == State.HELD and row.reason in UNKNOWN:
                 self._really_lost(row)
         return rows
 
@@ -180,7 +180,7 @@ class Promises:
             self._fail("credentials arrive", f"{row.request_id} lacks {sorted(wanted.keys() - given.keys())}")
 
     def _really_lost(self, row: Row) -> None:
-        """A key that a process had in its hands, and that went on to live, is not lost."""
+        """What a process had in its hands, and that went on to live, no person is asked for."""
         handed = self._handed_over(row.provider, row.key)
         if handed is not None and handed.life.lived_on(handed.at, _TO_RECORD):
             self._fail(

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 
-from tests.simulation.books import Books, GroupCommit, Line, Row, answer
+from tests.simulation.books import UNKNOWN, Books, GroupCommit, Line, Row, answer
 from tests.simulation.life import Life
 from tests.simulation.scene import Scene
 from worker.core.clock import Clock
@@ -43,7 +43,7 @@ _UNENDED: Final = (
     "SELECT idempotency_key || ' is ' || state FROM requests "
     "WHERE state NOT IN ('provisioned', 'rejected', 'abandoned', 'held')"
 )
-_KEYLESS: Final = "SELECT idempotency_key, provider FROM requests WHERE reason = 'credentials_lost'"
+_KEYLESS: Final = f"SELECT idempotency_key, provider FROM requests WHERE reason IN {UNKNOWN}"  # noqa: S608 - ours
 _UNPUBLISHED: Final = (
     "SELECT 'event of ' || COALESCE(idempotency_key, subject_id) "
     "FROM events LEFT JOIN requests ON request_id = subject_id WHERE published_at IS NULL"

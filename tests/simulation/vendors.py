@@ -44,7 +44,7 @@ class Kind:
 KINDS: Final = (
     Kind("keyed"),
     Kind("named", unique=True, generates=True),
-    Kind("blind", can_look_up=False),
+    Kind("blind", can_look_up=False, issues_key=True),
     Kind("secretive", issues_key=True, test_mode=True),
 )
 
