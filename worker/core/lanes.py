@@ -143,7 +143,7 @@ class Lane:
         self._hold_until = max(share.wait_until, self._asked_until or share.wait_until)
         if before != (self._slots, self.takes_work):
             self._changed.set()
-        self._tell("the wait that the provider asked for")
+        self._tell("another worker was asked to wait" if self._held_for() else "the wait is over")
 
     @property
     def stopped(self) -> bool:
