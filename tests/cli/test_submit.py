@@ -9,6 +9,8 @@ import pytest
 
 from tests.cli.terminal import Said, Terminal
 from tests.scenarios.conftest import House
+from worker import bootstrap
+from worker.core.errors import PublishUnconfirmed
 from worker.demo.cast import canary_speech, phone_com
 from worker.sandbox import Fault, Rule
 
@@ -79,6 +81,79 @@ def test_what_the_worker_would_refuse_is_refused_at_once(
     """With a pointer and the rule, exit code 2, and before RabbitMQ is even looked for."""
     said = bare("submit", *words, stdin=stdin)
     assert (said.code, told in said.err) == (2, True), f"{reason}: {said.err}"
+
+
+LOST = "no confirmation within 10 s"
+
+
+@pytest.fixture
+def unconfirmed(bare: Terminal, monkeypatch: pytest.MonkeyPatch) -> tuple[Terminal, list[dict[str, Any]]]:
+    """A terminal before a broker that takes every request and confirms none, and what it took."""
+    taken: list[dict[str, Any]] = []
+
+    async def take(_: object, event: dict[str, Any], *_rest: object) -> None:
+        taken.append(event)
+        raise PublishUnconfirmed(LOST)
+
+    monkeypatch.setattr(bootstrap, "submit", take)
+    return bare, taken
+
+
+@pytest.mark.parametrize("spoken", [(), ("--json",), ("--wait",)])
+def test_a_made_up_key_is_told_before_anything_is_published(
+    unconfirmed: tuple[Terminal, list[dict[str, Any]]], spoken: tuple[str, ...]
+) -> None:
+    """Whoever never hears of a confirmation still has the key under which the request may run."""
+    terminal, taken = unconfirmed
+    said = terminal("submit", "--provider", "canary_speech", *NESTED, *spoken)
+    key = taken[0]["data"]["idempotency_key"]
+    assert said.err.startswith(f"idempotency key {key}; the same key never opens a second account\n")
+    assert (said.code, said.out) == (69, "")
+
+
+def test_a_key_that_was_given_is_not_told_anew(
+    unconfirmed: tuple[Terminal, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    """Who typed a key, or has it in a file, knows it."""
+    terminal, _ = unconfirmed
+    file = tmp_path / "request.json"
+    file.write_text(json.dumps(data("from-file")))
+    for words in (("--provider", "canary_speech", "--key", "own", *NESTED), (str(file),)):
+        assert terminal("submit", *words).err.startswith(f"error: {LOST}")
+
+
+UNCONFIRMED = [
+    (
+        ["--provider", "canary_speech", "--key", "order 1", "-p", "name=geheim"],
+        "`provisioner submit --provider canary_speech --key 'order 1' ...` with the same parameters",
+        "what was typed, but for the parameters, which may be secret",
+    ),
+    (
+        ["--provider", "canary_speech", "--key", "k", "-p", "name=x", "--source", "urn:mine", "--dry-run"],
+        "`provisioner submit --provider canary_speech --key k --source urn:mine --dry-run ...`",
+        "source and key are one identity, and a dry run stays one",
+    ),
+    (["my request.json"], "`provisioner submit 'my request.json'` with its key from-file", "the same file"),
+    (
+        ["my request.json", "--source", "urn:mine", "--no-check"],
+        "`provisioner submit 'my request.json' --source urn:mine --no-check`",
+        "published unchecked, so it is repeated unchecked",
+    ),
+    (["-"], "`provisioner submit -` with the same input and its key from-stdin", "nobody can read it twice"),
+]
+
+
+@pytest.mark.parametrize(("words", "told", "reason"), UNCONFIRMED)
+def test_an_unconfirmed_request_names_the_command_that_repeats_it(
+    unconfirmed: tuple[Terminal, list[dict[str, Any]]], words: list[str], told: str, reason: str
+) -> None:
+    """The request may be queued; the same key, source and content again open no second account."""
+    terminal, _ = unconfirmed
+    Path("my request.json").write_text(json.dumps(data("from-file")))
+    said = terminal("submit", *words, stdin=json.dumps(data("from-stdin")))
+    assert (said.code, told in said.err) == (69, True), f"{reason}: {said.err}"
+    assert "may be queued" in said.err
+    assert "geheim" not in said.everything
 
 
 class Client:
@@ -152,9 +227,10 @@ async def test_what_goes_wrong_is_told_with_exit_code_1(house: House, client: Cl
 
 @pytest.mark.rabbitmq
 async def test_without_waiting_it_says_how_to_follow(client: Client) -> None:
-    """The confirmed publish is told with the key; without a key one is made up."""
+    """The confirmed publish is told with the key; without a key one is made up and told beside the JSON."""
     said = await client("--provider", "canary_speech", "--key", "order-1", *NESTED)
-    told = (await client("--provider", "canary_speech", *NESTED, "--json")).json
+    made_up = await client("--provider", "canary_speech", *NESTED, "--json")
+    told = made_up.json
     assert said.out.endswith("follow it with `provisioner explain order-1`\n")
     assert told.keys() == {"published", "idempotency_key", "provider"}
-    assert told["idempotency_key"]
+    assert made_up.err.startswith(f"idempotency key {told['idempotency_key']}; ")

@@ -1,8 +1,10 @@
 """`provisioner submit`: publish one request as an upstream system would."""
 
 import json
+import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +21,7 @@ from contracts.request import ProvisionRequest, request_routing_key
 from worker import bootstrap
 from worker.cli.common import Json, Misuse, exit_codes, run_async
 from worker.cli.output import Exit, cell, complain, err, out, print_json, safe
+from worker.core.errors import PublishUnconfirmed
 
 _SOURCE = "urn:provisioner:cli"
 
@@ -81,16 +84,19 @@ def submit(
         event = _event(file, _Arguments(provider, key, parameter or (), source), dry_run=dry_run)
         if check:
             _check(event, by_hand=bool(parameter))
+        if file is None and key is None:
+            _tell_key(event)
         seconds = timeout if wait else None
-        told = run_async(
-            bootstrap.submit(
-                bootstrap.settings(),
-                event,
-                _routing_key(event),
-                seconds,
-                lambda: _published(event, seconds, as_json=as_json),
+        with _repeatable(_repeating(file, event, source, dry_run=dry_run, check=check)):
+            told = run_async(
+                bootstrap.submit(
+                    bootstrap.settings(),
+                    event,
+                    _routing_key(event),
+                    seconds,
+                    lambda: _published(event, seconds, as_json=as_json),
+                )
             )
-        )
     if wait and told is None:
         complain(f"no result within {timeout:g} s", f"`{_follow(event)}` tells how it stands")
         raise typer.Exit(Exit.FAILED)
@@ -201,8 +207,48 @@ def _routing_key(event: Mapping[str, Any]) -> str:
     return request_routing_key(str(_data(event).get("provider") or "unknown"))
 
 
+def _key(event: Mapping[str, Any]) -> str:
+    return cell(_data(event).get("idempotency_key"))
+
+
 def _follow(event: Mapping[str, Any]) -> str:
-    return f"provisioner explain {cell(_data(event).get('idempotency_key'))}"
+    return f"provisioner explain {_key(event)}"
+
+
+def _tell_key(event: Mapping[str, Any]) -> None:
+    """Before publishing: whoever never hears of the confirmation must still know the key that was made up."""
+    words = f"idempotency key {_key(event)}; the same key never opens a second account"
+    err.print(words, markup=False, style="dim")
+
+
+@contextmanager
+def _repeatable(repeating: str) -> Iterator[None]:
+    """Say beside a publish that nobody confirmed how it is repeated.
+
+    Raises:
+        PublishUnconfirmed: the same, with these words.
+    """
+    try:
+        yield
+    except PublishUnconfirmed as error:
+        words = f"the request may be queued all the same; {repeating} repeats it and opens no second account"
+        raise PublishUnconfirmed(f"{error}; {words}") from None
+
+
+def _repeating(
+    file: Path | None, event: Mapping[str, Any], source: str | None, *, dry_run: bool, check: bool
+) -> str:
+    """The command with the same source, key and content. Parameters are left out: they may be secret."""
+    data = _data(event)
+    by_hand = ["--provider", str(data.get("provider")), "--key", str(data.get("idempotency_key"))]
+    words = ["provisioner", "submit", *(by_hand if file is None else [str(file)])]
+    words += ["--source", source] if source is not None else []
+    words += ["--dry-run"] if dry_run else []
+    words += [] if check else ["--no-check"]
+    if file is None:
+        return f"`{shlex.join(words)} ...` with the same parameters"
+    same = "the same input and its" if str(file) == "-" else "its"
+    return f"`{shlex.join(words)}` with {same} key {_key(event)}"
 
 
 def _published(event: Mapping[str, Any], wait: float | None, *, as_json: bool) -> None:
