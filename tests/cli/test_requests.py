@@ -154,6 +154,25 @@ def test_republish_marks_the_same_event_unpublished(books: Books, terminal: Term
     assert books.history(done)[-1].note == "because of a test"
 
 
+async def forgotten(desk: Desk) -> str:
+    """A request that was closed so long ago that its content was pruned; its id."""
+    entry = (await desk.provisioned("forgotten")).entry
+    await desk.ledger.published(str(entry.event_id), desk.now)
+    await desk.ledger.prune(desk.later(1), 10)
+    return entry.request_id
+
+
+def test_republish_of_an_erased_event_is_blocked(books: Books, terminal: Terminal) -> None:
+    """What nobody can publish any more is no success, neither planned nor tried, and is not offered."""
+    request_id = books.write(forgotten)
+    for words in (("--dry-run",), ()):
+        said = terminal("requests", "republish", request_id, *WHY, "--json", *words)
+        assert (said.code, said.json[0]["effect"]) == (3, "blocked")
+        assert "erased after the retention time" in said.json[0]["what"]
+    assert books.history(request_id) == []
+    assert "requests republish" not in terminal("explain", request_id).out
+
+
 @pytest.fixture
 def with_consumer(terminal: Terminal, tmp_path: Path) -> Terminal:
     """The same terminal, with a consumer to whom credentials can be encrypted."""

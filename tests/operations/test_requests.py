@@ -199,6 +199,17 @@ async def test_two_operators_do_not_both_decide(world: World) -> None:
     assert (await world.entry()).account_id == "A-7"
 
 
+async def test_an_event_that_is_erased_after_the_look_is_not_called_published(world: World) -> None:
+    """Between plan and deed the retention time may end; the operator hears that nothing goes out."""
+    planned = plan(Verb.REPUBLISH, await world.ask())
+    assert planned.effect is Effect.WILL
+    await world.go_round(after=11)
+    world.clock.advance(1)
+    assert await world.ledger.real.prune(world.clock.now(), 10) == 1
+    with pytest.raises(NotAllowed, match="erased after the retention time"):
+        await operations(world).carry_out(planned, REASON)
+
+
 def test_credentials_of_an_account_are_not_shown() -> None:
     """An operator's input does not leak by being printed."""
     assert "canary" not in repr(Account("A-1", {"api_key": SecretStr("canary")}))

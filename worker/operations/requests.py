@@ -19,7 +19,7 @@ from worker.core.overview import Filter
 from worker.core.recording import Recorder
 from worker.core.sealing import CredentialBox, Sealer
 from worker.core.verdict import Created
-from worker.operations.verbs import Effect, Plan, Verb, plan
+from worker.operations.verbs import EVENT_ERASED, Effect, Plan, Verb, plan
 
 _REASONS: Mapping[Verb, ReasonCode] = {
     Verb.REPLAY: ReasonCode.REPLAYED_BY_OPERATOR,
@@ -86,7 +86,7 @@ class RequestOperations:
         """Do what was planned; words on what came of it. What was blocked or nothing stays untouched.
 
         Raises:
-            NotAllowed: the request changed since it was planned, or the plan was blocked.
+            NotAllowed: the request changed since it was planned, its event was erased, or the plan was blocked.
             AccountClaimed: another request has the account that was named.
         """
         if planned.effect is Effect.NOTHING:
@@ -95,7 +95,7 @@ class RequestOperations:
             raise NotAllowed(planned.words)
         entry = planned.entry
         if planned.verb is Verb.REPUBLISH:
-            await self._ledger.publish_again(entry.request_id, self._clock.now(), self._actor, reason)
+            await self._republish(entry, reason)
             return planned.words
         change = self._change(planned, reason, account)
         try:
@@ -105,6 +105,11 @@ class RequestOperations:
             raise NotAllowed(f"request {entry.request_id}: {words}") from None
         self._recorder.tell(after, change)
         return f"{after.request_id} is {after.state} now"
+
+    async def _republish(self, entry: Entry, reason: str) -> None:
+        now = self._clock.now()
+        if not await self._ledger.publish_again(entry.request_id, now, self._actor, reason):
+            raise NotAllowed(f"request {entry.request_id}: {EVENT_ERASED}")
 
     def _change(self, planned: Plan, reason: str, account: Account | None) -> Change:
         entry, now = planned.entry, self._clock.now()
