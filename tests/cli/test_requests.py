@@ -9,6 +9,7 @@ import pytest
 from contracts.reason import ReasonCode
 from tests.cli.books import Books, Desk
 from tests.cli.terminal import Terminal
+from worker.core import states
 from worker.core.entry import Claim
 from worker.core.states import State
 from worker.demo.surroundings import consumer_keys
@@ -195,6 +196,42 @@ def test_resolve_with_an_account_is_recorded_once(books: Books, with_consumer: T
     ]
     assert "A-7" in other.json[0]["what"]
     assert books.state(request_id) is State.PROVISIONED
+
+
+async def held_with_account(desk: Desk) -> str:
+    """A request that is held although its account A-7 is known: the key to it was lost; its id."""
+    lost = {"reason": ReasonCode.CREDENTIALS_LOST, "account_id": "A-7"}
+    claim = await desk.take(await desk.sending("known"), states.HOLD, event=desk.event("known"), **lost)
+    return claim.entry.request_id
+
+
+def test_resolve_does_not_overwrite_the_account_that_is_known(books: Books, with_consumer: Terminal) -> None:
+    """A mistyped account would leave the customer with a wrong one and the real one with nobody."""
+    request_id = books.write(held_with_account)
+    words = ("requests", "resolve", "known", *WHY, "--json", "--account-id")
+    for dry_run in (("--dry-run",), ()):
+        said = with_consumer(*words, "A-8", *dry_run)
+        assert (said.code, said.json[0]["effect"]) == (3, "blocked")
+        assert f"`requests resolve {request_id} --account-id A-7`" in said.json[0]["what"]
+    assert books.state(request_id) is State.HELD
+    done = with_consumer(*words, "A-7")
+    assert (done.code, done.json[0]["effect"]) == (0, "done")
+
+
+def test_credentials_for_a_recorded_account_are_not_dropped_in_silence(
+    books: Books, with_consumer: Terminal, tmp_path: Path
+) -> None:
+    """Whoever deletes the file after a success must not lose what was handed to nobody."""
+    books.bring(State.PROVISIONED, "A-7")
+    file = tmp_path / "credentials.json"
+    file.write_text('{"password": "canary-password"}')
+    words = ("requests", "resolve", "A-7", "--account-id", "A-7", "--credentials-file", str(file), *WHY)
+    for more in (("--dry-run",), ()):
+        said = with_consumer(*words, "--json", *more)
+        assert (said.code, said.json[0]["effect"]) == (3, "blocked")
+        assert "account A-7 is recorded already" in said.json[0]["what"]
+        assert "keep the file" in said.json[0]["what"]
+        assert "canary-password" not in said.everything
 
 
 def test_resolve_refuses_the_account_of_another_request(books: Books, with_consumer: Terminal) -> None:

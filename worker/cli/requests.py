@@ -1,6 +1,7 @@
 """`provisioner requests …`: look at requests, and decide what a machine cannot."""
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -261,11 +262,27 @@ def _carry_out(
 
 
 def _checked(planned: Plan, account: Account | None) -> Plan:
-    """To record an account twice is nothing; to record another one is a mistake that must not look like success."""
-    recorded = planned.entry.account_id
-    if planned.effect is Effect.NOTHING and account is not None and recorded != account.account_id:
-        return replace(planned, effect=Effect.BLOCKED, words=f"another account is recorded: {recorded}")
-    return planned
+    """To record an account twice is nothing; what would be overwritten or dropped must not look like success."""
+    objection = _objection(planned, account) if account is not None else None
+    return replace(planned, effect=Effect.BLOCKED, words=objection) if objection else planned
+
+
+def _objection(planned: Plan, account: Account) -> str | None:
+    """Why what is recorded already does not go with what the operator names, and what would fit."""
+    entry, recorded = planned.entry, planned.entry.account_id
+    if recorded is None or planned.effect is Effect.BLOCKED:
+        return None
+    is_final = planned.effect is Effect.NOTHING
+    if recorded != account.account_id:
+        command = f"`requests resolve {entry.request_id} --account-id {shlex.quote(recorded)}`"
+        fits = "its result is final; `republish` sends it again" if is_final else f"it exists: {command}"
+        return f"another account is recorded: {recorded}, and {fits}"
+    if is_final and account.credentials:
+        return (
+            f"account {recorded} is recorded already, and its result takes no more credentials; `republish` sends "
+            "what was handed over then, and if that is not the same, keep the file and hand it over another way"
+        )
+    return None
 
 
 def _one(desk: Office, planned: Plan, reason: str, account: Account | None, *, dry_run: bool) -> _Line:
