@@ -8,6 +8,7 @@ import pytest
 from contracts.reason import ReasonCode
 from tests.cli.books import Books
 from tests.cli.terminal import Terminal
+from worker.cli import explain
 
 WHY = ("--reason", "because of a test")
 
@@ -58,6 +59,31 @@ def test_explain_finds_a_dead_letter_by_the_key_its_sender_knows(books: Books, t
     letter = books.bury(idempotency_key="order-9")
     assert f"dead letter {letter} is open" in terminal("explain", "order-9").out
     assert terminal("explain", letter, "--json").json["dead_letter"]["idempotency_key"] == "order-9"
+
+
+def test_explain_does_not_show_a_dead_letter_for_a_key_of_two_sources(
+    books: Books, terminal: Terminal
+) -> None:
+    """Which of the requests is meant must be asked; a letter under the same key is neither of them."""
+    first = books.write(lambda desk: desk.accepted("same")).entry.request_id
+    second = books.write(lambda desk: desk.accepted("same", source="urn:other")).entry.request_id
+    books.bury(idempotency_key="same")
+    said = terminal("explain", "same")
+    assert (said.code, said.out) == (4, "")
+    assert "2 sources used the key 'same'" in said.err
+    assert all(request_id in said.err for request_id in (first, second))
+
+
+def test_explain_finds_a_dead_letter_by_its_id_however_old(
+    books: Books, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An id needs no search; a key is looked for among the newest letters only."""
+    monkeypatch.setattr(explain, "_MOST_LETTERS", 1)
+    old = books.bury("old", idempotency_key="order-1", received_at=books.clock.now() - timedelta(days=1))
+    books.bury("new", idempotency_key="order-2")
+    assert f"dead letter {old} is open" in terminal("explain", old).out
+    assert "dead letter new is open" in terminal("explain", "order-2").out
+    assert terminal("explain", "order-1").code == 4
 
 
 def test_discard_is_tried_done_and_safe_to_repeat(books: Books, terminal: Terminal) -> None:

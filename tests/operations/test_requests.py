@@ -14,7 +14,7 @@ from tests.core.operating import ACTOR, REASON, operate, operations
 from tests.core.world import World, make_place, open_world
 from tests.fakes import NOON, FakeDelivery, ScriptedProvider
 from tests.operations import states
-from worker.core.errors import AccountClaimed, NotAllowed, UnknownRequest
+from worker.core.errors import AccountClaimed, AmbiguousKey, NotAllowed, UnknownRequest
 from worker.core.overview import Filter
 from worker.core.states import State
 from worker.core.verdict import Verdict
@@ -155,7 +155,7 @@ async def test_a_key_of_two_sources_must_be_named_by_id(world: World) -> None:
     await world.take()
     await world.take(make_message({**make_request(), "source": "urn:another"}))
     ids = {entry.request_id for entry in await world.entries()}
-    with pytest.raises(UnknownRequest) as caught:
+    with pytest.raises(AmbiguousKey) as caught:
         await operations(world).find("order-1")
     assert all(request_id in str(caught.value) for request_id in ids)
 

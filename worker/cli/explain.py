@@ -12,7 +12,7 @@ from worker.cli.common import Json, Office, office
 from worker.cli.output import age, as_data, cell, out, print_json, print_table, safe
 from worker.core.dead_letter import DeadLetter
 from worker.core.entry import Entry
-from worker.core.errors import UnknownRequest
+from worker.core.errors import AmbiguousKey, UnknownRequest
 from worker.core.states import TRANSITIONS, State
 from worker.core.story import HistoryLine
 from worker.operations.story import Story, tell
@@ -43,6 +43,8 @@ def explain(
     with office() as desk:
         try:
             entry = desk.run(desk.requests.find(reference))
+        except AmbiguousKey:
+            raise
         except UnknownRequest:
             letter = _dead_letter(desk, reference)
             if letter is None:
@@ -59,9 +61,12 @@ def explain(
 
 
 def _dead_letter(desk: Office, reference: str) -> DeadLetter | None:
-    """What could not become a request has a story as well, under the key that its sender knows."""
-    letters = desk.run(desk.ledger.dead_letters(None, None, _MOST_LETTERS))
-    return next((it for it in letters if reference in {it.dead_letter_id, it.idempotency_key}), None)
+    """What could not become a request has a story as well, also under the key that its sender knows."""
+    letter = desk.run(desk.ledger.dead_letter(reference))
+    if letter is not None:
+        return letter
+    newest = desk.run(desk.ledger.dead_letters(None, None, _MOST_LETTERS))
+    return next((it for it in newest if it.idempotency_key == reference), None)
 
 
 def _print_story(desk: Office, story: Story, reference: str) -> None:

@@ -11,7 +11,7 @@ from contracts.result import Evidence
 from worker.core.change import Change, Event
 from worker.core.clock import Clock
 from worker.core.entry import Entry
-from worker.core.errors import NotAllowed, StaleClaim, UnknownRequest
+from worker.core.errors import AmbiguousKey, NotAllowed, StaleClaim, UnknownRequest
 from worker.core.events import subject_of
 from worker.core.ledger import Ledger
 from worker.core.orders import asked_for, generated_secrets
@@ -60,7 +60,8 @@ class RequestOperations:
         """The request with this id, or with this idempotency key if only one has it.
 
         Raises:
-            UnknownRequest: none, or several sources used the key.
+            UnknownRequest: none has it.
+            AmbiguousKey: several sources used the key.
         """
         entry = await self._ledger.find(reference)
         if entry is not None:
@@ -68,7 +69,7 @@ class RequestOperations:
         entries = await self._ledger.find_by_key(None, reference)
         if len(entries) > 1:
             ids = ", ".join(entry.request_id for entry in entries)
-            raise UnknownRequest(f"{len(entries)} sources used the key {reference!r}; name one of {ids}")
+            raise AmbiguousKey(f"{len(entries)} sources used the key {reference!r}; name one of {ids}")
         if not entries:
             raise UnknownRequest(
                 f"no request has the id or key {reference!r}; see `provisioner requests list`"
