@@ -9,6 +9,8 @@ from contracts.reason import ReasonCode
 from tests.cli.books import Books
 from tests.cli.terminal import Terminal
 from worker.cli import explain
+from worker.core.dead_letter import DeadLetter
+from worker.operations.dead_letters import DeadLetterOperations, LetterPlan
 
 WHY = ("--reason", "because of a test")
 
@@ -87,14 +89,46 @@ def test_explain_finds_a_dead_letter_by_its_id_however_old(
 
 
 def test_discard_is_tried_done_and_safe_to_repeat(books: Books, terminal: Terminal) -> None:
-    """Dry run, done, unchanged; by id and by filter."""
+    """Dry run, done, nothing; by id and by filter."""
     letter = books.bury()
     words = ("dead-letters", "discard", letter, *WHY, "--json")
-    assert "the row and its reason stay" in terminal(*words, "--dry-run").json[0]["what"]
-    assert "is discarded now" in terminal(*words).json[0]["what"]
-    assert "unchanged" in terminal(*words).json[0]["what"]
+    tried, done, again = terminal(*words, "--dry-run"), terminal(*words), terminal(*words)
+    assert [(said.code, said.json[0]["effect"]) for said in (tried, done, again)] == [
+        (0, "will"),
+        (0, "done"),
+        (0, "nothing"),
+    ]
+    assert "the row and its reason stay" in tried.json[0]["what"]
+    assert "is discarded now" in done.json[0]["what"]
+    assert "discarded already" in again.json[0]["what"]
     assert [line.name for line in books.history(letter)] == ["bury", "discarded"]
     assert terminal("dead-letters", "discard", "--code", "not_json", *WHY).out == "no dead letter matches\n"
+
+
+def test_a_letter_that_died_again_is_blocked_and_stops_no_other(
+    books: Books, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stays open is no success: effect blocked, exit code 3; the letters after it are closed."""
+    ids = [books.bury(name) for name in ("one", "again", "three")]
+    planned = DeadLetterOperations.plan_discard
+
+    def looked_too_early(hands: DeadLetterOperations, letter: DeadLetter) -> LetterPlan:
+        """The second one dies once more between plan and deed."""
+        plan = planned(hands, letter)
+        if letter.dead_letter_id == "again":
+            books.clock.advance(1)
+            books.bury("again")
+        return plan
+
+    monkeypatch.setattr(DeadLetterOperations, "plan_discard", looked_too_early)
+    said = terminal("dead-letters", "discard", *ids, *WHY, "--json")
+    assert (said.code, [line["effect"] for line in said.json]) == (3, ["done", "blocked", "done"])
+    assert "died again" in said.json[1]["what"]
+    assert [line.name for line in books.history("again")] == ["bury"]
+    header, *lines = terminal("dead-letters", "discard", *ids, *WHY).out.splitlines()
+    assert header.split() == ["dead", "letter", "reason", "effect", "what"]
+    assert [line.split()[2] for line in lines[:3]] == ["nothing", "blocked", "nothing"]
+    assert lines[3:] == ["2 nothing, 1 blocked"]
 
 
 def test_a_replay_is_planned_without_a_broker_and_not_done_without_one(
@@ -104,7 +138,7 @@ def test_a_replay_is_planned_without_a_broker_and_not_done_without_one(
     letter = books.bury()
     planned = terminal("dead-letters", "replay", "--provider", "phone_com", *WHY, "--dry-run")
     assert letter in planned.out
-    assert planned.out.endswith("nothing was changed\n")
+    assert planned.out.endswith("1 will; nothing was changed\n")
     said = terminal("dead-letters", "replay", letter, *WHY, BROKER__URL="amqp://u:geheim@127.0.0.1:1/")
     assert (said.code, said.out) == (69, "")
     assert [line.name for line in books.history(letter)] == ["bury"]
@@ -117,8 +151,9 @@ def test_a_replay_publishes_the_message_as_it_came(books: Books, terminal: Termi
     letter = books.bury()
     assert terminal("topology", "declare").code == 0
     words = ("dead-letters", "replay", letter, *WHY, "--json")
-    assert "is replayed now" in terminal(*words).json[0]["what"]
-    assert "unchanged" in terminal(*words).json[0]["what"]
+    done, again = (terminal(*words).json[0] for _ in range(2))
+    assert (done["effect"], "is replayed now" in done["what"]) == ("done", True)
+    assert (again["effect"], "replayed already" in again["what"]) == ("nothing", True)
     bodies = books.write(lambda _: _bodies(broker_url))
     assert bodies == [b'{"password": "canary-body-of-a-dead-letter"']
 

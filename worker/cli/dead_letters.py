@@ -1,14 +1,16 @@
 """`provisioner dead-letters …`: messages that could not become requests."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from contracts.reason import ReasonCode
 from worker.cli import letter_story
 from worker.cli.common import Actor, DryRun, Json, Office, Reason, office
-from worker.cli.output import age, out, print_json, print_table
+from worker.cli.output import Exit, age, print_counts, print_json, print_table
 from worker.cli.selection import (
     CodeOption,
     LetterIds,
@@ -20,7 +22,9 @@ from worker.cli.selection import (
     either,
 )
 from worker.core.dead_letter import DeadLetter
+from worker.core.errors import NotAllowed
 from worker.operations.dead_letters import LetterPlan
+from worker.operations.verbs import Effect
 
 app = typer.Typer(no_args_is_help=True, help="Messages that could not become requests.")
 
@@ -101,16 +105,15 @@ def replay(
     chosen = Selection(provider, code, source, older_than, limit)
     with office(actor) as desk:
         plans = [desk.dead_letters.plan_replay(letter) for letter in _wanted(desk, dead_letter_ids, chosen)]
-        if dry_run:
-            _report(plans, (planned.words for planned in plans), dry_run=True, as_json=as_json)
-            return
-        if not any(planned.will for planned in plans):  # nothing to publish, so no broker is needed
-            _carry_out(plans, lambda planned: f"unchanged: {planned.words}", as_json=as_json)
+        if dry_run or not any(planned.effect is Effect.WILL for planned in plans):
+            # Nothing to publish, so no broker is needed.
+            _carry_out(plans, None, dry_run=dry_run, as_json=as_json)
             return
         with desk.requests_exchange() as publish:
             _carry_out(
                 plans,
                 lambda planned: desk.run(desk.dead_letters.replay(planned, reason, publish)),
+                dry_run=False,
                 as_json=as_json,
             )
 
@@ -132,11 +135,11 @@ def discard(
     chosen = Selection(provider, code, source, older_than, limit)
     with office(actor) as desk:
         plans = [desk.dead_letters.plan_discard(letter) for letter in _wanted(desk, dead_letter_ids, chosen)]
-        if dry_run:
-            _report(plans, (planned.words for planned in plans), dry_run=True, as_json=as_json)
-            return
         _carry_out(
-            plans, lambda planned: desk.run(desk.dead_letters.discard(planned, reason)), as_json=as_json
+            plans,
+            None if dry_run else lambda planned: desk.run(desk.dead_letters.discard(planned, reason)),
+            dry_run=dry_run,
+            as_json=as_json,
         )
 
 
@@ -150,25 +153,47 @@ def _wanted(desk: Office, ids: Sequence[str] | None, chosen: Selection) -> list[
     return found
 
 
-def _carry_out(plans: list[LetterPlan], act: Callable[[LetterPlan], str], *, as_json: bool) -> None:
-    """One after the other; when the broker or the ledger goes away in the middle, what is done already is told."""
-    words: list[str] = []
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What a verb did, or would do, to one dead letter."""
+
+    dead_letter: str
+    reason: ReasonCode
+    effect: str
+    what: str
+
+
+def _carry_out(
+    plans: Sequence[LetterPlan], act: Callable[[LetterPlan], str] | None, *, dry_run: bool, as_json: bool
+) -> None:
+    """One after the other; a blocked one does not stop the others."""
+    lines: list[_Line] = []
     try:
-        words.extend(map(act, plans))
+        lines.extend(_one(planned, act) for planned in plans)
     finally:
-        if words or not plans:
-            _report(plans[: len(words)], words, dry_run=False, as_json=as_json)
+        # Also when the broker or the ledger goes away in the middle: what is done already must be known.
+        if lines or not plans:
+            _report(lines, dry_run=dry_run, as_json=as_json)
+    if any(line.effect == Effect.BLOCKED for line in lines):
+        raise typer.Exit(Exit.BLOCKED)
 
 
-def _report(plans: Sequence[LetterPlan], words: Iterable[str], *, dry_run: bool, as_json: bool) -> None:
-    lines = [
-        {"dead_letter": planned.letter.dead_letter_id, "reason": planned.letter.reason, "what": said}
-        for planned, said in zip(plans, words, strict=True)
-    ]
+def _one(planned: LetterPlan, act: Callable[[LetterPlan], str] | None) -> _Line:
+    letter = planned.letter
+    line = _Line(letter.dead_letter_id, letter.reason, str(planned.effect), planned.words)
+    if act is None or planned.effect is not Effect.WILL:
+        return line
+    try:
+        return replace(line, effect="done", what=act(planned))
+    except NotAllowed as error:
+        return replace(line, effect=str(Effect.BLOCKED), what=str(error))
+
+
+def _report(lines: Sequence[_Line], *, dry_run: bool, as_json: bool) -> None:
     if as_json:
         print_json(lines)
         return
-    rows = (tuple(line.values()) for line in lines)
-    print_table(("dead letter", "reason", "what"), rows, empty="no dead letter matches", folds={"what"})
-    if dry_run and lines:
-        out.print("nothing was changed", style="dim")
+    rows = ((it.dead_letter, it.reason, it.effect, it.what) for it in lines)
+    columns = ("dead letter", "reason", "effect", "what")
+    print_table(columns, rows, empty="no dead letter matches", folds={"what"})
+    print_counts((line.effect for line in lines), dry_run=dry_run)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import sys
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum, IntEnum
@@ -90,6 +91,13 @@ def print_table(
         for line in chain([columns], texts):
             padded = (text + " " * (width - cell_len(text)) for text, width in zip(line, widths, strict=True))
             sys.stdout.write(_GAP.join(padded).rstrip() + "\n")
+
+
+def print_counts(effects: Iterable[str], *, dry_run: bool) -> None:
+    """How many rows there were of each effect, below their table."""
+    told = ", ".join(f"{count} {effect}" for effect, count in Counter(effects).items())
+    if told:
+        out.print(f"{told}; nothing was changed" if dry_run else told, style="dim")
 
 
 def _print_folded(

@@ -2,7 +2,6 @@
 
 import json
 import shlex
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from pydantic import SecretStr
 
 from contracts.providers import discover
 from worker.cli.common import Actor, DryRun, Json, Misuse, Office, Reason, exit_codes, office
-from worker.cli.output import Exit, age, as_data, out, print_json, print_table
+from worker.cli.output import Exit, age, as_data, print_counts, print_json, print_table
 from worker.cli.selection import (
     CodeOption,
     Ids,
@@ -310,7 +309,4 @@ def _report(lines: Sequence[_Line], *, dry_run: bool, as_json: bool) -> None:
     rows = ((it.request, it.idempotency_key, it.state, it.effect, it.what) for it in lines)
     columns = ("request", "key", "state", "effect", "what")
     print_table(columns, rows, empty="no request matches", folds={"key", "what"}, spare=("key",))
-    counts = Counter(line.effect for line in lines)
-    if lines:
-        told = ", ".join(f"{count} {effect}" for effect, count in counts.items())
-        out.print(f"{told}; nothing was changed" if dry_run else told, style="dim")
+    print_counts((line.effect for line in lines), dry_run=dry_run)

@@ -10,6 +10,7 @@ from worker.core.dead_letter import DeadLetter
 from worker.core.errors import NotAllowed, UnknownRequest
 from worker.core.ledger import Ledger
 from worker.core.sealing import Sealer
+from worker.operations.verbs import Effect
 
 Republish = Callable[[Message], Awaitable[None]]
 """Publishes a message to the requests exchange and waits for the broker's confirmation."""
@@ -17,10 +18,10 @@ Republish = Callable[[Message], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class LetterPlan:
-    """What a verb would do to one dead letter; `will` is False where nothing would happen."""
+    """What a verb would do to one dead letter, and the words for it. No plan is blocked: a deed may be."""
 
     letter: DeadLetter
-    will: bool
+    effect: Effect
     words: str
 
 
@@ -57,39 +58,43 @@ class DeadLetterOperations:
     def plan_replay(self, letter: DeadLetter) -> LetterPlan:
         """What a replay would do."""
         if letter.state != "open":
-            return LetterPlan(letter, will=False, words=f"it is {letter.state} already")
+            return LetterPlan(letter, Effect.NOTHING, f"it is {letter.state} already")
         words = "is published again to provisioning.requests; the ledger decides whether it is new, same or a conflict"
-        return LetterPlan(letter, will=True, words=words)
+        return LetterPlan(letter, Effect.WILL, words)
 
     def plan_discard(self, letter: DeadLetter) -> LetterPlan:
         """What a discard would do."""
         if letter.state != "open":
-            return LetterPlan(letter, will=False, words=f"it is {letter.state} already")
-        return LetterPlan(letter, will=True, words="is closed; the row and its reason stay")
+            return LetterPlan(letter, Effect.NOTHING, f"it is {letter.state} already")
+        return LetterPlan(letter, Effect.WILL, "is closed; the row and its reason stay")
 
     async def replay(self, planned: LetterPlan, reason: str, republish: Republish) -> str:
-        """Publish first, then mark: dying in between publishes it twice, which the ledger absorbs."""
-        if not planned.will:
+        """Publish first, then mark: dying in between publishes it twice, which the ledger absorbs.
+
+        Raises:
+            NotAllowed: it was published again, but the row changed since it was planned and stays as it is.
+            SealBroken: the key that sealed the message is not in the keyring.
+        """
+        if planned.effect is Effect.NOTHING:
             return f"unchanged: {planned.words}"
         await republish(self.message(planned.letter))
-        return await self._mark(planned.letter, "replayed", reason)
+        try:
+            return await self._mark(planned.letter, "replayed", reason)
+        except NotAllowed as error:
+            raise NotAllowed(f"the message was published again, but {error}") from None
 
     async def discard(self, planned: LetterPlan, reason: str) -> str:
-        """Close it."""
-        if not planned.will:
+        """Close it.
+
+        Raises:
+            NotAllowed: the row changed since it was planned, and stays as it is.
+        """
+        if planned.effect is Effect.NOTHING:
             return f"unchanged: {planned.words}"
         return await self._mark(planned.letter, "discarded", reason)
 
     async def _mark(self, letter: DeadLetter, state: str, reason: str) -> str:
-        try:
-            await self._ledger.change_dead_letter(
-                letter.dead_letter_id,
-                state,
-                self._actor,
-                reason,
-                self._clock.now(),
-                seen_at=letter.changed_at,
-            )
-        except NotAllowed as error:
-            return f"unchanged: {error}"
+        await self._ledger.change_dead_letter(
+            letter.dead_letter_id, state, self._actor, reason, self._clock.now(), seen_at=letter.changed_at
+        )
         return f"{letter.dead_letter_id} is {state} now"
