@@ -208,6 +208,19 @@ def test_confirmed_absence_after_the_deadline_is_a_rejection() -> None:
     assert decision == Refuse(ReasonCode.DEADLINE_PASSED)
 
 
+@pytest.mark.parametrize("is_late", [False, True], ids=["in time", "after the deadline"])
+def test_what_the_provider_says_exists_and_does_not_show_is_a_persons_business(*, is_late: bool) -> None:
+    """It contradicts itself, so neither may another create be sent nor the request be told as certainly not done."""
+    entry = make_entry(
+        state=State.IN_DOUBT,
+        reason=ReasonCode.CONFLICT_AT_PROVIDER,
+        attempt_sent_at=NOW - timedelta(seconds=400),
+        absences=1,
+    )
+    decision = after_look_up(Absent({}), entry, now=NOW, is_late=is_late, settings=SETTINGS)
+    assert decision == Hold(ReasonCode.LOOK_UP_AMBIGUOUS)
+
+
 AGAIN = LookUp(ReasonCode.CONFLICT_AT_PROVIDER, NOW + timedelta(seconds=60))
 TAKEN: list[tuple[ReasonCode, bool, float, int, Decision, str]] = [
     (

@@ -236,12 +236,12 @@ async def refused_for_good(stage: Stage) -> None:
     await unchanged(stage)
 
 
-async def never_refused(stage: Stage) -> None:
-    """What may be ours is neither adopted nor told as somebody else's; after the last attempt a person is asked."""
+async def contradictory(stage: Stage) -> None:
+    """What the provider says exists and does not show as ours is neither adopted nor sent again: a person is asked."""
     for _ in range(16):
         await stage.later(LOOK_UP_EVERY)
     entry = await stage.entry()
-    assert (entry.state, entry.reason) == (State.HELD, Code.ATTEMPTS_EXHAUSTED)
+    assert (entry.state, entry.reason) == (State.HELD, Code.LOOK_UP_AMBIGUOUS)
     await unchanged(stage)
 
 
@@ -256,14 +256,27 @@ TAKEN: Sequence[Moment] = (
     *(
         in_doubt(
             17,
-            f"409, account opened: {creates}",
-            says(409, own(provider), creates=creates),
+            "409, account opened",
+            says(409, own(provider), creates=True),
             Code.CONFLICT_AT_PROVIDER,
             READ,
             provider=provider,
-            happened=creates,
         )
-        for creates in (True, False)
+        for provider in (PHONE, CANARY, GATEWAY)
+    ),
+    *(
+        in_doubt(
+            17,
+            "409, no account opened",
+            says(409, own(provider), creates=False),
+            Code.CONFLICT_AT_PROVIDER,
+            READ,
+            provider=provider,
+            then=contradictory,
+            end=State.HELD,
+            accounts=0,
+            creates=1,
+        )
         for provider in (PHONE, CANARY, GATEWAY)
     ),
     *(
@@ -307,8 +320,8 @@ TAKEN: Sequence[Moment] = (
         Code.CONFLICT_AT_PROVIDER,
         READ,
         provider=CANARY,
-        then=never_refused,
+        then=contradictory,
         end=State.HELD,
-        creates=3,
+        creates=2,
     ),
 )

@@ -161,7 +161,7 @@ def after_look_up(
         case Several():
             return Hold(ReasonCode.LOOK_UP_AMBIGUOUS)
         case Absent():
-            return _absent(entry, now, settings, is_late=is_late)
+            return _absent_or_denied(entry, now, settings, is_late=is_late)
         case Taken(only_one=only_one):
             return _taken(entry, now, settings, only_one=only_one, is_late=is_late)
         case Unclear():
@@ -179,6 +179,15 @@ def _absent(
     if is_late:
         return Refuse(ReasonCode.DEADLINE_PASSED)
     return Retry(ReasonCode.CONFIRMED_ABSENT, now, counts=False)
+
+
+def _absent_or_denied(
+    entry: Entry, now: datetime, settings: ProviderSettings, *, is_late: bool
+) -> Refuse | Retry | LookUp | Hold:
+    """A provider that says "it exists" and does not show it contradicts itself: that proves nothing."""
+    decision = _absent(entry, now, settings, is_late=is_late)
+    denied = entry.reason is ReasonCode.CONFLICT_AT_PROVIDER and isinstance(decision, Retry | Refuse)
+    return Hold(ReasonCode.LOOK_UP_AMBIGUOUS) if denied else decision
 
 
 def _taken(
