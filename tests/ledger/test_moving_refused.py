@@ -108,6 +108,18 @@ async def test_a_moved_file_does_not_forget_that_by_going_back(source: str, targ
         change(connection, "there", "0001", may_lose=True)
 
 
+async def test_a_server_that_is_not_all_there_does_not_forget_that_by_going_back(
+    source: str, target: str
+) -> None:
+    """A worker that started there would find an empty ledger, and open every account anew."""
+    with (
+        interrupted(source, target, "prepared"),
+        undisturbed(store_at(target)) as connection,
+        pytest.raises(NotAllowed, match=r"is being filled from .*; going back would forget that"),
+    ):
+        change(connection, "there", "0001", may_lose=True)
+
+
 HOPELESS = [
     ("{target}", "{target}", ConfigurationError, "only a ledger in a SQLite file is moved"),
     ("sqlite:///:memory:x", "{target}", ConfigurationError, "only a ledger in a SQLite file is moved"),

@@ -73,6 +73,14 @@ def moved_to(connection: sa.Connection) -> str | None:
     return found
 
 
+def coming_from(connection: sa.Connection) -> str | None:
+    """What the ledger is being filled from; None when it is all there."""
+    if not sa.inspect(connection).has_table(moves.name):
+        return None
+    found: str | None = connection.scalar(_COMING)
+    return found
+
+
 def misfit(place: str, found: str) -> str:
     """What helps with a ledger of another schema. Revisions are numbers of four digits."""
     told = f"the ledger at {place} has schema {found} and this version of the worker has {REVISION}; "

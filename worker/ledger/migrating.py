@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from worker.core.errors import ConfigurationError, NotAllowed
 from worker.ledger.faults import in_words
-from worker.ledger.fit import VERSION, misfit, moved_to, revision_of, verify
+from worker.ledger.fit import VERSION, coming_from, misfit, moved_to, revision_of, verify
 from worker.ledger.schema import REVISION
 from worker.ledger.store import Store
 from worker.ledger.urls import store_at
@@ -108,6 +108,8 @@ def change(
         raise ConfigurationError(misfit(place, found))
     if to < found and (elsewhere := moved_to(connection)) is not None:
         raise NotAllowed(f"the ledger at {place} was moved to {elsewhere}; going back would forget that")
+    if to < found and (source := coming_from(connection)) is not None:
+        raise NotAllowed(f"the ledger at {place} is being filled from {source}; going back would forget that")
     steps = _steps(found, to)
     lost = [step.loses for step in steps if step.loses]
     if lost and not may_lose:
