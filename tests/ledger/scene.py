@@ -78,7 +78,7 @@ class Scene:
 
     async def operate(self, entry: Entry, way: Transition, **more: Any) -> Entry:
         """Apply an operator's change to what was looked at."""
-        return await self.ledger.operate(entry.request_id, self.change(way, **more), entry.fence)
+        return await self.ledger.operate(entry, self.change(way, **more))
 
     async def entry(self, claim: Claim) -> Entry:
         """The row as it is stored."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -74,6 +75,19 @@ def step(row: Row, way: Transition, now: float, *, counts: bool, absent: bool, d
         fresh = {"attempts": 0, "deferrals": 0, "look_ups": 0, "absences": 0}
         return replace(after, due=now, generation=row.generation + 1, **fresh)  # type: ignore[arg-type]
     return after
+
+
+def _as_it_was(entry: Entry, moved: str) -> Entry:
+    """The row as an operator may have looked at it before it moved on in one respect."""
+    match moved:
+        case "fence":
+            return replace(entry, fence=entry.fence - 1)
+        case "state":
+            return replace(entry, state=State.HELD if entry.state is State.IN_DOUBT else State.IN_DOUBT)
+        case "time":
+            return replace(entry, changed_at=entry.changed_at - timedelta(seconds=1))
+        case _:
+            return entry
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -231,16 +245,19 @@ class LedgerMachine(RuleBasedStateMachine):
     # --- operators --------------------------------------------------------------------------------------------
 
     @rule(
-        key=st.sampled_from("abcdef"), way=st.sampled_from(OPERATOR_WAYS), behind=st.sampled_from([0, 0, 1])
+        key=st.sampled_from("abcdef"),
+        way=st.sampled_from(OPERATOR_WAYS),
+        moved=st.sampled_from(["", "", "fence", "state", "time"]),
     )
-    def operate(self, key: str, way: Transition, behind: int) -> None:
+    def operate(self, key: str, way: Transition, moved: str) -> None:
         """What was looked at must still be so."""
         if key not in self.ids:
             return
         request_id, row = self.ids[key], self.rows[self.ids[key]]
         change = self.change(way, counts=False, absent=False, due_in=None)
-        call = self.ledger.operate(request_id, change, row.fence - behind)
-        if behind or row.state not in way.leaves:
+        looked_at = _as_it_was(self.do(self.ledger.find(request_id)), moved)
+        call = self.ledger.operate(looked_at, change)
+        if moved or row.state not in way.leaves:
             with pytest.raises(StaleClaim):
                 self.do(call)
             return

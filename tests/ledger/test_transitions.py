@@ -1,5 +1,6 @@
 """Every way from every state: the allowed ones are taken, all others write nothing."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -268,11 +269,32 @@ async def test_an_operator_changes_only_what_they_looked_at(scene: Scene) -> Non
     assert scene.stored() == before
 
 
+@pytest.mark.parametrize("way", [states.LATE_HOLD, states.LOOK_AGAIN], ids=lambda way: way.name)
+async def test_an_operator_is_refused_where_a_claim_goes_on(scene: Scene, way: Transition) -> None:
+    """A late answer, or a look-up, may have shown the account since the operator looked: the fence does not tell."""
+    claim = await scene.in_doubt()
+    scene.clock.advance(1)
+    after = await scene.take(claim, way, account_id="a-1" if way is states.LATE_HOLD else None)
+    assert after.fence == claim.fence
+    for wanted in (states.RESOLVE_NOT_CREATED, states.ABANDON):
+        with pytest.raises(StaleClaim):
+            await scene.operate(claim.entry, wanted)
+
+
 async def test_an_operator_hears_of_a_request_that_does_not_exist(scene: Scene) -> None:
     """A mistyped id is not a stale row."""
+    claim = await scene.in_doubt()
     change = Change(states.ABANDON, scene.now, ReasonCode.ABANDONED_BY_OPERATOR, "olivia")
     with pytest.raises(UnknownRequest, match="nobody"):
-        await scene.ledger.operate("nobody", change, 1)
+        await scene.ledger.operate(replace(claim.entry, request_id="nobody"), change)
+
+
+async def test_looking_up_sooner_leaves_what_the_doubt_is_about(scene: Scene) -> None:
+    """By that it is judged what a look-up proves; the story tells who wanted it."""
+    claim = await scene.take(await scene.sending(), states.DOUBT, reason=ReasonCode.CONFLICT_AT_PROVIDER)
+    after = await scene.operate(claim.entry, states.LOOK_UP_NOW, reason=ReasonCode.REPLAYED_BY_OPERATOR)
+    assert after.reason is ReasonCode.CONFLICT_AT_PROVIDER
+    assert (await scene.ledger.history(after.request_id))[-1].reason == ReasonCode.REPLAYED_BY_OPERATOR
 
 
 @pytest.mark.parametrize(

@@ -38,17 +38,18 @@ def record(tables: Tables, claim: Claim, change: Change) -> Claim:
     return Claim(entry, entry.fence, claim.worker)
 
 
-def operate(tables: Tables, request_id: str, change: Change, expected_fence: int) -> Entry:
+def operate(tables: Tables, seen: Entry, change: Change) -> Entry:
     """Apply an operator's change."""
-    row = tables.rows.get(request_id)
+    row = tables.rows.get(seen.request_id)
     if row is None:
-        raise UnknownRequest(f"there is no request {request_id}")
+        raise UnknownRequest(f"there is no request {seen.request_id}")
     if row.pruned_at is not None:
         raise NotAllowed(
-            f"the content of request {request_id} was pruned; ask for the account under a new key"
+            f"the content of request {seen.request_id} was pruned; ask for the account under a new key"
         )
-    if not _fits(row, expected_fence, change):
-        raise StaleClaim(f"request {request_id} is {row.entry.state} now, not as it was looked at")
+    as_seen = (row.entry.state, row.entry.changed_at) == (seen.state, seen.changed_at)
+    if not (as_seen and _fits(row, seen.fence, change)):
+        raise StaleClaim(f"request {seen.request_id} is {row.entry.state} now, not as it was looked at")
     return apply(tables, row, change)
 
 
@@ -105,7 +106,7 @@ def _values(entry: Entry, change: Change) -> dict[str, Any]:
     way = change.transition
     values: dict[str, Any] = {
         "state": way.enters,
-        "reason": change.reason,
+        "reason": entry.reason if way is states.LOOK_UP_NOW else change.reason,
         "changed_at": change.at,
         "due_at": _due(change),
     }

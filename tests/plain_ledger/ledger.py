@@ -85,10 +85,8 @@ class PlainLedger(port.Ledger):
         told = replace(line, detail=json.loads(json.dumps(dict(line.detail), default=str)))
         await self._access.write(lambda tables: tables.tell(request_id, told))
 
-    async def operate(self, request_id: str, change: Change, expected_fence: int) -> Entry:
-        return await self._access.write(
-            lambda tables: changes.operate(tables, request_id, change, expected_fence)
-        )
+    async def operate(self, seen: Entry, change: Change) -> Entry:
+        return await self._access.write(lambda tables: changes.operate(tables, seen, change))
 
     # --- results ----------------------------------------------------------------------------------------------
 

@@ -56,8 +56,9 @@ class Ledger(Protocol):
         """Append evidence to a story without changing its state (a late answer nobody waits for)."""
         ...
 
-    async def operate(self, request_id: str, change: Change, expected_fence: int) -> Entry:
-        """Apply an operator's change; the fence moves on, so that a worker's claim on the row ends.
+    async def operate(self, seen: Entry, change: Change) -> Entry:
+        """Apply an operator's change to the row as the operator saw it, claims included: whatever happened since then
+        may be what the operator decided without. The fence moves on, so that a worker's claim on the row ends.
 
         Raises:
             UnknownRequest: no such row.

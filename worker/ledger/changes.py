@@ -36,7 +36,8 @@ def _guarded(way: Transition) -> Prepared:
     values: dict[str, Any] = {
         "state": way.enters,
         "came_from": _r.state,
-        "reason": hole("reason", _r.reason.type),
+        # To look sooner says nothing new, and what the doubt is about decides what a look-up proves.
+        "reason": _r.reason if way is states.LOOK_UP_NOW else hole("reason", _r.reason.type),
         "changed_at": time("at"),
         "due_at": time("due_at"),
         "closed_at": time("at") if way.enters in FINAL else None,
@@ -52,12 +53,15 @@ def _guarded(way: Transition) -> Prepared:
     if way.enters in _ANNOUNCED:
         values["account_id"] = sa.func.coalesce(hole("account_id", _r.account_id.type), _r.account_id)
         values["event_id"] = sa.func.coalesce(hole("event_id", sa.Text()), _r.event_id)
+    # Not every change moves the fence: whoever decides by what they saw is guarded by that.
+    seen = (_r.state == hole("seen_state", _r.state.type), _r.changed_at == time("seen_at"))
+    unchanged = seen if way.by is Actor.OPERATOR else ()
     return Prepared(
         sa.update(requests)
         .where(
             _r.request_id == hole("request_id"), _r.fence == hole("fence"), in_states(_r.state, way.leaves)
         )
-        .where(_r.pruned_at.is_(None))
+        .where(_r.pruned_at.is_(None), *unchanged)
         .values(values | _own_values(way))
         .returning(*ENTRY, _r.came_from, _r.sends)
     )
@@ -99,26 +103,42 @@ def record(batch: Batch, claim: Claim, change: Change) -> Claim:
     return Claim(applied, applied.fence, claim.worker)
 
 
-def operate(batch: Batch, request_id: str, change: Change, expected_fence: int) -> Entry:
+def operate(batch: Batch, seen: Entry, change: Change) -> Entry:
     """Apply an operator's change, or refuse before anything is written."""
-    applied = apply(batch, request_id, expected_fence, change)
+    applied = apply(batch, seen.request_id, seen.fence, change, seen=seen)
     if applied is not None:
         return applied
-    found = batch.connection.execute(BY_ID, {"p_request_id": request_id}).one_or_none()
+    found = batch.connection.execute(BY_ID, {"p_request_id": seen.request_id}).one_or_none()
     if found is None:
-        raise UnknownRequest(f"there is no request {request_id}")
+        raise UnknownRequest(f"there is no request {seen.request_id}")
     if found.pruned_at is not None:
         raise NotAllowed(
-            f"the content of request {request_id} was pruned; ask for the account under a new key"
+            f"the content of request {seen.request_id} was pruned; ask for the account under a new key"
         )
-    raise StaleClaim(f"request {request_id} is {found.state} now, not as it was looked at")
+    raise StaleClaim(f"request {seen.request_id} is {found.state} now, not as it was looked at")
 
 
 def apply(
-    batch: Batch, request_id: str, fence: int, change: Change, worker: str | None = None
+    batch: Batch,
+    request_id: str,
+    fence: int,
+    change: Change,
+    worker: str | None = None,
+    seen: Entry | None = None,
 ) -> Entry | None:
-    """Apply a change if the row is under this fence in a state that the change leaves; None if it is not."""
+    """Apply a change if the row is under this fence in a state that the change leaves; None if it is not.
+
+    Args:
+        batch: What is written together.
+        request_id: The row.
+        fence: Under which it was decided.
+        change: What was decided.
+        worker: Whose claim it is.
+        seen: For an operator's change: the row as the operator looked at it.
+    """
     holes = _holes(change) | {"p_request_id": request_id, "p_fence": fence}
+    if seen is not None:
+        holes |= {"p_seen_state": seen.state, "p_seen_at": seen.changed_at}
     if change.transition.enters is State.SENDING:
         holes |= {"p_worker": worker, "p_baseline": dict(change.baseline)}
     rows = _WAYS[change.transition.name].rows(batch.connection, holes)

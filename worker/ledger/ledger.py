@@ -84,15 +84,11 @@ class SqlLedger(port.Ledger):
     async def note(self, request_id: str, line: HistoryLine) -> None:
         await self._writer.write(lambda batch: story.tell(batch, request_id, line))
 
-    async def operate(self, request_id: str, change: Change, expected_fence: int) -> Entry:
+    async def operate(self, seen: Entry, change: Change) -> Entry:
         try:
-            return await self._writer.write(
-                lambda batch: changes.operate(batch, request_id, change, expected_fence)
-            )
+            return await self._writer.write(lambda batch: changes.operate(batch, seen, change))
         except RuleBroken:
-            entry = await self.find(request_id)
-            if entry is not None:
-                await self._refuse_a_second_owner(request_id, entry.provider, change)
+            await self._refuse_a_second_owner(seen.request_id, seen.provider, change)
             raise
 
     async def _refuse_a_second_owner(self, request_id: str, provider: str, change: Change) -> None:

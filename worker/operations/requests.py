@@ -100,7 +100,7 @@ class RequestOperations:
             return planned.words
         change = self._change(planned, reason, account)
         try:
-            after = await self._ledger.operate(entry.request_id, change, entry.fence)
+            after = await self._ledger.operate(entry, change)
         except StaleClaim:
             words = "it changed since you looked; look again with `provisioner explain` and repeat"
             raise NotAllowed(f"request {entry.request_id}: {words}") from None
