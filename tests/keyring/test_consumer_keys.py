@@ -152,9 +152,16 @@ def test_source_with_its_own_keys_never_gets_the_general_ones() -> None:
     assert not keys.can_encrypt_for("urn:late")
 
 
+def test_credentials_that_exist_are_encrypted_under_a_key_that_has_just_expired() -> None:
+    """A new request is refused; what a create brought while the key expired has no other copy."""
+    keys = box(public("P-256", kid="older", exp=SECONDS - 9), public("X25519", kid="newer", exp=SECONDS - 1))
+    assert not keys.can_encrypt_for(CRM)
+    assert kid_of(keys.encrypt(CRM, {"password": "secret"})) == "newer"
+
+
 def test_without_a_key_nothing_is_encrypted() -> None:
-    """Where no key is in its time the answer is no before, and an error at the last moment."""
-    for keys in (ConsumerKeys(), box(public("P-256", exp=SECONDS - 1))):
+    """Where no key has begun the answer is no before, and an error at the last moment."""
+    for keys in (ConsumerKeys(), box(public("P-256", nbf=SECONDS + 1))):
         assert not keys.can_encrypt_for(CRM)
         with pytest.raises(ConfigurationError, match="no consumer key") as caught:
             keys.encrypt(CRM, {"password": "canary"})

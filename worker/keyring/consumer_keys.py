@@ -6,7 +6,7 @@ RSA; the content is A256GCM. What a key's own `alg` says can only lead to refusa
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -49,8 +49,11 @@ class ConsumerKey:
 
     def is_usable_at(self, seconds: float) -> bool:
         """Whether the key is in its time."""
-        begun = self.begins is None or self.begins <= seconds
-        return begun and (self.expires is None or seconds < self.expires)
+        return self.has_begun_at(seconds) and (self.expires is None or seconds < self.expires)
+
+    def has_begun_at(self, seconds: float) -> bool:
+        """Whether the key's time has begun; it may be over."""
+        return self.begins is None or self.begins <= seconds
 
 
 class ConsumerKeys:
@@ -77,19 +80,33 @@ class ConsumerKeys:
         return self._newest(source) is not None
 
     def encrypt(self, source: str, payload: Mapping[str, object]) -> str:
-        """The payload as JSON in a compact JWE, under the newest key in its time."""
-        key = self._newest(source)
+        """The payload as JSON in a compact JWE, under the newest key in its time.
+
+        A key whose time is over since the account was asked for still serves, where there is no other: nobody else will
+        ever have these credentials, and what becomes of new requests is decided by `can_encrypt_for`.
+        """
+        key = self._newest(source) or self._newest_expired(source)
         if key is None:
-            raise ConfigurationError("no consumer key for this source is configured and in its time")
+            raise ConfigurationError("no consumer key for this source is configured and has begun")
         header = {"alg": key.algorithm, "enc": _CONTENT_ENCRYPTION, "kid": key.kid}
         allowed = [key.algorithm, _CONTENT_ENCRYPTION]
         return jwe.encrypt_compact(header, json.dumps(payload).encode(), key.key, algorithms=allowed)
 
     def _newest(self, source: str) -> ConsumerKey | None:
         now = self._clock.time_of_day().timestamp()
-        usable = [key for key in self._by_source.get(source, self._general) if key.is_usable_at(now)]
-        # Keys without a date are ordered by their place: what was added last is newest.
-        return max(reversed(usable), key=lambda key: key.issued, default=None)
+        return _newest(key for key in self._of(source) if key.is_usable_at(now))
+
+    def _newest_expired(self, source: str) -> ConsumerKey | None:
+        now = self._clock.time_of_day().timestamp()
+        return _newest(key for key in self._of(source) if key.has_begun_at(now))
+
+    def _of(self, source: str) -> Sequence[ConsumerKey]:
+        return self._by_source.get(source, self._general)
+
+
+def _newest(keys: Iterable[ConsumerKey]) -> ConsumerKey | None:
+    """Keys without a date are ordered by their place: what was added last is newest."""
+    return max(reversed(tuple(keys)), key=lambda key: key.issued, default=None)
 
 
 def load_consumer_keys(path: Path) -> tuple[ConsumerKey, ...]:
