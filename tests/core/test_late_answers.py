@@ -178,7 +178,6 @@ def _task(name: str) -> asyncio.Task[Any]:
 VERBS = [
     (Verb.RESOLVE_CREATED, "A-7", State.PROVISIONED),
     (Verb.ABANDON, None, State.ABANDONED),
-    (Verb.RESOLVE_NOT_CREATED, None, State.ACCEPTED),
 ]
 
 
@@ -198,6 +197,22 @@ async def test_an_operators_word_stands_against_a_late_answer(
     assert last.detail["account_id"] == "A-1"
 
 
+@pytest.mark.parametrize("missing", [(), ("key",)], ids=["whole", "without its credentials"])
+async def test_an_account_that_an_operator_took_for_absent_is_not_opened_again(
+    world: World, missing: tuple[str, ...]
+) -> None:
+    """The word stands until there is proof: where nothing was sent again yet, nothing is."""
+    answer = await unanswered(world)
+    await operate(world, Verb.RESOLVE_NOT_CREATED)
+    answer.set_result(make_done("A-1", missing=missing))
+    await world.calm()
+    await world.go_round(after=LEASE)
+    entry = await world.entry()
+    assert (entry.state, entry.account_id) == (State.HELD if missing else State.PROVISIONED, "A-1")
+    assert (await world.story())[-1] == ("late_hold" if missing else "late_proof")
+    assert len(world.place.acme.sent) == 1
+
+
 async def test_an_operator_cannot_take_a_request_whose_create_is_under_way(world: World) -> None:
     """Before the time for an answer has passed, nobody decides."""
     answer = world.place.acme.creates.held()
@@ -211,7 +226,7 @@ async def test_an_operator_cannot_take_a_request_whose_create_is_under_way(world
 async def test_the_evidence_waits_for_the_ledger(world: World) -> None:
     """An answer that contradicts an operator is not lost because the ledger is away for a moment."""
     answer = await unanswered(world)
-    await operate(world, Verb.RESOLVE_NOT_CREATED)
+    await operate(world, Verb.ABANDON)
     world.ledger.failing.add("note")
     answer.set_result(make_done())
     await world.calm()

@@ -143,7 +143,8 @@ class Lane:
         self._hold_until = max(share.wait_until, self._asked_until or share.wait_until)
         if before != (self._slots, self.takes_work):
             self._changed.set()
-        self._tell("another worker was asked to wait" if self._held_for() else "the wait is over")
+        waits = self.state is LaneState.ASKED_TO_WAIT
+        self._tell("another worker was asked to wait" if waits else "the wait is over, but for seconds")
 
     @property
     def stopped(self) -> bool:

@@ -449,12 +449,18 @@ class Pipeline:
 
 
 def _awaits(entry: Entry, decision: Decision, outcome: Outcome) -> Stage | None:
-    """What the newest attempt's answer still settles once the row moved on: its doubt, or what a person is to find."""
-    if entry.state is State.IN_DOUBT and outcome.verdict is not Verdict.IN_DOUBT:
-        return Stage.LATE
-    if entry.state is State.HELD and isinstance(decision, Provision) and _is_missing(entry, decision.created):
-        return Stage.LATE_PROOF
-    return None
+    """What the newest attempt's answer still settles once the row moved on: its doubt, what a person is to find, or
+    that no account was there, before another is opened.
+    """
+    match entry.state:
+        case State.IN_DOUBT if outcome.verdict is not Verdict.IN_DOUBT:
+            return Stage.LATE
+        case State.HELD if isinstance(decision, Provision) and _is_missing(entry, decision.created):
+            return Stage.LATE_PROOF
+        case State.ACCEPTED | State.WAITING if isinstance(decision, Provision | Hold) and decision.created:
+            return Stage.THERE_AFTER_ALL
+        case _:
+            return None
 
 
 def _is_missing(entry: Entry, created: Created) -> bool:

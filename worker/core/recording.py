@@ -32,6 +32,7 @@ class Stage(Enum):
     SENT = "sent"
     LATE = "late"
     LATE_PROOF = "held for what a late answer brings"
+    THERE_AFTER_ALL = "taken for absent, and not sent again yet"
     LOOKED_UP = "looked up"
 
 
@@ -50,6 +51,8 @@ _WAYS: Mapping[tuple[Stage, type[Decision]], Transition] = {
     (Stage.LATE, LookUp): states.LATE_DOUBT,
     (Stage.LATE, Hold): states.LATE_HOLD,
     (Stage.LATE_PROOF, Provision): states.LATE_PROOF,
+    (Stage.THERE_AFTER_ALL, Provision): states.LATE_PROOF,
+    (Stage.THERE_AFTER_ALL, Hold): states.LATE_HOLD,
     (Stage.LOOKED_UP, Provision): states.FOUND,
     (Stage.LOOKED_UP, Refuse): states.ABSENT_FOR_GOOD,
     (Stage.LOOKED_UP, Retry): states.CONFIRM_ABSENT,
@@ -61,6 +64,7 @@ _SUCCESS: Mapping[Stage, tuple[ReasonCode, Evidence]] = {
     Stage.SENT: (ReasonCode.CREATED, Evidence.ANSWER),
     Stage.LATE: (ReasonCode.CREATED_LATE, Evidence.LATE_ANSWER),
     Stage.LATE_PROOF: (ReasonCode.CREATED_LATE, Evidence.LATE_ANSWER),
+    Stage.THERE_AFTER_ALL: (ReasonCode.CREATED_LATE, Evidence.LATE_ANSWER),
     Stage.LOOKED_UP: (ReasonCode.FOUND_BY_LOOK_UP, Evidence.LOOK_UP),
 }
 

@@ -85,7 +85,11 @@ HOLD_UNSENT = _way(
 HOLD = _way("hold", "sending", State.HELD, Actor.EXECUTION, "no look-up can tell, or something is missing")
 LATE_ANSWER = _way("late_answer", "in_doubt", State.PROVISIONED, Actor.EXECUTION, "the answer came after all")
 LATE_HOLD = _way(
-    "late_hold", "in_doubt", State.HELD, Actor.EXECUTION, "a late answer left something missing or unclear"
+    "late_hold",
+    "in_doubt accepted waiting",
+    State.HELD,
+    Actor.EXECUTION,
+    "a late answer left something missing or unclear",
 )
 LATE_REFUSAL = _way(
     "late_refusal", "in_doubt", State.REJECTED, Actor.EXECUTION, "a late answer proved nothing was created"
@@ -102,10 +106,10 @@ LATE_DOUBT = _way(
 )
 LATE_PROOF = _way(
     "late_proof",
-    "held",
+    "held accepted waiting",
     State.PROVISIONED,
     Actor.EXECUTION,
-    "a late answer brought the account, or its credentials, that a person was asked for",
+    "a late answer brought the account, or its credentials, that a person was asked for or that was taken for absent",
 )
 LOOK_AGAIN = _way("look_again", "in_doubt", State.IN_DOUBT, Actor.UPKEEP, "a look-up could not settle it yet")
 FOUND = _way("found", "in_doubt", State.PROVISIONED, Actor.UPKEEP, "a look-up found the account")
