@@ -15,7 +15,17 @@ from worker.core.change import Change
 from worker.core.errors import LedgerUnavailable, PublishUnconfirmed
 from worker.core.intake import Handler
 from worker.core.observer import Fact
-from worker.core.provider import Absent, Doubt, Finding, Found, Order, Prepared, Probe, ProviderSettings
+from worker.core.provider import (
+    Absent,
+    Doubt,
+    Finding,
+    Found,
+    Order,
+    Prepared,
+    Probe,
+    ProviderSettings,
+    Several,
+)
 from worker.core.rules import COMMON, Rule
 from worker.core.verdict import Created, Outcome
 
@@ -139,7 +149,7 @@ class ScriptedProvider:
 
     def __init__(self, **settings: Any) -> None:
         self.settings = ProviderSettings(base_url="http://acme.test", **settings)
-        self.prepares = Script[Prepared | Outcome](Prepared(None, {"accounts_before": 3}))
+        self.prepares = Script[Prepared | Outcome | Several](Prepared(None, {"accounts_before": 3}))
         self.creates = Script[Outcome](make_done())
         self.findings = Script[Finding](Absent({"asked": "list"}))
         self.probes = Script[Probe](Probe(healthy=True, detail="answered 200"))
@@ -160,7 +170,7 @@ class ScriptedProvider:
     def hands_over_credentials(self, parameters: BaseModel) -> bool:
         return self.issues_credentials
 
-    async def prepare(self, order: Order) -> Prepared | Outcome:
+    async def prepare(self, order: Order) -> Prepared | Outcome | Several:
         self.prepared.append(order)
         return await self.prepares.next()
 

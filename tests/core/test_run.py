@@ -9,13 +9,15 @@ import pytest
 from contracts.reason import ReasonCode
 from contracts.result import AccountRejected, Evidence
 from tests.builders import make_done, make_outcome
+from tests.core.operating import operate
 from tests.core.world import Place, World, make_place, open_world
 from tests.fakes import NOON, BlindProvider
 from worker.core.observer import Called, LaneState, Surprised
-from worker.core.provider import Order, Prepared
+from worker.core.provider import Order, Prepared, Several
 from worker.core.retry import RetryPolicy
 from worker.core.states import State
 from worker.core.verdict import Effect, Verdict
+from worker.operations.verbs import Verb
 
 
 def reason_of(world: World) -> str:
@@ -183,6 +185,25 @@ async def test_a_final_no_before_the_create_is_final(world: World) -> None:
     """What preparation refuses for good is rejected."""
     world.place.acme.prepares.then(make_outcome(Verdict.NOT_DONE, reason=ReasonCode.PROVIDER_VALIDATION))
     assert (await world.ask()).state is State.REJECTED
+
+
+async def test_what_has_come_although_it_was_proven_absent_is_a_persons_business(world: World) -> None:
+    """Nothing is sent; on the person's word that nothing was created, what can be seen does not count any more."""
+    world.place.acme.creates.then(make_outcome(Verdict.IN_DOUBT, reason=ReasonCode.NO_ANSWER), make_done())
+    await world.ask()
+    while (await world.entry()).state is State.IN_DOUBT:
+        world.place.acme.prepares.then(Several(("A-1",), {"came_since_the_attempt": ["A-1"]}))
+        await world.go_round(after=300)
+    await world.go_round(after=5)
+    entry = await world.entry()
+    assert (entry.state, entry.reason) == (State.HELD, ReasonCode.LOOK_UP_AMBIGUOUS)
+    assert len(world.place.acme.sent) == 1
+    assert (await world.history())[-1].detail["detail"] == {"came_since_the_attempt": ["A-1"]}
+    assert world.place.acme.prepared[-1].baseline == {"accounts_before": 3}
+    world.place.acme.prepares.then(Prepared(None))
+    await operate(world, Verb.RESOLVE_NOT_CREATED)
+    await world.go_round()
+    assert (world.place.acme.prepared[-1].baseline, (await world.entry()).state) == ({}, State.PROVISIONED)
 
 
 async def test_a_surprise_before_the_create_waits(world: World) -> None:

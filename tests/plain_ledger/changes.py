@@ -168,6 +168,7 @@ def _again(entry: Entry, at: datetime) -> dict[str, Any]:
     return {
         "attempts": 0,
         "deferrals": 0,
+        "baseline": {},
         "since": at,
         "deadline": entry.deadline if left else None,
         "generation": entry.generation + 1,

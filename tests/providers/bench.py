@@ -105,6 +105,7 @@ class Bench:
         prepared = await handler.prepare(order)
         if isinstance(prepared, Outcome):
             return prepared
+        assert isinstance(prepared, Prepared)
         if vanishes:
             await self.sandbox.close_listener()
         return await handler.create(order, replace(prepared, in_time=lambda: not too_late))

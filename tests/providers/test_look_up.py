@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs
@@ -11,7 +12,7 @@ from pydantic import JsonValue
 
 from tests.providers.bench import CANARY, GATEWAY, PHONE, POSTCODE, PROVIDERS, START, Bench, example_of
 from tests.providers.cases import says
-from worker.core.provider import Absent, Doubt, Finding, Found, Several, Taken, Unclear
+from worker.core.provider import Absent, Doubt, Finding, Found, Prepared, Several, Taken, Unclear
 from worker.core.verdict import Verdict
 from worker.sandbox import CanarySpeech, Fault, Gateway360, Operation, PhoneCom
 
@@ -161,6 +162,22 @@ async def test_canary_baseline_names_those_who_were_there(bench: Bench) -> None:
     }
     assert isinstance(finding, Found)
     assert finding.created.account_id == bench.sandbox.accounts(CANARY)[1].id
+
+
+async def test_canary_account_that_came_after_its_absence_was_proven_stops_the_next_create(
+    bench: Bench,
+) -> None:
+    """It may be ours, only late: nothing is sent. Without a doubt, or on a person's word, names may repeat."""
+    handler = bench.handler(CANARY)
+    order = bench.order(handler)
+    bench.break_creates(Fault.CUT_AFTER_CREATE)
+    _, doubt = await bench.run_with_baseline(handler, order)
+    (account,) = bench.sandbox.accounts(CANARY)
+    again = await handler.prepare(replace(order, after_doubt=True, baseline=doubt.baseline))
+    assert isinstance(again, Several)
+    assert again.account_ids == (account.id,)
+    for other in (replace(order, baseline=doubt.baseline), replace(order, after_doubt=True)):
+        assert isinstance(await handler.prepare(other), Prepared)
 
 
 CANARY_TAKEN: list[tuple[list[Any], Mapping[str, Any], type[Finding], str]] = [

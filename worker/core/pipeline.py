@@ -35,7 +35,7 @@ from worker.core.errors import (
 from worker.core.lanes import Lane, LaneClosed, Slot
 from worker.core.observer import Began, Called, Ended, LaneState, Published, Received, Surprised
 from worker.core.overview import CREDENTIALS, Pause
-from worker.core.provider import Doubt, Finding, Order, Prepared, Provider, Unclear
+from worker.core.provider import Doubt, Finding, Order, Prepared, Provider, Several, Unclear
 from worker.core.recording import Stage
 from worker.core.retry import Decision, Hold, LookUp, Provision, Refuse, Retry, after_attempt, after_look_up
 from worker.core.seen import harmless, seen_by_look_up, seen_in, surprise
@@ -210,6 +210,10 @@ class Pipeline:
         if isinstance(prepared, Outcome):
             await self._settle(claim, prepared, Stage.UNSENT)
             return
+        if isinstance(prepared, Several):
+            hold, seen = Hold(ReasonCode.LOOK_UP_AMBIGUOUS), seen_by_look_up(prepared)
+            await self._decided(claim, hold, Stage.UNSENT, seen=seen)
+            return
         await lane.permission()
         if is_late(desk, entry):  # preparing and waiting took their time
             await self._decided(claim, Refuse(ReasonCode.DEADLINE_PASSED), Stage.UNSENT)
@@ -234,7 +238,7 @@ class Pipeline:
             await self._decided(claim, Hold(ReasonCode.INTERNAL_ERROR), Stage.UNSENT)
             return None
 
-    async def _prepare(self, provider: Provider, order: Order) -> Prepared | Outcome:
+    async def _prepare(self, provider: Provider, order: Order) -> Prepared | Outcome | Several:
         began = self._desk.clock.monotonic()
         try:
             prepared = await provider.prepare(order)

@@ -67,6 +67,8 @@ class Order:
         generated: Names of the secrets that `complete` generated, so that they are handed over.
         dry_run: Use the provider's test mode.
         after_doubt: Whether an earlier attempt of this request was in doubt.
+        baseline: What `prepare` saw before the newest attempt; empty before the first, and after a person said that
+            nothing was created, whatever can be seen.
     """
 
     request_id: str
@@ -74,6 +76,7 @@ class Order:
     generated: frozenset[str] = frozenset()
     dry_run: bool = False
     after_doubt: bool = False
+    baseline: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +188,10 @@ class Provider(Protocol):
         """Whether a create with these parameters as they were asked for ends with credentials for the requester."""
         ...
 
-    async def prepare(self, order: Order) -> Prepared | Outcome:
-        """Token, body and baseline; or a *not done* outcome when one of them cannot be had."""
+    async def prepare(self, order: Order) -> Prepared | Outcome | Several:
+        """Token, body and baseline; or a *not done* outcome when one of them cannot be had; or what has come since the
+        last attempt and may be ours, although it was proven absent: then a person looks, and nothing is sent.
+        """
         ...
 
     async def create(self, order: Order, prepared: Prepared) -> Outcome:

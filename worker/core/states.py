@@ -80,7 +80,7 @@ HOLD_UNSENT = _way(
     "accepted waiting",
     State.HELD,
     Actor.EXECUTION,
-    "attempts are used up; nothing was created",
+    "attempts are used up and nothing was created, or what was proven absent has come after all",
 )
 HOLD = _way("hold", "sending", State.HELD, Actor.EXECUTION, "no look-up can tell, or something is missing")
 LATE_ANSWER = _way("late_answer", "in_doubt", State.PROVISIONED, Actor.EXECUTION, "the answer came after all")

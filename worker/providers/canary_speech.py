@@ -148,7 +148,7 @@ class Handler:
         """Never: the create returns no secret."""
         return False
 
-    async def prepare(self, order: Order) -> Prepared | Outcome:
+    async def prepare(self, order: Order) -> Prepared | Outcome | Several:
         """A token, and which associates bear the name already (providers.md 1.4 #1)."""
         if order.dry_run:
             return judge((kit.DRY_RUN_PASSED,), kit.VALIDATED)
@@ -161,7 +161,11 @@ class Handler:
         if listed is None:
             reading = replace(self._read(asked, parameters), moment=Moment.PREPARING)
             return judge((*_for(parameters, _REFUSALS), _NO_BASELINE), reading)
-        same_name: list[JsonValue] = [one.id for one in listed if _may_be_named(one, parameters.name)]
+        same_name = [one.id for one in listed if one.id and _may_be_named(one, parameters.name)]
+        if came := _came_since(order, same_name):
+            return Several(
+                came, {"asked": f"GET {_LIST}", "status": 200, "came_since_the_attempt": list(came)}
+            )
         body = kit.as_sent(parameters) | ({} if parent_id is None else {"parentId": parent_id})
         headers = {"Content-Type": "application/json"}
         request = Request("POST", f"{self._own.base_url}{_CREATE}", headers, kit.json_bytes(body))
@@ -305,6 +309,14 @@ def _moment(value: JsonValue) -> datetime | None:
 
 def _may_be_named(one: _Associate, name: str) -> bool:
     return one.id is not None and (one.name is None or kit.same_text(one.name, name))
+
+
+def _came_since(order: Order, same_name: Sequence[str]) -> tuple[str, ...]:
+    """Associates of that name which were not there before an attempt that was in doubt: one may be ours, late."""
+    before = order.baseline.get("same_name")
+    if not order.after_doubt or not isinstance(before, list):
+        return ()
+    return tuple(one for one in same_name if one not in before)
 
 
 def _was_taken(listed: Sequence[_Associate], parameters: contract.Parameters, doubt: Doubt) -> bool:
