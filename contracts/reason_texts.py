@@ -304,8 +304,8 @@ TEXTS: Final[Mapping[str, tuple[str, Retried, str]]] = MappingProxyType(
         ),
         "look_up_ambiguous": (
             (
-                "A look-up found several accounts that could be this one, or one that cannot be told "
-                "apart for certain."
+                "Several accounts could be this one, or one that cannot be told apart for certain; or the "
+                "provider says that the account exists and does not show it."
             ),
             "after_a_person",
             (

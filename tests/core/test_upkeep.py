@@ -12,7 +12,7 @@ from tests.core.world import LEASE, Place, World, open_world
 from worker.core.breaker import BreakerPolicy
 from worker.core.errors import ConfigurationError
 from worker.core.observer import Counted, LaneState, Rescued, Surprised
-from worker.core.overview import Pause
+from worker.core.overview import Pause, Standing
 from worker.core.provider import Probe
 from worker.core.shares import Wish
 from worker.core.states import State
@@ -411,7 +411,7 @@ async def test_a_worker_that_may_not_begin_on_the_ledger_ends(
         life.result()
 
 
-@pytest.mark.parametrize("step", ["heartbeat", *STEPS])
+@pytest.mark.parametrize("step", ["heartbeat", *STEPS[:-1]])  # who counts goes beside the rounds
 async def test_a_worker_that_may_not_use_the_ledger_any_more_ends(
     world: World, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -467,6 +467,25 @@ async def test_closed_requests_are_pruned_after_their_retention_and_open_ones_ne
     assert left.sealed_request != ""
     assert (await world.take(make_message(make_request("closed")))).verbs == ["ack"]
     assert len(world.place.acme.sent) == 2
+
+
+async def test_a_count_that_takes_long_keeps_no_sign_of_life_waiting(world: World) -> None:
+    """Others would take a worker for dead that only counts a large ledger; and it counts once at a time."""
+    counted: asyncio.Future[list[Standing]] = asyncio.get_running_loop().create_future()
+    asked: list[str] = []
+
+    def standings() -> asyncio.Future[list[Standing]]:
+        asked.append("standings")
+        return counted
+
+    world.ledger.standings = standings  # type: ignore[attr-defined]  # in place of the real one's
+    before = world.ledger.calls.count("heartbeat")
+    for _ in range(3):
+        await world.go_round(after=LEASE)
+    assert (world.ledger.calls.count("heartbeat") - before, len(asked)) == (3, 1)
+    counted.set_result([])
+    await world.calm()
+    assert world.place.watch.all(Counted)
 
 
 async def test_every_round_counts_what_is_open(world: World) -> None:

@@ -60,6 +60,7 @@ class Upkeep:
         self._next_rare: float | None = None
         self._next_probe: dict[str, datetime] = {}
         self._probing: set[str] = set()
+        self._counting = False
         self._behind = 0.0  # seconds by which our clock was behind at the last sign of life
         self.beat_at: float = 0.0
         """Monotonic time of the last round; a watchdog tells by it whether the loop lives."""
@@ -290,4 +291,17 @@ class Upkeep:
         await desk.ledger.prune(closed_before, self._policy.batch)
 
     async def _count(self) -> None:
+        """Beside the rounds: a ledger that is slow to count must not keep the next sign of life waiting."""
+        if not self._counting:
+            self._counting = True
+            self._desk.tasks.start(self._count_beside(), "count")
+
+    async def _count_beside(self) -> None:
+        try:
+            with contextlib.suppress(ConfigurationError):  # the next round meets it, too, and ends the worker
+                await self._guarded(self._tell_standings, self._count.__name__)
+        finally:
+            self._counting = False
+
+    async def _tell_standings(self) -> None:
         self._desk.observer.tell(Counted(await self._desk.ledger.standings()))
