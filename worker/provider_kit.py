@@ -204,9 +204,14 @@ def _folded(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
+def plain(value: object) -> str:
+    """A text or a number as text; all else is empty, as lists may be read that nest too deep to be written."""
+    return str(value) if isinstance(value, str | int | float) else ""
+
+
 def digits(value: object) -> str:
     """The digits of a telephone number."""
-    return "".join(letter for letter in str(value) if letter.isdecimal())
+    return "".join(letter for letter in plain(value) if letter.isdecimal())
 
 
 def retry_after(exchange: Exchange, now: datetime) -> float | None:
@@ -217,16 +222,16 @@ def retry_after(exchange: Exchange, now: datetime) -> float | None:
         return bounded_wait(wait)
     try:
         when = parsedate_to_datetime(text)
-    except ValueError:
+        return bounded_wait((when.replace(tzinfo=when.tzinfo or UTC) - now).total_seconds())
+    except Exception:  # noqa: BLE001 - what the parser raises is not documented; no header may cost an answer
         return None
-    return bounded_wait((when.replace(tzinfo=when.tzinfo or UTC) - now).total_seconds())
 
 
 def seconds(value: object) -> float | None:
     """A number of seconds, also one written as text; None when it is none."""
-    if isinstance(value, bool) or not re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", str(value)):
+    if isinstance(value, bool) or not re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", plain(value)):
         return None
-    return float(str(value))
+    return float(plain(value))
 
 
 def bounded_wait(wait: float) -> float:

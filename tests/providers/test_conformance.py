@@ -4,7 +4,7 @@ import base64
 import html
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -15,7 +15,7 @@ from pydantic import SecretStr, ValidationError
 from contracts.model import secret_paths
 from contracts.providers import discover as contracts
 from contracts.reason import ReasonCode
-from tests.providers.bench import PROVIDERS, Bench, SetClock
+from tests.providers.bench import CANARY, GATEWAY, PHONE, POSTCODE, PROVIDERS, Bench, SetClock
 from tests.providers.cases import OWN_SHAPE, fault, says
 from worker.core.provider import Doubt, Found, Order, Prepared, Unclear
 from worker.core.verdict import Moment, Verdict
@@ -30,6 +30,14 @@ from worker.sandbox import (
     PostcodeEuCredentials,
     Sandbox,
 )
+
+GOOD: Mapping[str, object] = {
+    CANARY: {"id": "00000000-0000-4000-8000-0000000000a1"},
+    GATEWAY: {"status": "ok", "result": {"user_name": "u", "password": "p", "api_key": "k"}},
+    PHONE: {"id": 7},
+    POSTCODE: {"accountId": 7, "key": "k", "secret": "s"},
+}
+"""The least that each provider's good answer holds."""
 
 every_provider = pytest.mark.parametrize("provider", PROVIDERS)
 MARK = "canary+secret/<value>"
@@ -159,6 +167,27 @@ async def test_probe_tells_health(bench: Bench, provider: str) -> None:
     gone = await bench.handler(provider).probe()
     assert (good.healthy, refused.healthy, gone.healthy) == (True, False, False)
     assert all((refused.detail, gone.detail))
+
+
+@every_provider
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Retry-After", "Sun, 01 Mar 99999999999999999999 12:01:00 GMT"),
+        ("Retry-After", "Sun, 01 Mar 2026 12:01:00 +99999999999999"),
+        ("Retry-After", "9" * 5000),
+        ("Content-Type", "application/json; charset=no-such-charset"),
+        ("Content-Type", '\u00ff;;;charset="idna'),
+        ("Set-Cookie", '\u00ff="; expires=99999999999999999999; Max-Age=x'),
+        ("Date", "99999999999999999999"),
+    ],
+)
+async def test_no_header_costs_an_account(bench: Bench, provider: str, name: str, value: str) -> None:
+    """A good answer stays good, whatever stands in its headers."""
+    handler = bench.handler(provider)
+    says(200, GOOD[provider], headers={name: value})(bench)
+    outcome = await bench.run(handler, bench.order(handler))
+    assert (outcome.verdict, outcome.reason) == (Verdict.DONE, ReasonCode.CREATED)
 
 
 HOSTILE: list[object] = [

@@ -36,6 +36,14 @@ def answer(**headers: str) -> Exchange:
         ("Sun, 01 Mar 2026 12:01:00 -0000", 60.0, "a date without a zone is UTC"),
         ("9" * 400, kit.LONGEST_WAIT, "beyond any number"),
         ("Fri, 31 Dec 9999 23:59:59 GMT", kit.LONGEST_WAIT, "never longer than a day"),
+        ("Sun, 01 Mar 99999999999999999999 12:01:00 GMT", None, "a year that no calendar has"),
+        ("Sun, 01 Mar 2147483648 12:01:00 GMT", None, "a year that no machine number has"),
+        ("Sun, 01 Mar 2026 12:01:00 +99999999999999", None, "a zone that no clock has"),
+        ("Sun, 01 Mar 2026 99999999999999999999:01:00 GMT", None, "an hour that no day has"),
+        ("Sun, 01 Mar 2026 12:01:00 -2400", None, "a zone of a whole day"),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", 0.0, "before the first day"),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", kit.LONGEST_WAIT, "after the last day"),
+        ("\udcff \x00 (", None, "bytes that are no text"),
         ("soon", None, "words"),
         ("", None, "nothing"),
         ("nan", None, "not a number"),
@@ -216,6 +224,14 @@ def test_waits_of_a_body_are_numbers() -> None:
         None,
         None,
     ]
+
+
+def test_what_nests_too_deep_is_neither_seconds_nor_digits() -> None:
+    """A list may be read that Python cannot write out; it says nothing, and raises nothing."""
+    deep: list[object] = []
+    for _ in range(5000):
+        deep = [deep]
+    assert (kit.seconds(deep), kit.digits(deep), kit.plain(deep)) == (None, "", "")
 
 
 def test_reset_in_the_past_is_no_wait() -> None:

@@ -242,7 +242,7 @@ def _page(exchange: Exchange) -> tuple[list[_Item], int | None] | None:
 
 
 def _ids(items: Sequence[_Item]) -> set[str]:
-    return {str(one.get("id")) for one in items}
+    return {kit.plain(one.get("id")) for one in items}
 
 
 def _is_named(item: _Item, parameters: contract.Parameters) -> bool:
@@ -282,7 +282,7 @@ def _refused_fields(error: _Item) -> dict[str, str]:
     match error.get("fields"):
         case dict() as fields:
             return {
-                name: " ".join(map(str, words)) if isinstance(words, list) else str(words)
+                name: " ".join(map(kit.plain, words)) if isinstance(words, list) else kit.plain(words)
                 for name, words in fields.items()
             }
         case list() as fields:
@@ -291,7 +291,7 @@ def _refused_fields(error: _Item) -> dict[str, str]:
                 for one in fields
                 if isinstance(one, dict)
             ]
-            return {str(name): str(words) for name, words in named if name}
+            return {kit.plain(name): kit.plain(words) for name, words in named if kit.plain(name)}
         case _:
             return {}
 
@@ -300,16 +300,18 @@ def _subject(status: int, error: _Item) -> object:
     """The refused field, one that stands for a step of people first; else the vendor's own code."""
     fields = list(_refused_fields(error))
     if status == 422 and not fields:
-        fields = [name for name, words in _FOR_PEOPLE.items() if words.search(str(error.get("@message")))]
+        fields = [
+            name for name, words in _FOR_PEOPLE.items() if words.search(kit.plain(error.get("@message")))
+        ]
     by_people = [name for name in fields if name in _FOR_PEOPLE]
     return next(iter((*by_people, *fields)), None) or error.get("@code") or error.get("@id")
 
 
 def _words(error: _Item) -> str:
     """The vendor's sentence, and what it says of each field."""
-    sentence = error.get("@message")
+    sentence = kit.plain(error.get("@message"))
     fields = "; ".join(f"{name} {words}" for name, words in _refused_fields(error).items())
-    return f"{sentence if isinstance(sentence, str) else ''} [{fields}]" if fields else str(sentence or "")
+    return f"{sentence} [{fields}]" if fields else sentence
 
 
 def _wait(limit: JsonValue, header: float | None, now: float) -> float | None:
