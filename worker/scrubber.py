@@ -49,11 +49,26 @@ class Scrubber:
 
 def _forms(secret: str) -> Iterator[str]:
     """The spellings in which an error text may echo a secret."""
-    encoded = base64.b64encode(secret.encode())
     yield from (secret, quote(secret), quote(secret, safe=""), quote_plus(secret), html.escape(secret))
     yield from (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
-    yield from (encoded.decode(), encoded.rstrip(b"=").decode())
-    yield base64.urlsafe_b64encode(secret.encode()).rstrip(b"=").decode()
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        encoded = encode(secret.encode()).decode()
+        yield from (encoded, encoded.rstrip("="))
+
+
+_LEAST_TELLING = 8
+"""Characters; a shorter part of a secret, such as a client's code, is a word that any text may hold."""
+
+
+def with_parts(secret: str) -> Iterator[str]:
+    """The secret and its parts: the halves of a pair ``code:secret``, the pieces of a token with dots.
+
+    An error may name one part alone; and a part in Base64 may have lost its padding.
+    """
+    yield secret
+    for part in re.split("[:.]", secret):
+        if len(part) >= _LEAST_TELLING:
+            yield from (part, part.rstrip("=") or part)
 
 
 def secrets_of(*models: BaseModel) -> Iterator[str]:

@@ -4,7 +4,7 @@ import base64
 import html
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -26,6 +26,7 @@ from worker.sandbox import (
     Credentials,
     Fault,
     Gateway360Credentials,
+    Operation,
     PhoneComCredentials,
     PostcodeEuCredentials,
     Sandbox,
@@ -39,6 +40,7 @@ GOOD: Mapping[str, object] = {
 }
 """The least that each provider's good answer holds."""
 
+URL_SAFE = str.maketrans("+/", "-_")
 every_provider = pytest.mark.parametrize("provider", PROVIDERS)
 MARK = "canary+secret/<value>"
 BREAKS = (Fault.UNAUTHORIZED, Fault.CUT_AFTER_CREATE, Fault.WRONG_JSON, Fault.HTML_WITH_200)
@@ -322,6 +324,60 @@ async def test_basic_pair_is_masked(marked: Bench) -> None:
     says(400, {"exception": f"Basic {pair} is wrong"})(marked)
     outcome = await marked.run(handler, marked.order(handler))
     assert outcome.message == "Basic *** is wrong"
+
+
+@pytest.mark.parametrize(
+    "spell", [lambda pair: pair.rstrip("="), quote, lambda pair: pair.translate(URL_SAFE)]
+)
+async def test_basic_pair_is_masked_in_any_spelling(bench: Bench, spell: Callable[[str], str]) -> None:
+    """The pair of HTTP Basic is masked without its padding, quoted, and in the other alphabet of Base64."""
+    handler = bench.handler("postcode_eu", key="key-of-nobody-???", secret="secret-of-nobody->>")
+    pair = spell(as_base64("key-of-nobody-???:secret-of-nobody->>"))
+    says(400, {"exception": f"Basic {pair} is wrong"})(bench)
+    outcome = await bench.run(handler, bench.order(handler))
+    assert outcome.message == "Basic *** is wrong"
+
+
+@every_provider
+async def test_each_half_of_a_credential_is_masked(bench: Bench, provider: str) -> None:
+    """A provider that repeats only the secret half of a credential, padded or not, does not give it away."""
+    handler = bench.handler(provider)
+    for half in halves_in_use(bench, provider):
+        bench.sandbox.faults.clear()
+        says(400, with_message(OWN_SHAPE[provider], half))(bench)
+        outcome = await bench.run(handler, bench.order(handler))
+        assert outcome.message == "before *** after"
+
+
+def halves_in_use(bench: Bench, provider: str) -> list[str]:
+    """What stands behind the colon of each credential, with and without padding."""
+    values = [value for value in bench.credentials_of(provider).values() if isinstance(value, str)]
+    halves = [value.rpartition(":")[2] for value in values]
+    return [*halves, *(half.rstrip("=") for half in halves)]
+
+
+async def test_half_of_the_key_is_masked_where_a_token_is_refused(bench: Bench) -> None:
+    """Canary Speech's token endpoint, too, may name the secret half of our key alone; the short code is no secret."""
+    code, half = bench.sandbox.credentials.canary_speech.api_key.split(":")
+    body = {"message": f"client {code}: secret {half} is invalid"}
+    says(401, body, Operation.TOKEN)(bench)
+    handler = bench.handler(CANARY)
+    outcome = await bench.run(handler, bench.order(handler))
+    assert (outcome.reason, outcome.message) == (
+        ReasonCode.TOKEN_REFUSED,
+        f"client {code}: secret *** is invalid",
+    )
+
+
+async def test_each_piece_of_a_token_is_masked(bench: Bench) -> None:
+    """An error about the signature of Canary Speech's token does not give the signature away."""
+    token = f"{as_base64('a header')}.{as_base64('some claims')}.signature-of-nobody"
+    says(200, {"accessToken": token}, Operation.TOKEN)(bench)
+    says(200, {"associates": []}, Operation.LOOK_UP)(bench)
+    says(400, {"message": "signature-of-nobody is wrong"})(bench)
+    handler = bench.handler(CANARY)
+    outcome = await bench.run(handler, bench.order(handler))
+    assert outcome.message == "*** is wrong"
 
 
 @every_provider

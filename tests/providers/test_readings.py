@@ -143,6 +143,14 @@ async def test_phone_extra_fields_are_not_shown(bench: Bench) -> None:
     assert "tok_123456" not in repr(bench.handler(PHONE, extra_fields={"cc_token": "tok_123456"}).settings)
 
 
+async def test_phone_extra_fields_are_not_shown_however_deep(bench: Bench) -> None:
+    """A payment token inside a further field is as secret as one beside it."""
+    extra = {"payment": {"methods": [{"cc_token": "tok_123456"}], "billing_day": 1}}
+    body = {"@error": {"@message": "tok_123456 is no good"}}
+    outcome = await answered(bench, PHONE, 400, body, extra_fields=extra)
+    assert outcome.message == "*** is no good"
+
+
 async def test_phone_extra_fields_cannot_replace_the_request(bench: Bench) -> None:
     """Fields that a request gives cannot be set by the operator for everybody."""
     with pytest.raises(ValueError, match="contact can only be given by a request"):

@@ -36,7 +36,7 @@ from worker.core.provider import (
 from worker.core.rules import COMMON, Reading, Rule, Shape, judge
 from worker.core.verdict import Created, Effect, Moment, Outcome, Verdict
 from worker.exchange import Exchange, Http, Request
-from worker.scrubber import Scrubber, secrets_of
+from worker.scrubber import Scrubber, secrets_of, with_parts
 
 _log = logging.getLogger(__name__)
 
@@ -230,7 +230,7 @@ class Handler:
         associate_id = kit.text_as_id(body.get("id"))
         if exchange.status in kit.CREATED_STATUSES and associate_id:
             return replace(reading, shape=Shape.SUCCESS, created=self._created(associate_id, parameters))
-        scrubber = Scrubber((asked.token.text, *secrets_of(self._own)))
+        scrubber = self._scrubber(asked.token.text)
         return (
             scrubber.refusal(reading, None, _words(exchange.status, body))
             if exchange.status >= 400
@@ -263,8 +263,12 @@ class Handler:
             return judge(_TOKEN_RULES, reading)
         if exchange.status in kit.CREATED_STATUSES and (token := read_token(body.get("accessToken"), now)):
             return token
-        scrubber = Scrubber(tuple(secrets_of(self._own)))
-        return judge(_TOKEN_RULES, scrubber.refusal(reading, None, _words(exchange.status, body)))
+        return judge(_TOKEN_RULES, self._scrubber().refusal(reading, None, _words(exchange.status, body)))
+
+    def _scrubber(self, *tokens: str) -> Scrubber:
+        """Knows each half of the API key, a short code, a colon and a secret (providers.md 1.1), and of a token."""
+        known = (*tokens, *secrets_of(self._own))
+        return Scrubber(tuple(part for secret in known for part in with_parts(secret)))
 
 
 def _for(parameters: contract.Parameters, rules: Sequence[Rule]) -> Sequence[Rule]:

@@ -5,7 +5,7 @@ list follow the vendor's newer documents as collected in providers.md 2.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, ClassVar, Final, TypeAlias
 
@@ -203,9 +203,7 @@ class Handler:
                 return reading
 
     def _extra_secrets(self) -> tuple[str, ...]:
-        return tuple(
-            value for value in self._own.extra_fields.values() if isinstance(value, str) and value != "now"
-        )
+        return tuple(value for value in _texts(self._own.extra_fields) if value != "now")
 
     def _find(self, seen: Sequence[_Item], evidence: Mapping[str, JsonValue], order: Order) -> Finding:
         parameters = contract.Parameters.model_validate(order.parameters)
@@ -219,6 +217,19 @@ class Handler:
         if named or any(True in _agreement(one, parameters) for one in unsure):
             return Several(ids, shown)
         return Unclear({**shown, "why": "entries without a user name"}) if unsure else Absent(shown)
+
+
+def _texts(value: JsonValue) -> Iterator[str]:
+    """Every text in the value, however deep."""
+    match value:
+        case str():
+            yield value
+        case dict():
+            yield from (text for one in value.values() for text in _texts(one))
+        case list():
+            yield from (text for one in value for text in _texts(one))
+        case _:
+            return
 
 
 def _judge_named(item: _Item, account_id: str, evidence: Mapping[str, JsonValue], order: Order) -> Finding:

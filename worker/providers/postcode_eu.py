@@ -115,14 +115,16 @@ class Handler:
         return kit.probe_of("GET /account/v1/info", exchange, healthy=healthy)
 
     def _basic(self) -> str:
-        pair = f"{self._own.key.get_secret_value()}:{self._own.secret.get_secret_value()}"
-        return base64.b64encode(pair.encode()).decode()
+        return base64.b64encode(self._pair().encode()).decode()
+
+    def _pair(self) -> str:
+        return f"{self._own.key.get_secret_value()}:{self._own.secret.get_secret_value()}"
 
     def _read(self, exchange: Exchange) -> Reading:
         reading = kit.bare_reading(exchange, self._clock.time_of_day())
         match exchange.json():
             case {"exception": str(message), **error} if exchange.status not in kit.CREATED_STATUSES:
-                scrubber = Scrubber((self._basic(), *secrets_of(self._own)))
+                scrubber = Scrubber((self._basic(), self._pair(), *secrets_of(self._own)))
                 return scrubber.refusal(reading, error.get("exceptionId"), message)
             case dict() as answer if exchange.status in kit.CREATED_STATUSES:
                 account_id = _account_id(answer.get("accountId"))
