@@ -42,6 +42,13 @@ _CLIENT_ERRORS: Final = frozenset(range(400, 500)) - {408, 409, 425}
 _BY_ERROR_ID: Final = _CLIENT_ERRORS | {200}
 """The body wins over these statuses (providers.md 3.2); after any other one a create is in doubt."""
 
+_UNKNOWN_USER: Final = (400, "INVALID_NAME")
+"""What get-info is taken to answer for a user name that nobody bears. The vendor documents no answer for it
+(providers.md 3.1); this is the only documented one about the name itself, with its documented status, and a name that
+is refused as such has no account either. Whatever else is answered, such as a lack of credit or a function that does
+not exist, proves nothing: its id stands in the evidence, so that a person can learn the true one.
+"""
+
 
 def _said(
     error_ids: frozenset[str], reason: ReasonCode, source: str = _SEED, effect: Effect = Effect.NONE
@@ -154,7 +161,7 @@ class Handler:
                 return self._compare(asked, result, parameters)
             case int(status), {"status": "error", "error_id": str(error_id)}:
                 shown = Scrubber(tuple(secrets_of(self._own, parameters))).error_id(error_id)
-                if _says_unknown_user(status, error_id):
+                if (status, error_id) == _UNKNOWN_USER:
                     return Absent({"asked": asked, "status": status, "error_id": shown})
                 return kit.unclear(asked, exchange, error_id=shown)
             case _:
@@ -222,11 +229,3 @@ def _created(user_name: str, result: Mapping[str, JsonValue], parameters: contra
     account = contract.Account(user_name=user_name).model_dump(mode="json")
     missing = tuple(name for name in ("password", "api_key") if name not in secrets)
     return Created(user_name, account, secrets, missing)
-
-
-def _says_unknown_user(status: int, error_id: str) -> bool:
-    """Any error that is not about our key or our request (providers.md 3.4 #1); a 404 may mean the path itself."""
-    if error_id in {*_OUR_MISTAKES, "UNAUTHORIZED"}:
-        return False
-    names_user = any(word in error_id.upper() for word in ("USER", "NAME", "ACCOUNT"))
-    return status in {200, 400, 422} or (status == 404 and names_user)
