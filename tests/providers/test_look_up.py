@@ -324,6 +324,34 @@ async def test_phone_filter_may_be_ignored(bench: Bench, honours: bool) -> None:
     assert finding.created.account_id == bench.sandbox.accounts(PHONE)[1].id
 
 
+@pytest.mark.parametrize(
+    "username",
+    ["eq:ann", "ne:ann", "starts-with:ann", "gt:zed", "contains:ann", "in:ann,bob", "!ann", "ann*"],
+)
+async def test_phone_name_that_reads_as_an_operator(bench: Bench, username: str) -> None:
+    """A user name that a filter might read as something else is found in the whole list, not lost by the filter."""
+    handler = bench.handler(PHONE)
+    for other in ("ann", "bob"):
+        await bench.run(handler, bench.order(handler, {"username": other}))
+    order = bench.order(handler, {"username": username})
+    absent = await handler.look_up(order, FRESH)
+    made = await bench.run(handler, order)
+    found = await handler.look_up(order, FRESH)
+    assert made.created is not None
+    assert isinstance(absent, Absent)
+    assert isinstance(found, Found)
+    assert found.created.account_id == made.created.account_id
+    assert "filters" not in bench.sandbox.requests(PHONE)[-1].query
+
+
+@pytest.mark.parametrize("username", ["example-order-1002", "ann@example.org", "ann+1@example.org"])
+async def test_phone_plain_name_is_asked_for_as_it_is(bench: Bench, username: str) -> None:
+    """A usual user name stands bare in the filter: an operator before it might be taken for a part of it."""
+    handler = bench.handler(PHONE)
+    await handler.look_up(bench.order(handler, {"username": username}), FRESH)
+    assert parse_qs(bench.sandbox.requests(PHONE)[-1].query)["filters[username]"] == [username]
+
+
 async def test_phone_hands_over_a_generated_password_after_a_look_up(bench: Bench) -> None:
     """The password is ours, so a lost answer loses nothing."""
     handler = bench.handler(PHONE)

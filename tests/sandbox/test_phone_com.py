@@ -165,6 +165,25 @@ async def test_the_list_filters_by_username(caller: Any) -> None:
     assert (none["items"], none["total"]) == ([], 0)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("ne:ann", ["anna", "bob"]),
+        ("lt:anna", ["ann"]),
+        ("gt:ann", ["anna", "bob"]),
+        ("starts-with:ann", ["ann", "anna"]),
+        ("contains:nn", ["ann", "anna"]),
+        ("eq:eq:ann", []),
+    ],
+)
+async def test_the_filter_knows_operators(caller: Any, wanted: str, found: list[str]) -> None:
+    """The operators of older filters are read off the front of the value."""
+    for name in ("ann", "anna", "bob"):
+        await caller.create("phone_com", username=name)
+    reply = await caller.get("phone_com", caller.path("phone_com"), **{"filters[username]": wanted})
+    assert [item["username"] for item in reply.json["items"]] == found
+
+
 async def test_the_list_may_ignore_filter_and_name(caller: Any, sandbox: Sandbox) -> None:
     """As neither is certain, both can be switched off: everything is listed, without usernames."""
     sandbox.provider(PhoneCom).honours_username_filter = False

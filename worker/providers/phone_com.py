@@ -38,6 +38,7 @@ _Item: TypeAlias = Mapping[str, JsonValue]
 _FACTS: Final = "providers.md 2.2"
 _PAGE: Final = 500
 _MOST_PAGES: Final = 25
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]*")
 _FOR_PEOPLE: Final = {
     "verification_email": re.compile("verif", re.IGNORECASE),
     "tos_accept_date": re.compile(r"terms of|tos_accept", re.IGNORECASE),
@@ -146,10 +147,11 @@ class Handler:
     async def look_up(self, order: Order, doubt: Doubt) -> Finding:
         """List by user name, newest first; whether the list is filtered is not trusted (providers.md 2.4)."""
         parameters = contract.Parameters.model_validate(order.parameters)
-        asked = f"GET {self._path}/subaccounts filters[username]={parameters.username}"
+        filters = _filters(parameters.username)
+        asked = " ".join((f"GET {self._path}/subaccounts", *("=".join(one) for one in filters.items())))
         seen: list[_Item] = []
         for _ in range(_MOST_PAGES):
-            exchange = await self._list(parameters.username, offset=len(seen))
+            exchange = await self._list(filters, offset=len(seen))
             page = _page(exchange)
             if page is None:
                 return kit.unclear(asked, exchange)
@@ -174,10 +176,10 @@ class Handler:
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._own.token.get_secret_value()}"}
 
-    async def _list(self, username: str, offset: int) -> Exchange:
+    async def _list(self, filters: Mapping[str, str], offset: int) -> Exchange:
         # Newest first: what is created meanwhile then shows an entry twice, and hides none.
         query = {
-            "filters[username]": username,
+            **filters,
             "sort[id]": "desc",
             "limit": str(_PAGE),
             "offset": str(offset),
@@ -240,6 +242,15 @@ def _judge_named(item: _Item, account_id: str, evidence: Mapping[str, JsonValue]
             return Several((account_id,), evidence)
         case _:
             return Found(_created(account_id, item, order), evidence)
+
+
+def _filters(username: str) -> Mapping[str, str]:
+    """The filter that finds the user name; none, which lists everybody, where it may be read as more than a name.
+
+    Older filters know operators such as `ne:` and `starts-with:` (providers.md 2.1). Whether this one does is not
+    documented: a bare name means the same either way, while `eq:` before every name might be taken for a part of it.
+    """
+    return {"filters[username]": username} if _PLAIN_NAME.fullmatch(username) else {}
 
 
 def _page(exchange: Exchange) -> tuple[list[_Item], int | None] | None:

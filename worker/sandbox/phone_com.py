@@ -7,7 +7,7 @@ The shape of one entry of `@error.fields`, and that a user name is unique, are g
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import ceil
 from typing import Any
 
@@ -34,6 +34,17 @@ _CONTACT = {
 """The twelve parameters of either contact and whether they are required (vendor's create-subaccount page)."""
 
 _ADDRESS = ("line_1", "line_2", "city", "province", "postal_code", "country")
+_OPERATORS: dict[str, Callable[[str, str], bool]] = {
+    "ne": lambda username, operand: username != operand,
+    "lt": lambda username, operand: username < operand,
+    "gt": lambda username, operand: username > operand,
+    "starts-with": lambda username, operand: username.startswith(operand),
+    "contains": lambda username, operand: operand in username,
+}
+"""Beside `eq:`, what may stand before the value of a filter (the older filters of the Swagger file, which knows
+`filters[id]` alone; that `filters[username]` knows them, too, is a guess).
+"""
+
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _ABSENT = object()
 
@@ -162,6 +173,10 @@ class PhoneCom(Provider):
     def _matching(self, wanted: str | None) -> list[Account]:
         if wanted is None or not self.honours_username_filter:
             return self.book.shown()
+        operator, colon, operand = wanted.partition(":")
+        if colon and operator in _OPERATORS:
+            matches = _OPERATORS[operator]
+            return [one for one in self.book.shown() if matches(one.fields["username"], operand)]
         account = self.book.find_by(wanted.removeprefix("eq:"))
         return [] if account is None else [account]
 
