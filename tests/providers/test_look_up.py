@@ -249,7 +249,26 @@ def contact_of(name: str, email: str, key: str = "primary_email") -> dict[str, s
 PHONE_LISTS: list[tuple[Mapping[str, Any], type[Finding], str]] = [
     ({"items": [subaccount()], "total": 1}, Found, "everything agrees"),
     ({"items": [subaccount(contact=contact_of("ALEX EXAMPLE", "Alex@Example.org"))]}, Found, "but for case"),
-    ({"items": [subaccount(contact=None)], "total": 1}, Found, "the contact is not shown"),
+    (
+        {"items": [subaccount(contact=None)], "total": 1},
+        Several,
+        "nobody can tell whose: no contact is shown",
+    ),
+    ({"items": [subaccount(contact={})], "total": 1}, Several, "the contact is empty"),
+    ({"items": [subaccount(contact={"name": "", "email_1": None})], "total": 1}, Several, "nothing in it"),
+    (
+        {"items": [subaccount(contact={"company": "Example"})], "total": 1},
+        Several,
+        "nothing to compare in it",
+    ),
+    (
+        {
+            "items": [subaccount(contact={"email_1": example_of(PHONE)["contact"]["primary_email"]})],
+            "total": 1,
+        },
+        Found,
+        "what is shown of the contact is ours",
+    ),
     ({"items": [subaccount(id=1, username="other"), subaccount()], "total": 2}, Found, "an unfiltered list"),
     (
         {"items": [subaccount(contact=contact_of("B", "b@c.org", "email_1"))], "total": 1},
@@ -284,7 +303,7 @@ PHONE_LISTS: list[tuple[Mapping[str, Any], type[Finding], str]] = [
 async def test_phone_list(
     bench: Bench, answer: Mapping[str, Any], expected: type[Finding], reason: str
 ) -> None:
-    """Ours bears the user name, and its contact is ours as far as it is shown."""
+    """Ours bears the user name and shows our contact; the name alone is not enough."""
     says(200, answer, READ)(bench)
     assert isinstance(await ask(bench, PHONE), expected), reason
 

@@ -235,13 +235,13 @@ def _texts(value: JsonValue) -> Iterator[str]:
 
 
 def _judge_named(item: _Item, account_id: str, evidence: Mapping[str, JsonValue], order: Order) -> Finding:
-    match _agreement(item, contract.Parameters.model_validate(order.parameters)):
-        case says if says == {False}:
-            return Taken({**evidence, "username_taken_by_other": account_id}, only_one=True)
-        case says if len(says) == 2:
-            return Several((account_id,), evidence)
-        case _:
-            return Found(_created(account_id, item, order), evidence)
+    """Ours is who shows our contact; the name alone may be somebody's older account, which a person must tell."""
+    agreement = _agreement(item, contract.Parameters.model_validate(order.parameters))
+    if agreement == {False}:
+        return Taken({**evidence, "username_taken_by_other": account_id}, only_one=True)
+    if agreement == {True}:
+        return Found(_created(account_id, item, order), evidence)
+    return Several((account_id,), {**evidence, "contact": "in part another" if agreement else "not shown"})
 
 
 def _filters(username: str) -> Mapping[str, str]:
