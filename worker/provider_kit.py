@@ -217,7 +217,7 @@ def digits(value: object) -> str:
 def retry_after(exchange: Exchange, now: datetime) -> float | None:
     """Seconds of the header Retry-After (RFC 9110 10.2.3), a number or a date; None when it is neither."""
     text = exchange.headers.get("Retry-After", "").strip()
-    wait = seconds(text)
+    wait = number(text)
     if wait is not None:
         return bounded_wait(wait)
     try:
@@ -227,8 +227,8 @@ def retry_after(exchange: Exchange, now: datetime) -> float | None:
         return None
 
 
-def seconds(value: object) -> float | None:
-    """A number of seconds, also one written as text; None when it is none."""
+def number(value: object) -> float | None:
+    """A number, such as one of seconds, also one written as text; None when it is none."""
     if isinstance(value, bool) or not re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", plain(value)):
         return None
     return float(plain(value))

@@ -215,7 +215,7 @@ def test_error_ids_are_cleaned(error_id: object, cleaned: str | None) -> None:
 def test_waits_of_a_body_are_numbers() -> None:
     """Numbers and numbers as text are seconds; booleans and words are not."""
     values: list[object] = [7, 7.5, "7", True, "x", None, []]
-    assert [kit.seconds(value) for value in values] == [
+    assert [kit.number(value) for value in values] == [
         7,
         7.5,
         7,
@@ -231,7 +231,7 @@ def test_what_nests_too_deep_is_neither_seconds_nor_digits() -> None:
     deep: list[object] = []
     for _ in range(5000):
         deep = [deep]
-    assert (kit.seconds(deep), kit.digits(deep), kit.plain(deep)) == (None, "", "")
+    assert (kit.number(deep), kit.digits(deep), kit.plain(deep)) == (None, "", "")
 
 
 def test_reset_in_the_past_is_no_wait() -> None:

@@ -2,18 +2,20 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
+from multidict import CIMultiDict
 from pydantic import JsonValue
 
 from tests.providers.bench import CANARY, GATEWAY, PHONE, POSTCODE, PROVIDERS, START, Bench, example_of
 from tests.providers.cases import says
 from worker.core.provider import Absent, Doubt, Finding, Found, Prepared, Several, Taken, Unclear
-from worker.core.verdict import Verdict
+from worker.core.verdict import Moment, Verdict
+from worker.exchange import Exchange, Http, Limits, Request
 from worker.sandbox import CanarySpeech, Fault, Gateway360, Operation, PhoneCom
 
 LOOKED_UP = (CANARY, GATEWAY, PHONE)
@@ -127,7 +129,6 @@ CANARY_LISTS: list[tuple[list[Any], type[Finding], str]] = [
     (["old"], Absent, "an id without a name that was there before"),
     ([{"name": "no id"}], Unclear, "an entry without an id"),
     ([7], Unclear, "an entry that is none"),
-    ([associate(id=f"b-{n}", name=f"Other {n}") for n in range(100)], Unclear, "as long as a page"),
 ]
 
 
@@ -137,6 +138,85 @@ async def test_canary_list(bench: Bench, listed: list[Any], expected: type[Findi
     says(200, {"associates": listed}, READ)(bench)
     finding = await ask(bench, CANARY, Doubt(START, {"parent_id": None, "same_name": ["old"]}))
     assert isinstance(finding, expected), reason
+
+
+@pytest.mark.parametrize(
+    ("length", "expected"),
+    [
+        *((length, Unclear) for length in (20, 25, 50, 100, 200, 250, 500, 1000)),
+        *((length, Absent) for length in (1, 19, 21, 99, 101)),
+    ],
+)
+async def test_canary_list_as_long_as_a_page(bench: Bench, length: int, expected: type[Finding]) -> None:
+    """Who is not on a list whose length is that of a usual page is not absent."""
+    others = [associate(id=f"b-{number}", name=f"Other {number}") for number in range(length)]
+    says(200, {"associates": others}, READ)(bench)
+    assert isinstance(await ask(bench, CANARY), expected)
+
+
+CANARY_PAGES: list[tuple[Mapping[str, Any], Mapping[str, str], type[Finding], str]] = [
+    ({"next": "/v3/reseller/client/list-associates?page=2"}, {}, Unclear, "an address of the next page"),
+    ({"nextPageToken": "abc"}, {}, Unclear, "a token for the next page"),
+    ({"next_cursor": 7}, {}, Unclear, "a place to go on from"),
+    ({"continuationToken": "abc"}, {}, Unclear, "the same by another name"),
+    ({"hasMore": True}, {}, Unclear, "in words"),
+    ({"isTruncated": True}, {}, Unclear, "in other words"),
+    ({"total": 2}, {}, Unclear, "more in all than are listed"),
+    ({"totalCount": "2"}, {}, Unclear, "a number as text"),
+    ({"count": 2}, {}, Unclear, "another word for it"),
+    ({"total": {"value": 2}}, {}, Unclear, "a total that cannot be compared"),
+    ({"pagination": {"page": 1}}, {}, Unclear, "something about pages"),
+    ({"limit": 10}, {}, Unclear, "a limit"),
+    ({}, {"Link": '<https://x/?page=2>; rel="next"'}, Unclear, "the header for it (RFC 8288)"),
+    (
+        {},
+        {"link": "<https://x/?page=1>; rel=prev, <https://x/?page=3>; rel=next"},
+        Unclear,
+        "its second link",
+    ),
+    ({}, {"Link": '<https://x/?page=3>; rel="last next"'}, Unclear, "one of several relations"),
+    ({}, {}, Absent, "no sign"),
+    ({"next": None, "nextPageToken": "", "hasMore": False}, {}, Absent, "the last page says so"),
+    ({"total": 1, "count": 1}, {}, Absent, "as many as are listed"),
+    ({"accountId": "abc", "country": "US"}, {}, Absent, "a field that is about something else"),
+    ({}, {"Link": '<https://x/style.css>; rel="stylesheet"'}, Absent, "a link to something else"),
+]
+
+
+@pytest.mark.parametrize(("fields", "headers", "expected", "reason"), CANARY_PAGES)
+async def test_canary_list_that_may_be_a_page(
+    bench: Bench, fields: Mapping[str, Any], headers: Mapping[str, str], expected: type[Finding], reason: str
+) -> None:
+    """Who is not on a list that shows any sign of going on is not absent; who is on it is found all the same."""
+    for listed, finding in (([associate(name="Another")], expected), ([associate()], Found)):
+        bench.sandbox.faults.clear()
+        says(200, {"associates": listed, **fields}, READ, headers)(bench)
+        assert isinstance(await ask(bench, CANARY), finding), reason
+
+
+async def test_canary_second_link_header_is_read(bench: Bench) -> None:
+    """Of several headers of one name each counts."""
+    headers = CIMultiDict(
+        [("Link", "<https://x/a.css>; rel=stylesheet"), ("Link", "<https://x/2>; rel=next")]
+    )
+    handler = bench.handler(CANARY)
+    listing = Exchange(Moment.ANSWER_READ, 200, headers, b'{"associates": []}')
+    order = bench.order(handler)
+    finding = await type(handler)(handler.settings, Scripted(bench.http, listing), bench.clock).look_up(
+        order, FRESH
+    )
+    assert isinstance(finding, Unclear)
+
+
+@dataclass
+class Scripted:
+    """Passes requests on, but for reads, which get this answer."""
+
+    http: Http
+    listing: Exchange
+
+    async def exchange(self, request: Request, limits: Limits) -> Exchange:
+        return self.listing if request.method == "GET" else await self.http.exchange(request, limits)
 
 
 async def test_canary_without_baseline_trusts_dates_alone(bench: Bench) -> None:

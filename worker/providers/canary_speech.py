@@ -6,6 +6,7 @@ under an error status counts as its own word.
 """
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -44,7 +45,14 @@ _CREATE: Final = "/v3/reseller/client/create-associate"
 _LIST: Final = "/v3/reseller/client/list-associates"
 _SCOPES: Final = "the API key needs scope:reseller and scope:reseller.createassociate"
 _CLOCKS_DIFFER: Final = timedelta(minutes=5)
-_PAGE_SIZES: Final = (100, 500, 1000)
+_PAGE_SIZES: Final = frozenset({20, 25, 50, 100, 200, 250, 500, 1000})
+"""Lengths at which lists are usually cut; the vendor documents no pages, so it may be silent (providers.md 1.4 #5)."""
+
+_NEXT: Final = re.compile(
+    r"next|more|cursor|continu|truncat|page|paging|pagination|limit|offset", re.IGNORECASE
+)
+_TOTAL: Final = re.compile(r"total|(?<!c)count(?!r)|size", re.IGNORECASE)
+_NEXT_LINK: Final = re.compile(r"""rel\s*=\s*["']?[^"',;]*\bnext\b""", re.IGNORECASE)
 
 _PREPARING: Final = frozenset({Moment.PREPARING})
 _TOKEN_RULES: Final = (
@@ -193,7 +201,7 @@ class Handler:
         listed = _associates(asked.exchange)
         if listed is None:
             return kit.unclear(f"GET {_LIST}", asked.exchange)
-        return self._find(listed, parameters, doubt)
+        return self._find(listed, parameters, doubt, may_be_cut=_may_be_cut(asked.exchange, len(listed)))
 
     async def probe(self) -> Probe:
         """A token and the list."""
@@ -203,7 +211,14 @@ class Handler:
         healthy = _associates(asked.exchange) is not None
         return kit.probe_of(f"GET {_LIST}", asked.exchange, healthy=healthy)
 
-    def _find(self, listed: Sequence[_Associate], parameters: contract.Parameters, doubt: Doubt) -> Finding:
+    def _find(
+        self,
+        listed: Sequence[_Associate],
+        parameters: contract.Parameters,
+        doubt: Doubt,
+        *,
+        may_be_cut: bool,
+    ) -> Finding:
         known = doubt.baseline.get("same_name")
         before = known if isinstance(known, list) else []
         new = [one for one in listed if one.id not in before]
@@ -217,8 +232,8 @@ class Handler:
             return Found(self._created(ours[0], parameters), evidence)
         if named:
             return Several(tuple(one.id for one in named if one.id), evidence)
-        if unreadable or len(listed) in _PAGE_SIZES:
-            return Unclear({**evidence, "maybe_cut": len(listed) in _PAGE_SIZES})
+        if unreadable or may_be_cut:
+            return Unclear({**evidence, "maybe_cut": may_be_cut})
         # Names may repeat, so this alone does not prove that ours cannot come.
         return Taken(evidence, only_one=False) if _was_taken(listed, parameters, doubt) else Absent(evidence)
 
@@ -288,6 +303,25 @@ def _associates(exchange: Exchange) -> list[_Associate] | None:
             return [_associate(item) for item in items]
         case _:
             return None
+
+
+def _may_be_cut(exchange: Exchange, count: int) -> bool:
+    """Whether anything about the list looks like a page of a longer one, so that who is not on it may exist."""
+    body = exchange.json()
+    fields = body if isinstance(body, dict) else {}
+    says_more = any(_says_more(name, fields[name], count) for name in fields.keys() - {"associates"})
+    links = any(
+        name.lower() == "link" and _NEXT_LINK.search(value) for name, value in exchange.headers.items()
+    )
+    return says_more or links or count in _PAGE_SIZES
+
+
+def _says_more(name: str, value: JsonValue, count: int) -> bool:
+    """Whether a field beside the list speaks of pages, or of a number that is larger or cannot be compared."""
+    if not value:
+        return False
+    is_listed = 0 < (kit.number(value) or 0) <= count
+    return bool(_NEXT.search(name)) or (bool(_TOTAL.search(name)) and not is_listed)
 
 
 def _associate(item: JsonValue) -> _Associate:

@@ -339,7 +339,7 @@ def _words(error: _Item) -> str:
 def _wait(limit: JsonValue, header: float | None, now: float) -> float | None:
     """Seconds to wait: by the body, else by the header, which is not promised, else until the reset."""
     told = limit if isinstance(limit, dict) else {}
-    wait, reset = kit.seconds(told.get("Retry-After")), kit.seconds(told.get("RateLimit-Reset"))
+    wait, reset = kit.number(told.get("Retry-After")), kit.number(told.get("RateLimit-Reset"))
     if wait is not None:
         return kit.bounded_wait(wait)
     return header if header is not None or reset is None else kit.bounded_wait(reset - now)
