@@ -304,8 +304,8 @@ TEXTS: Final[Mapping[str, tuple[str, Retried, str]]] = MappingProxyType(
         ),
         "look_up_ambiguous": (
             (
-                "Several accounts could be this one, or one that cannot be told apart for certain; or the "
-                "provider says that the account exists and does not show it."
+                "Several accounts could be this one, or one that cannot be told apart for certain; or what the "
+                "provider said of the create and what it shows contradict each other."
             ),
             "after_a_person",
             (

@@ -205,7 +205,11 @@ def _folded(text: str) -> str:
 
 
 def plain(value: object) -> str:
-    """A text or a number as text; all else is empty, as lists may be read that nest too deep to be written."""
+    """A text or a number as text, and of an object the first such value in it; all else is empty, as what is read may
+    nest too deep to be written.
+    """
+    if isinstance(value, dict):
+        value = next((one for one in value.values() if isinstance(one, str | int | float)), "")
     return str(value) if isinstance(value, str | int | float) else ""
 
 

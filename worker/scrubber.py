@@ -57,18 +57,23 @@ def _forms(secret: str) -> Iterator[str]:
 
 
 _LEAST_TELLING = 8
-"""Characters; a shorter part of a secret, such as a client's code, is a word that any text may hold."""
+"""Characters."""
 
 
 def with_parts(secret: str) -> Iterator[str]:
-    """The secret and its parts: the halves of a pair ``code:secret``, the pieces of a token with dots.
+    """The secret and its parts: the second half of a pair ``code:secret``, the pieces of a token with dots.
 
-    An error may name one part alone; and a part in Base64 may have lost its padding.
+    An error may name one part alone, and a part in Base64 may have lost its padding. A client's code is no secret.
     """
     yield secret
-    for part in re.split("[:.]", secret):
-        if len(part) >= _LEAST_TELLING:
+    for part in secret.rpartition(":")[2].split("."):
+        if is_telling(part):
             yield from (part, part.rstrip("=") or part)
+
+
+def is_telling(part: str) -> bool:
+    """Whether a part of a secret is long enough not to be a word that any text may hold."""
+    return len(part) >= _LEAST_TELLING
 
 
 def secrets_of(*models: BaseModel) -> Iterator[str]:

@@ -178,10 +178,11 @@ def test_ctrl_c_ends_only_the_waiting(broker_url: str) -> None:
     words = ("submit", "--provider", "canary_speech", "-p", "name=x", "--wait")
     with running(*words, **settings) as process:
         assert process.stderr is not None
-        published = process.stderr.readline()
+        key, published = process.stderr.readline(), process.stderr.readline()
         process.send_signal(signal.SIGINT)
         code, rest = process.wait(20), process.stderr.read()
     assert (declared.returncode, code) == (0, 130)
+    assert key.startswith("idempotency key ")
     assert "Ctrl-C ends only the waiting" in published
     assert "Traceback" not in rest
 

@@ -316,6 +316,23 @@ async def test_running_a_request_again_starts_anew(scene: Scene, state: State, w
     assert again.entry.request_id == claim.entry.request_id
 
 
+@pytest.mark.parametrize(
+    ("way", "state"), [(states.RESOLVE_NOT_CREATED, State.IN_DOUBT), (states.REPLAY_HELD, State.HELD)]
+)
+async def test_only_a_persons_word_ends_what_was_seen_before_an_attempt(
+    scene: Scene, way: Transition, state: State
+) -> None:
+    """A bulk replay says nothing about what a provider shows; that nothing was created does."""
+    claim = await scene.take(await scene.accepted(), states.SEND, baseline={"same_name": ["a-1"]})
+    if state is State.IN_DOUBT:
+        claim = await scene.take(claim, states.DOUBT)
+    else:
+        waiting = await scene.take(await scene.take(claim, states.DOUBT), states.CONFIRM_ABSENT)
+        claim = await scene.take(waiting, states.HOLD_UNSENT)
+    after = await scene.operate(claim.entry, way)
+    assert after.baseline == ({} if way is states.RESOLVE_NOT_CREATED else {"same_name": ["a-1"]})
+
+
 @pytest.mark.parametrize(("seconds", "kept"), [(50, False), (150, True)])
 async def test_a_deadline_that_passed_is_forgotten_and_one_to_come_is_kept(
     scene: Scene, seconds: float, kept: bool

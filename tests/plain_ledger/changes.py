@@ -150,7 +150,8 @@ def _own_values(entry: Entry, change: Change) -> dict[str, Any]:
         case State.SENDING:
             return {"attempt_sent_at": change.at, "baseline": dict(change.baseline)} | fresh
         case State.ACCEPTED:
-            return _again(entry, change.at) | fresh
+            said: dict[str, Any] = {"baseline": {}} if way is states.RESOLVE_NOT_CREATED else {}
+            return _again(entry, change.at) | said | fresh
         case State.IN_DOUBT if way is states.LOOK_AGAIN:
             absences = entry.absences + 1 if change.absent else 0
             return {"doubted": True, "look_ups": entry.look_ups + 1, "absences": absences}
@@ -168,7 +169,6 @@ def _again(entry: Entry, at: datetime) -> dict[str, Any]:
     return {
         "attempts": 0,
         "deferrals": 0,
-        "baseline": {},
         "since": at,
         "deadline": entry.deadline if left else None,
         "generation": entry.generation + 1,

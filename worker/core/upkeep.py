@@ -292,7 +292,8 @@ class Upkeep:
 
     async def _count(self) -> None:
         """Beside the rounds: a ledger that is slow to count must not keep the next sign of life waiting."""
-        if not self._counting:
+        ends = any(lane.stopped for lane in self._desk.lanes.values())
+        if not self._counting and not ends:
             self._counting = True
             self._desk.tasks.start(self._count_beside(), "count")
 

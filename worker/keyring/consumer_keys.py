@@ -37,7 +37,7 @@ class ConsumerKey:
         key: The key itself.
         issued: Seconds since 1970 (`iat`, else `nbf`); the newest key is used. 0 when not given.
         begins: Seconds since 1970 (`nbf`) before which it is not used.
-        expires: Seconds since 1970 (`exp`) from which on it is not used.
+        expires: Seconds since 1970 (`exp`) from which on no new request is taken because of it.
     """
 
     kid: str
@@ -82,8 +82,8 @@ class ConsumerKeys:
     def encrypt(self, source: str, payload: Mapping[str, object]) -> str:
         """The payload as JSON in a compact JWE, under the newest key in its time.
 
-        A key whose time is over since the account was asked for still serves, where there is no other: nobody else will
-        ever have these credentials, and what becomes of new requests is decided by `can_encrypt_for`.
+        Where none is, one whose time is over still serves: the account exists, and nobody else will ever have these
+        credentials. Whether a request is taken at all was decided before, by `can_encrypt_for`.
         """
         key = self._newest(source) or self._newest_expired(source)
         if key is None:

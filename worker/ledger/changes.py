@@ -76,7 +76,9 @@ def _own_values(way: Transition) -> dict[str, Any]:
         case State.ACCEPTED:
             passed = sa.case((_r.deadline > time("at"), _r.deadline), else_=None)
             again = {"since": time("at"), "deadline": passed, "generation": _r.generation + 1}
-            return {"attempts": 0, "deferrals": 0, "baseline": {}} | again | fresh
+            # On a person's word that nothing was created, whatever was seen before no longer speaks against it.
+            said: dict[str, Any] = {"baseline": {}} if way is states.RESOLVE_NOT_CREATED else {}
+            return {"attempts": 0, "deferrals": 0} | said | again | fresh
         case State.IN_DOUBT if way is states.LOOK_AGAIN:
             # Any other finding breaks the row of agreeing ones.
             absences = (_r.absences + 1) * hole("absent", sa.Integer())

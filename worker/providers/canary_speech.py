@@ -45,7 +45,7 @@ _CREATE: Final = "/v3/reseller/client/create-associate"
 _LIST: Final = "/v3/reseller/client/list-associates"
 _SCOPES: Final = "the API key needs scope:reseller and scope:reseller.createassociate"
 _CLOCKS_DIFFER: Final = timedelta(minutes=5)
-_PAGE_SIZES: Final = frozenset({20, 25, 50, 100, 200, 250, 500, 1000})
+_PAGE_SIZES: Final = frozenset({100, 500, 1000})
 """Lengths at which lists are usually cut; the vendor documents no pages, so it may be silent (providers.md 1.4 #5)."""
 
 _NEXT: Final = re.compile(

@@ -42,13 +42,6 @@ _CLIENT_ERRORS: Final = frozenset(range(400, 500)) - {408, 409, 425}
 _BY_ERROR_ID: Final = _CLIENT_ERRORS | {200}
 """The body wins over these statuses (providers.md 3.2); after any other one a create is in doubt."""
 
-_UNKNOWN_USER: Final = (400, "INVALID_NAME")
-"""What get-info is taken to answer for a user name that nobody bears. The vendor documents no answer for it
-(providers.md 3.1); this is the only documented one about the name itself, with its documented status, and a name that
-is refused as such has no account either. Whatever else is answered, such as a lack of credit or a function that does
-not exist, proves nothing: its id stands in the evidence, so that a person can learn the true one.
-"""
-
 
 def _said(
     error_ids: frozenset[str], reason: ReasonCode, source: str = _SEED, effect: Effect = Effect.NONE
@@ -103,6 +96,13 @@ class Gateway360Settings(ProviderSettings):
     base_url: kit.BaseUrl = Field(default="https://api.gateway360.com", description="Root of the API.")
     api_key: kit.Credential = Field(
         description="API key of the parent account; the panel may bind it to IP addresses."
+    )
+    # The vendor documents no answer for this (providers.md 3.1); of those documented this is the only one about the
+    # name itself. Any other, such as a lack of credit, proves nothing, and stands in the evidence of the look-up.
+    absent_error_id: str = Field(
+        default="INVALID_NAME",
+        min_length=1,
+        description="Error id by which get-info says that nobody bears a user name; any other one proves nothing.",
     )
 
 
@@ -161,7 +161,7 @@ class Handler:
                 return self._compare(asked, result, parameters)
             case int(status), {"status": "error", "error_id": str(error_id)}:
                 shown = Scrubber(tuple(secrets_of(self._own, parameters))).error_id(error_id)
-                if (status, error_id) == _UNKNOWN_USER:
+                if status in _BY_ERROR_ID and error_id == self._own.absent_error_id:
                     return Absent({"asked": asked, "status": status, "error_id": shown})
                 return kit.unclear(asked, exchange, error_id=shown)
             case _:

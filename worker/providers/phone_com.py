@@ -31,7 +31,7 @@ from worker.core.provider import (
 from worker.core.rules import COMMON, Reading, Rule, judge
 from worker.core.verdict import Created, Effect, Outcome
 from worker.exchange import Exchange, Http, Request
-from worker.scrubber import Scrubber, secrets_of
+from worker.scrubber import Scrubber, is_telling, secrets_of
 
 _Item: TypeAlias = Mapping[str, JsonValue]
 
@@ -205,7 +205,10 @@ class Handler:
                 return reading
 
     def _extra_secrets(self) -> tuple[str, ...]:
-        return tuple(value for value in _texts(self._own.extra_fields) if value != "now")
+        """All texts of the first level, as ever; of deeper ones those that are too long to be a common word."""
+        own = self._own.extra_fields
+        plain = {value for value in own.values() if isinstance(value, str)}
+        return tuple(text for text in _texts(own) if text != "now" and (text in plain or is_telling(text)))
 
     def _find(self, seen: Sequence[_Item], evidence: Mapping[str, JsonValue], order: Order) -> Finding:
         parameters = contract.Parameters.model_validate(order.parameters)
