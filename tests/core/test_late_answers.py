@@ -10,10 +10,11 @@ from contracts.reason import ReasonCode
 from contracts.result import AccountProvisioned, Evidence
 from tests.builders import make_done, make_outcome
 from tests.core.operating import operate
-from tests.core.world import LEASE, World, make_place, open_world
+from tests.core.world import LEASE, Place, World, make_place, open_world
 from tests.fakes import BlindProvider, ScriptedProvider
 from worker.core.errors import NotAllowed
 from worker.core.provider import Found
+from worker.core.retry import RetryPolicy
 from worker.core.states import State
 from worker.core.verdict import Created, Outcome, Verdict
 from worker.operations.verbs import Verb
@@ -185,16 +186,62 @@ VERBS = [
 async def test_an_operators_word_stands_against_a_late_answer(
     world: World, verb: Verb, account_id: str | None, state: State
 ) -> None:
-    """What the provider says after an operator decided is kept, with its account id, and changes nothing."""
+    """What the provider says after an operator decided changes no state; its account is kept for who looks again."""
     answer = await unanswered(world)
     await operate(world, verb, account_id)
     answer.set_result(make_done("A-1"))
     await world.calm()
     entry = await world.entry()
-    assert (entry.state, entry.account_id) == (state, account_id)
+    assert (entry.state, entry.account_id) == (state, account_id or "A-1")
     last = (await world.history())[-1]
     assert (last.name, last.leaves, last.enters) == ("answer_after_all", None, None)
     assert last.detail["account_id"] == "A-1"
+
+
+async def test_an_account_that_comes_after_a_rejection_is_known_to_whoever_would_run_it_again(
+    world: World,
+) -> None:
+    """A rejection is final and told; the account that exists all the same is recorded by a person, not opened anew."""
+    answer = await unanswered(world)
+    await operate(world, Verb.RESOLVE_NOT_CREATED)
+    world.place.acme.prepares.then(make_outcome(Verdict.NOT_DONE, reason=ReasonCode.PROVIDER_VALIDATION))
+    await world.go_round()
+    answer.set_result(make_done("A-1"))
+    await world.calm()
+    entry = await world.entry()
+    assert (entry.state, entry.account_id) == (State.REJECTED, "A-1")
+    with pytest.raises(NotAllowed, match="A-1 exists"):
+        await operate(world, Verb.REPLAY)
+    await operate(world, Verb.RESOLVE_CREATED, "A-1")
+    assert ((await world.entry()).state, len(world.place.acme.sent)) == (State.PROVISIONED, 1)
+
+
+async def test_an_account_that_comes_when_the_attempts_are_used_up_is_told(place: Place) -> None:
+    """Held, because every attempt was proven to have opened nothing: an answer that says otherwise is better proof."""
+    async with open_world(place, policy=RetryPolicy(attempts=1)) as world:
+        answer = await unanswered(world)
+        for _ in range(6):
+            await world.go_round(after=400)
+        before = await world.entry()
+        answer.set_result(make_done("A-1"))
+        await world.calm()
+        after = await world.entry()
+    assert (before.state, before.reason) == (State.HELD, ReasonCode.ATTEMPTS_EXHAUSTED)
+    assert (after.state, after.account_id) == (State.PROVISIONED, "A-1")
+
+
+async def test_an_account_of_an_older_attempt_keeps_the_next_one_here(world: World) -> None:
+    """The newest attempt is proven to have opened nothing; the one before it has, as is heard now."""
+    first = await unanswered(world)
+    await operate(world, Verb.RESOLVE_NOT_CREATED)
+    world.place.acme.creates.then(make_outcome(Verdict.NOT_DONE, reason=ReasonCode.PROVIDER_BUSY, retry=True))
+    await world.go_round()
+    assert (await world.entry()).state is State.WAITING
+    first.set_result(make_done("A-1"))
+    await world.calm()
+    await world.go_round(after=700)
+    entry = await world.entry()
+    assert (entry.state, entry.account_id, len(world.place.acme.sent)) == (State.PROVISIONED, "A-1", 2)
 
 
 @pytest.mark.parametrize("missing", [(), ("key",)], ids=["whole", "without its credentials"])

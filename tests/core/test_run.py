@@ -19,6 +19,8 @@ from worker.core.states import State
 from worker.core.verdict import Effect, Verdict
 from worker.operations.verbs import Verb
 
+BUSY = make_outcome(Verdict.NOT_DONE, reason=ReasonCode.RATE_LIMITED, effect=Effect.LIMIT, wait=5)
+
 
 def reason_of(world: World) -> str:
     """The reason in the one rejection that was published."""
@@ -179,6 +181,28 @@ async def test_what_fails_before_the_create_waits(world: World) -> None:
         assert (entry.state, entry.reason) == (State.WAITING, ReasonCode.TOKEN_UNAVAILABLE)
     assert world.place.acme.sent == []
     assert len(world.place.watch.all(Called, operation="prepare")) == 3
+
+
+async def test_what_is_seen_before_the_create_is_seen_last(world: World) -> None:
+    """A wait that the provider asked for comes first; what was looked at before it would be out of date."""
+    world.lane.learn(BUSY)
+    await world.ask()
+    assert world.place.acme.prepared == []
+    await world.pass_time(5)
+    assert (len(world.place.acme.prepared), len(world.place.acme.sent)) == (1, 1)
+
+
+async def test_a_wait_that_is_asked_for_during_the_preparation_is_kept(world: World) -> None:
+    """Nothing is sent into it: the request is given back, and taken up again."""
+    prepared = world.place.acme.prepares.held()
+    await world.ask()
+    world.lane.learn(BUSY)
+    prepared.set_result(Prepared(None))
+    await world.calm()
+    assert (world.place.acme.sent, (await world.entry()).state) == ([], State.ACCEPTED)
+    world.place.acme.prepares.then(Prepared(None))
+    await world.go_round(after=5)
+    assert (await world.entry()).state is State.PROVISIONED
 
 
 async def test_a_final_no_before_the_create_is_final(world: World) -> None:

@@ -180,7 +180,7 @@ async def impatient(
 _SLOW_PROVIDER = {
     "PROVIDERS__PHONE_COM__ANSWER_WITHIN": "60",
     "PROVIDERS__PHONE_COM__LISTEN_FOR": "90",
-    "PROVIDERS__PHONE_COM__SETTLE": "90",
+    "PROVIDERS__PHONE_COM__SETTLE": "150",
 }
 _USUAL_PATIENCE = (1_800_000, 60_000)  # milliseconds, as RabbitMQ ships
 

@@ -142,9 +142,9 @@ class Row:
         """Settings of the provider that this row needs besides the hurried ones, in seconds."""
         pace: dict[str, str] = {}
         if self.lingers:  # nobody gives up before the kill
-            pace |= {"ANSWER_WITHIN": "3", "LISTEN_FOR": "4", "SETTLE": "4"}
+            pace |= {"ANSWER_WITHIN": "3", "LISTEN_FOR": "4", "SETTLE": "7"}
         if self.way is Way.LATE:  # the answer comes after the doubt, and is still listened for
-            pace |= {"LISTEN_FOR": "6", "SETTLE": "6"}
+            pace |= {"LISTEN_FOR": "6", "SETTLE": "7"}
         if self.way is Way.SILENT_MADE_LATER:  # a provider must make what it was asked for within this time
             pace |= {"SETTLE": "20"}
         return pace

@@ -41,7 +41,7 @@ _PACE: Mapping[str, str] = {
         f"PROVIDERS__{provider}__{name}": value
         for provider in ("CANARY_SPEECH", "PHONE_COM", "GATEWAY360", "POSTCODE_EU")
         for name, value in (
-            ("CONNECT_TIMEOUT", "2"), ("ANSWER_WITHIN", "4"), ("LISTEN_FOR", "5"), ("SETTLE", "5"),
+            ("CONNECT_TIMEOUT", "2"), ("ANSWER_WITHIN", "4"), ("LISTEN_FOR", "5"), ("SETTLE", "9"),
         )
     },
 }  # fmt: skip

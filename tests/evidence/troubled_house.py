@@ -47,7 +47,7 @@ _UNHURRIED: Mapping[str, str] = {
             "CONNECT_TIMEOUT": "5",
             "ANSWER_WITHIN": "10",
             "LISTEN_FOR": "20",
-            "SETTLE": "20",
+            "SETTLE": "30",
         }.items()
     },
 }

@@ -30,7 +30,7 @@ TABLE: dict[Way, tuple[State | Effect, State | Effect, State | Effect, State | E
     states.rejected: (A, BLOCKED, BLOCKED, BLOCKED),
     states.abandoned_unsent: (A, BLOCKED, A, NOTHING),
     states.abandoned_in_doubt: (BLOCKED, BLOCKED, A, NOTHING),
-    states.abandoned_with_account: (BLOCKED, BLOCKED, BLOCKED, NOTHING),
+    states.abandoned_with_account: (BLOCKED, P, BLOCKED, NOTHING),
 }
 CASES = [
     (way, verb, expected)

@@ -9,7 +9,7 @@ from worker.core.change import Change
 from worker.core.entry import Accepted, Arrival, Claim, Conflict, Entry, Same
 from worker.core.errors import AccountClaimed, NotAllowed, StaleClaim, UnknownRequest
 from worker.core.states import FINAL, Actor, State
-from worker.core.story import Attempt
+from worker.core.story import Attempt, HistoryLine
 from worker.core.verdict import Verdict
 from worker.ledger import story
 
@@ -51,6 +51,18 @@ def operate(tables: Tables, seen: Entry, change: Change) -> Entry:
     if not (as_seen and _fits(row, seen.fence, change)):
         raise StaleClaim(f"request {seen.request_id} is {row.entry.state} now, not as it was looked at")
     return apply(tables, row, change)
+
+
+def note(tables: Tables, request_id: str, line: HistoryLine, account_id: str | None) -> None:
+    """Append evidence; an account that it names is the row's, where it may be."""
+    row = tables.rows.get(request_id)
+    if row is not None and account_id is not None and row.pruned_at is None and row.entry.account_id is None:
+        account = (row.entry.provider, words(account_id))
+        closed = row.entry.state in {State.HELD, State.REJECTED, State.ABANDONED}
+        if closed and account not in tables.owners:
+            tables.owners[account] = request_id
+            row.set(account_id=account[1], changed_at=line.at)
+    tables.tell(request_id, line)
 
 
 def apply(tables: Tables, row: Row, change: Change, worker: str | None = None) -> Entry:

@@ -81,9 +81,9 @@ class PlainLedger(port.Ledger):
     async def release(self, claim: Claim) -> None:
         await self._access.write(lambda tables: claims.release(tables, claim))
 
-    async def note(self, request_id: str, line: HistoryLine) -> None:
+    async def note(self, request_id: str, line: HistoryLine, account_id: str | None = None) -> None:
         told = replace(line, detail=json.loads(json.dumps(dict(line.detail), default=str)))
-        await self._access.write(lambda tables: tables.tell(request_id, told))
+        await self._access.write(lambda tables: changes.note(tables, request_id, told, account_id))
 
     async def operate(self, seen: Entry, change: Change) -> Entry:
         return await self._access.write(lambda tables: changes.operate(tables, seen, change))

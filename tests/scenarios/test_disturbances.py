@@ -135,7 +135,7 @@ _GATEWAY = {"email": "a@example.org", "name": "A", "surname": "B", "language": "
 _PATIENT = {
     "PROVIDERS__PHONE_COM__ANSWER_WITHIN": "20",
     "PROVIDERS__PHONE_COM__LISTEN_FOR": "30",
-    "PROVIDERS__PHONE_COM__SETTLE": "30",
+    "PROVIDERS__PHONE_COM__SETTLE": "50",
 }
 
 

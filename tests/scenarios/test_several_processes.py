@@ -35,7 +35,7 @@ async def command(house: House, postgresql_url: str) -> AsyncIterator[WorkerProc
         "WORKER__PROCESSES": str(_COUNT),
         "PROVIDERS__CANARY_SPEECH__ANSWER_WITHIN": "60",
         "PROVIDERS__CANARY_SPEECH__LISTEN_FOR": "90",
-        "PROVIDERS__CANARY_SPEECH__SETTLE": "90",
+        "PROVIDERS__CANARY_SPEECH__SETTLE": "150",
     }
     environment = house.environment | {f"PROVISIONER_{name}": value for name, value in settings.items()}
     process = WorkerProcess(environment, house.folder / "workers.log", port=_first_of_free_ports())

@@ -53,7 +53,7 @@ SLOW = 0.4  # seconds that the provider takes for a create
 _PATIENT = {
     "ANSWER_WITHIN": "30",
     "LISTEN_FOR": "40",
-    "SETTLE": "40",
+    "SETTLE": "70",
     "CONCURRENCY": f"{LIMIT}",
     "RATE": f"{RATE}",
 }

@@ -26,8 +26,8 @@ POSTGRESQL = "postgresql://user:password@host/database"
             "the create would be cut before it is in doubt",
         ),
         (
-            {f"{PHONE}SETTLE": "119"},
-            f"{PHONE}SETTLE must not be below listen_for",
+            {f"{PHONE}SETTLE": "149"},
+            f"{PHONE}SETTLE must not be below answer_within and listen_for together",
             "absence would be believed while the create still runs",
         ),
         (
@@ -151,7 +151,7 @@ def test_broken_rule_is_told(given: dict[str, str], sentence: str, reason: str) 
         ({}, "the defaults fit together"),
         ({f"{PHONE}CONNECT_TIMEOUT": "1", f"{PHONE}ANSWER_WITHIN": "1.1"}, "just above"),
         ({f"{PHONE}LISTEN_FOR": "30"}, "listening ends when the doubt begins"),
-        ({f"{PHONE}SETTLE": "120"}, "settled as soon as the create is over"),
+        ({f"{PHONE}SETTLE": "150"}, "settled as soon as the create is over"),
         ({f"{PHONE}BASE_URL": "http://sandbox:8080"}, "the sandbox has no TLS"),
         ({"PROVISIONER_RETRY__BASE": "600"}, "always the longest wait"),
         ({"PROVISIONER_LEDGER__LEASE": "3"}, "exactly three rounds"),

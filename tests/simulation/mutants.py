@@ -147,7 +147,7 @@ def late_keys_are_thrown_away() -> Iterator[None]:
 @contextmanager
 def late_accounts_are_thrown_away() -> Iterator[None]:
     """An account that comes once a person was asked, because nobody could look it up, is noted and forgotten."""
-    with patch("worker.core.pipeline._UNSETTLED", frozenset()):
+    with patch.object(pipeline, "_is_missing", lambda entry, _: entry.reason is ReasonCode.CREDENTIALS_LOST):
         yield
 
 

@@ -192,6 +192,15 @@ class Lane:
             if not self._held_for():
                 return
 
+    def insist(self) -> None:
+        """Make sure that a permission still holds.
+
+        Raises:
+            LaneClosed: since then the lane has closed, or the provider asked for a wait.
+        """
+        if not self._is_open or self._lapsed or self._held_for():
+            raise LaneClosed
+
     def learn(self, outcome: Outcome) -> None:
         """What an attempt says about the provider itself."""
         now = self._clock.now()

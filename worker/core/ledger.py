@@ -52,8 +52,12 @@ class Ledger(Protocol):
         """Give an unsent claim back, unchanged, at once claimable by anybody. A stale claim is ignored."""
         ...
 
-    async def note(self, request_id: str, line: HistoryLine) -> None:
-        """Append evidence to a story without changing its state (a late answer nobody waits for)."""
+    async def note(self, request_id: str, line: HistoryLine, account_id: str | None = None) -> None:
+        """Append evidence to a story without changing its state (a late answer nobody waits for).
+
+        An account that it names is written to a row that is closed or held and has none, so that nobody runs the
+        request again without knowing of it.
+        """
         ...
 
     async def operate(self, seen: Entry, change: Change) -> Entry:

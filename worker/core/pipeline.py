@@ -15,7 +15,7 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from contracts.reason import ReasonCode
@@ -45,10 +45,6 @@ from worker.core.story import HistoryLine
 from worker.core.verdict import Created, Effect, Outcome, Verdict
 
 T = TypeVar("T")
-
-_UNSETTLED = frozenset(
-    {ReasonCode.LOOK_UP_UNSUPPORTED, ReasonCode.LOOK_UP_AMBIGUOUS, ReasonCode.LOOK_UP_EXHAUSTED}
-)  # why a request is held whose account may exist
 
 _RECORD_AGAIN_AFTER = 1.0  # seconds between tries to record what a provider answered while the ledger is away
 
@@ -206,7 +202,8 @@ class Pipeline:
         if forbidden is not None:
             await self._decided(claim, forbidden, Stage.UNSENT)
             return
-        prepared = await self._prepare(provider, order)
+        await lane.permission()
+        prepared = await self._prepare(provider, order)  # last, so that what it sees is not of long ago
         if isinstance(prepared, Outcome):
             await self._settle(claim, prepared, Stage.UNSENT)
             return
@@ -214,7 +211,7 @@ class Pipeline:
             hold, seen = Hold(ReasonCode.LOOK_UP_AMBIGUOUS), seen_by_look_up(prepared)
             await self._decided(claim, hold, Stage.UNSENT, seen=seen)
             return
-        await lane.permission()
+        lane.insist()
         if is_late(desk, entry):  # preparing and waiting took their time
             await self._decided(claim, Refuse(ReasonCode.DEADLINE_PASSED), Stage.UNSENT)
             return
@@ -345,9 +342,12 @@ class Pipeline:
         return recorded.claim
 
     async def _after_all(self, claim: Claim, decision: Decision, outcome: Outcome) -> None:
-        """The row moved on. If it still awaits what this very attempt brought, that counts, whoever holds the row."""
+        """The row moved on. If it still awaits what this attempt brought, that counts, whoever holds the row."""
         looked_at = claim.entry
-        while (now := await self._moved_on(looked_at)) and (stage := _awaits(now, decision, outcome)):
+        sent_at = looked_at.attempt_sent_at
+        while (now := await self._moved_on(looked_at)) and (
+            stage := _awaits(now, decision, outcome, sent_at)
+        ):
             with contextlib.suppress(StaleClaim):
                 await self._decided(replace(claim, entry=now, fence=now.fence), decision, stage, outcome)
                 return
@@ -355,11 +355,9 @@ class Pipeline:
         await self._evidence_for_others(claim.entry, outcome)
 
     async def _moved_on(self, before: Entry) -> Entry | None:
-        """The row as it is now, if it changed but its newest attempt did not."""
+        """The row as it is now, if it changed."""
         now = await self._desk.ledger.find(before.request_id)
-        if now is None or now == before or now.attempt_sent_at != before.attempt_sent_at:
-            return None
-        return now
+        return None if now == before else now
 
     async def _evidence_for_others(self, entry: Entry, outcome: Outcome) -> None:
         """Somebody else decided about the row meanwhile: what was seen is kept, but changes no state."""
@@ -372,7 +370,7 @@ class Pipeline:
         }
         now, worker = self._desk.clock.now(), self._desk.worker
         line = HistoryLine(now, worker, "answer_after_all", None, None, outcome.reason, None, detail)
-        await self._desk.ledger.note(entry.request_id, line)
+        await self._desk.ledger.note(entry.request_id, line, created)
 
     # --- look-ups ---------------------------------------------------------------------------------------------
 
@@ -452,15 +450,17 @@ class Pipeline:
         self._desk.observer.tell(Called(provider.name, operation, result, seconds, request_id, outcome))
 
 
-def _awaits(entry: Entry, decision: Decision, outcome: Outcome) -> Stage | None:
-    """What the newest attempt's answer still settles once the row moved on: its doubt, what a person is to find, or
-    that no account was there, before another is opened.
+def _awaits(entry: Entry, decision: Decision, outcome: Outcome, sent_at: datetime | None) -> Stage | None:
+    """What the answer to an attempt of that time still settles once the row moved on: its doubt, what a person is to
+    find, or that no account was there, before another is opened.
     """
+    is_newest = entry.attempt_sent_at == sent_at
     match entry.state:
-        case State.IN_DOUBT if outcome.verdict is not Verdict.IN_DOUBT:
+        case State.IN_DOUBT if is_newest and outcome.verdict is not Verdict.IN_DOUBT:
             return Stage.LATE
         case State.HELD if isinstance(decision, Provision) and _is_missing(entry, decision.created):
-            return Stage.LATE_PROOF
+            # While a newer attempt may have opened another account, a person must look.
+            return Stage.LATE_PROOF if is_newest or entry.reason is ReasonCode.ATTEMPTS_EXHAUSTED else None
         case State.ACCEPTED | State.WAITING if isinstance(decision, Provision | Hold) and decision.created:
             return Stage.THERE_AFTER_ALL
         case _:
@@ -468,7 +468,5 @@ def _awaits(entry: Entry, decision: Decision, outcome: Outcome) -> Stage | None:
 
 
 def _is_missing(entry: Entry, created: Created) -> bool:
-    """Whether a held request waits for this account, or for the credentials of it: nobody else may ever have them."""
-    if entry.reason is ReasonCode.CREDENTIALS_LOST:
-        return created.account_id == entry.account_id
-    return entry.reason in _UNSETTLED
+    """Whether a held request lacks this account, or the credentials of it: nobody else may ever have them."""
+    return entry.account_id in {None, created.account_id}

@@ -148,7 +148,7 @@ LOOK_UP_NOW = _way(
 )
 RESOLVE_CREATED = _way(
     "resolve_created",
-    "in_doubt held",
+    "in_doubt held abandoned rejected",
     State.PROVISIONED,
     Actor.OPERATOR,
     "a person found the account and gave its id",

@@ -15,7 +15,7 @@ HURRIED: Mapping[str, str] = {
     "CONNECT_TIMEOUT": "0.5",
     "ANSWER_WITHIN": "1",
     "LISTEN_FOR": "2",
-    "SETTLE": "2",
+    "SETTLE": "3",
     "LOOK_UP_SCHEDULE": "[0.4, 0.8, 0.8]",
     "RATE": "200",
 }

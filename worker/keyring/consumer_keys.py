@@ -49,11 +49,8 @@ class ConsumerKey:
 
     def is_usable_at(self, seconds: float) -> bool:
         """Whether the key is in its time."""
-        return self.has_begun_at(seconds) and (self.expires is None or seconds < self.expires)
-
-    def has_begun_at(self, seconds: float) -> bool:
-        """Whether the key's time has begun; it may be over."""
-        return self.begins is None or self.begins <= seconds
+        begun = self.begins is None or self.begins <= seconds
+        return begun and (self.expires is None or seconds < self.expires)
 
 
 class ConsumerKeys:
@@ -82,12 +79,12 @@ class ConsumerKeys:
     def encrypt(self, source: str, payload: Mapping[str, object]) -> str:
         """The payload as JSON in a compact JWE, under the newest key in its time.
 
-        Where none is, one whose time is over still serves: the account exists, and nobody else will ever have these
+        Where none is (any more), any other still serves: the account exists, and nobody else will ever have these
         credentials. Whether a request is taken at all was decided before, by `can_encrypt_for`.
         """
-        key = self._newest(source) or self._newest_expired(source)
+        key = self._newest(source) or _newest(self._of(source))
         if key is None:
-            raise ConfigurationError("no consumer key for this source is configured and has begun")
+            raise ConfigurationError("no consumer key for this source is configured")
         header = {"alg": key.algorithm, "enc": _CONTENT_ENCRYPTION, "kid": key.kid}
         allowed = [key.algorithm, _CONTENT_ENCRYPTION]
         return jwe.encrypt_compact(header, json.dumps(payload).encode(), key.key, algorithms=allowed)
@@ -95,10 +92,6 @@ class ConsumerKeys:
     def _newest(self, source: str) -> ConsumerKey | None:
         now = self._clock.time_of_day().timestamp()
         return _newest(key for key in self._of(source) if key.is_usable_at(now))
-
-    def _newest_expired(self, source: str) -> ConsumerKey | None:
-        now = self._clock.time_of_day().timestamp()
-        return _newest(key for key in self._of(source) if key.has_begun_at(now))
 
     def _of(self, source: str) -> Sequence[ConsumerKey]:
         return self._by_source.get(source, self._general)

@@ -15,6 +15,7 @@ from worker.core.change import Change
 from worker.core.entry import Claim, Entry
 from worker.core.errors import NotAllowed, StaleClaim, UnknownRequest
 from worker.core.states import FINAL, Actor, State, Transition
+from worker.core.story import HistoryLine
 from worker.core.verdict import Verdict
 from worker.ledger import attempts, events, story
 from worker.ledger.columns import Json
@@ -118,6 +119,22 @@ def operate(batch: Batch, seen: Entry, change: Change) -> Entry:
             f"the content of request {seen.request_id} was pruned; ask for the account under a new key"
         )
     raise StaleClaim(f"request {seen.request_id} is {found.state} now, not as it was looked at")
+
+
+_KNOWN: Final = Prepared(
+    sa.update(requests)
+    .where(_r.request_id == hole("request_id"), in_states(_r.state, _ANNOUNCED - {State.PROVISIONED}))
+    .where(_r.account_id.is_(None), _r.pruned_at.is_(None))
+    .values(account_id=hole("account_id", _r.account_id.type), changed_at=time("at"))
+)
+
+
+def note(batch: Batch, request_id: str, line: HistoryLine, account_id: str | None) -> None:
+    """Append evidence, and write an account that it names to a row which is closed or held and has none."""
+    if account_id is not None:
+        holes = {"p_request_id": request_id, "p_account_id": account_id, "p_at": line.at}
+        _KNOWN.count(batch.connection, holes)
+    story.tell(batch, request_id, line)
 
 
 def apply(

@@ -26,7 +26,6 @@ from worker.ledger import (
     pruning,
     questions,
     shares,
-    story,
     timekeeping,
 )
 from worker.ledger.claims import CLAIM_DUE, CLAIM_LOOK_UPS, Lease
@@ -45,9 +44,13 @@ _CHECKED: Final = sa.update(checks).where(checks.c.name == hole("name")).values(
 class SqlLedger(port.Ledger):
     """The system of record. Writes queue up for one commit, reads go beside them."""
 
-    def __init__(self, writer: Writer, reader: Reader, clock: Clock, lease: timedelta) -> None:
+    def __init__(
+        self, writer: Writer, reader: Reader, clock: Clock, lease: timedelta, counter: Reader | None = None
+    ) -> None:
+        """`counter` is the reader that counts, so that no other question waits behind that."""
         self._writer = writer
         self._reader = reader
+        self._counter = counter or reader
         self._clock = clock
         self._lease = lease
         self._begun: set[str] = set()
@@ -81,8 +84,11 @@ class SqlLedger(port.Ledger):
     async def release(self, claim: Claim) -> None:
         await self._writer.write(lambda batch: claims.release(batch, claim))
 
-    async def note(self, request_id: str, line: HistoryLine) -> None:
-        await self._writer.write(lambda batch: story.tell(batch, request_id, line))
+    async def note(self, request_id: str, line: HistoryLine, account_id: str | None = None) -> None:
+        try:
+            await self._writer.write(lambda batch: changes.note(batch, request_id, line, account_id))
+        except RuleBroken:  # another request has that account; the story tells of it all the same
+            await self._writer.write(lambda batch: changes.note(batch, request_id, line, None))
 
     async def operate(self, seen: Entry, change: Change) -> Entry:
         try:
@@ -248,7 +254,7 @@ class SqlLedger(port.Ledger):
         return await self._reader.ask(lambda reading: questions.dead_letter(reading, dead_letter_id))
 
     async def standings(self) -> Sequence[Standing]:
-        return await self._reader.ask(questions.standings)
+        return await self._counter.ask(questions.standings)
 
     async def check(self) -> None:
         at = self._clock.now()

@@ -49,14 +49,14 @@ async def open_ledger(
         if exclusive:
             await asyncio.to_thread(make_ready, store)
         writer = Writer(store) if exclusive else _GuestWriter(store)
-        reader = Reader(store)
-        stack.push_async_callback(writer.close)
-        stack.push_async_callback(reader.close)
+        reader, counter = Reader(store), Reader(store)
+        for one in (writer, reader, counter):
+            stack.push_async_callback(one.close)
         await reader.ask(lambda connection: verify(connection, store.place))
         await _begin(clock, writer, reader, exclusive=exclusive)
         if exclusive and not isinstance(store, PostgresqlStore):
             await writer.write(claims.end_all, slow=True)
-        yield SqlLedger(writer, reader, clock, timedelta(seconds=lease))
+        yield SqlLedger(writer, reader, clock, timedelta(seconds=lease), counter)
 
 
 class _GuestWriter(Writer):

@@ -89,7 +89,11 @@ def _replay(entry: Entry) -> Plan:
 
 
 def _replay_closed(entry: Entry) -> Plan:
-    """Rejected is certain. Abandoned may have been in doubt, so only what was never sent runs again just like that."""
+    """Rejected is certain, unless an answer came after all. Abandoned may have been in doubt, so only what was never
+    sent runs again just like that.
+    """
+    if entry.account_id is not None:
+        return _blocked(Verb.REPLAY, entry, _exists(entry))
     if entry.state is State.REJECTED or entry.attempt_sent_at is None:
         return _will(
             Verb.REPLAY, entry, states.REPLAY, f"runs again: it was {entry.state}, nothing was created"
@@ -103,9 +107,7 @@ def _replay_closed(entry: Entry) -> Plan:
 
 def _replay_held(entry: Entry) -> Plan:
     if entry.account_id is not None:
-        command = f"requests resolve {entry.request_id} --account-id {entry.account_id}"
-        words = f"account {entry.account_id} exists: `{command}`"
-        return _blocked(Verb.REPLAY, entry, words)
+        return _blocked(Verb.REPLAY, entry, _exists(entry))
     if certainly_not_created(entry):
         return _will(
             Verb.REPLAY, entry, states.REPLAY_HELD, "runs again: every attempt certainly created nothing"
@@ -115,6 +117,11 @@ def _replay_held(entry: Entry) -> Plan:
         f"`requests resolve {entry.request_id} --account-id ID` or `--not-created`"
     )
     return _blocked(Verb.REPLAY, entry, words)
+
+
+def _exists(entry: Entry) -> str:
+    command = f"requests resolve {entry.request_id} --account-id {entry.account_id}"
+    return f"account {entry.account_id} exists: `{command}`"
 
 
 def certainly_not_created(entry: Entry) -> bool:
@@ -128,6 +135,9 @@ def _resolve_created(entry: Entry) -> Plan:
     match entry.state:
         case State.IN_DOUBT | State.HELD:
             words = "becomes provisioned with the account you name; the result event is published"
+            return _will(Verb.RESOLVE_CREATED, entry, states.RESOLVE_CREATED, words)
+        case State.ABANDONED | State.REJECTED if entry.account_id is not None:
+            words = f"becomes provisioned after all, as account {entry.account_id} is known"
             return _will(Verb.RESOLVE_CREATED, entry, states.RESOLVE_CREATED, words)
         case State.PROVISIONED:
             return _nothing(Verb.RESOLVE_CREATED, entry, f"account {entry.account_id} is recorded already")

@@ -95,8 +95,8 @@ def _provider(settings: ProviderSettings) -> Iterator[tuple[str, str]]:
         yield "answer_within", "must be above connect_timeout: connecting is part of it"
     if settings.listen_for < settings.answer_within:
         yield "listen_for", "must not be below answer_within: listening goes on after the doubt begins"
-    if settings.settle < settings.listen_for:
-        yield "settle", f"must not be below listen_for: {_WHY_SETTLE}"
+    if settings.settle < settings.answer_within + settings.listen_for:
+        yield "settle", f"must not be below answer_within and listen_for together: {_WHY_SETTLE}"
     if settings.give_up_look_ups_after <= settings.settle:
         yield "give_up_look_ups_after", "must be above settle: else no look-up could ever be believed"
 
