@@ -82,6 +82,12 @@ WITH_LEDGER = [
     (["requests", "republish", "sent", "--state", "held", "--reason", "x"], 2, "not both", "ids and filters"),
     (["requests", "resolve", "sent", "--reason", "x"], 2, "--not-created", "neither word"),
     (
+        ["requests", "resolve", "sent", "--account-id", "1", "--attempt", "1", "--reason", "x"],
+        2,
+        "--attempt goes with --not-created",
+        "an account is one, whichever attempt opened it",
+    ),
+    (
         ["requests", "resolve", "sent", "--account-id", "1", "--not-created", "--reason", "x"],
         2,
         "either --account-id or --not-created",

@@ -213,3 +213,22 @@ async def test_an_event_that_is_erased_after_the_look_is_not_called_published(wo
 def test_credentials_of_an_account_are_not_shown() -> None:
     """An operator's input does not leak by being printed."""
     assert "canary" not in repr(Account("A-1", {"api_key": SecretStr("canary")}))
+
+
+async def test_the_word_that_nothing_was_created_is_about_the_newest_attempt(world: World) -> None:
+    """While a person looked for the first one's account another create was sent, which the person must know of."""
+    lost = make_outcome(Verdict.IN_DOUBT, reason=ReasonCode.CONNECTION_LOST)
+    world.place.acme.creates.then(lost, lost)
+    entry = await world.ask()
+    hands = operations(world)
+    (planned,) = await hands.plan(Verb.RESOLVE_NOT_CREATED, ["order-1"], None)
+    assert await hands.for_attempt(planned, None) == planned
+    while len(world.place.acme.sent) == 1:
+        await world.go_round(after=400)
+    (planned,) = await hands.plan(Verb.RESOLVE_NOT_CREATED, [entry.request_id], None)
+    for attempt in (None, 1):
+        blocked = await hands.for_attempt(planned, attempt)
+        assert blocked.effect is Effect.BLOCKED
+        assert "2 creates were sent" in blocked.words
+        assert "--attempt 2" in blocked.words
+    assert await hands.for_attempt(planned, 2) == planned

@@ -57,7 +57,8 @@ def explain(
             told = as_data(story)
             print_json({**told, "attempts": as_data(attempts)} if isinstance(told, dict) else told)
         else:
-            _print_story(desk, story, reference)
+            sent = desk.run(desk.ledger.attempts(entry.request_id))
+            _print_story(desk, story, reference, sent[-1].number if sent else 0)
 
 
 def _dead_letter(desk: Office, reference: str) -> DeadLetter | None:
@@ -69,7 +70,7 @@ def _dead_letter(desk: Office, reference: str) -> DeadLetter | None:
     return next((it for it in newest if it.idempotency_key == reference), None)
 
 
-def _print_story(desk: Office, story: Story, reference: str) -> None:
+def _print_story(desk: Office, story: Story, reference: str, attempts: int) -> None:
     entry = story.entry
     out.print(f"[bold]request {safe(entry.request_id)}[/]")
     out.print(f"key {safe(entry.idempotency_key)} from {safe(entry.source)}, provider {entry.provider}")
@@ -80,7 +81,7 @@ def _print_story(desk: Office, story: Story, reference: str) -> None:
         out.print(f"nothing is sent after {cell(entry.deadline)} UTC")
     out.print(f"[bold]now {safe(story.verdict)}[/]")
     out.print(f"next: {safe(story.next_step)}")
-    _print_choices(entry, reference)
+    _print_choices(entry, reference, attempts)
     out.print()
     for line in story.history:
         _print_line(line)
@@ -101,12 +102,13 @@ def _print_story(desk: Office, story: Story, reference: str) -> None:
     print_table(columns, events, empty="no result event yet", spare=("times published", "recorded"))
 
 
-def _print_choices(entry: Entry, reference: str) -> None:
+def _print_choices(entry: Entry, reference: str, attempts: int) -> None:
     """What an operator may do now, as it is typed."""
     typed = {
         Verb.REPLAY: "requests replay {}",
         Verb.RESOLVE_CREATED: "requests resolve {} --account-id ACCOUNT",
-        Verb.RESOLVE_NOT_CREATED: "requests resolve {} --not-created",
+        Verb.RESOLVE_NOT_CREATED: "requests resolve {} --not-created"
+        + (f" --attempt {attempts}" if attempts > 1 else ""),
         Verb.ABANDON: "requests abandon {}",
         Verb.REPUBLISH: "requests republish {}",
     }

@@ -112,6 +112,15 @@ def resolve(
     not_created: Annotated[
         bool, typer.Option("--not-created", metavar="", help="You are certain that no account exists.")
     ] = False,
+    attempt: Annotated[
+        int | None,
+        typer.Option(
+            "--attempt",
+            metavar="NUMBER",
+            min=1,
+            help="With --not-created: the newest attempt, after which you looked. Needed where there were several.",
+        ),
+    ] = None,
     credentials_file: Annotated[
         Path | None,
         typer.Option(
@@ -126,8 +135,12 @@ def resolve(
     """Settle a request that is in doubt or held, by your word: the account exists, or it does not."""
     with exit_codes():
         verb = _word(account_id, not_created=not_created, credentials_file=credentials_file)
+        if attempt is not None and not not_created:
+            raise Misuse("--attempt goes with --not-created")
     with office(actor) as desk:
         (planned,) = desk.run(desk.requests.plan(verb, [reference], None))
+        if not_created:
+            planned = desk.run(desk.requests.for_attempt(planned, attempt))
         account = _account(planned, account_id, credentials_file) if account_id is not None else None
         _carry_out(desk, [planned], reason, account, dry_run=dry_run, as_json=as_json)
 

@@ -1,7 +1,7 @@
 """The operators' verbs on requests, carried out: guarded by what the operator saw, recorded with who and why."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import SecretStr
 
@@ -82,6 +82,22 @@ class RequestOperations:
         filtered = list(await self._ledger.entries(wanted)) if wanted is not None else []
         unique = {entry.request_id: entry for entry in (*named, *filtered)}
         return tuple(plan(verb, entry) for entry in unique.values())
+
+    async def for_attempt(self, planned: Plan, attempt: int | None) -> Plan:
+        """The same plan, blocked unless it is about the newest attempt.
+
+        Who says that nothing was created has looked at the provider for a while; meanwhile the worker may have proven
+        that itself, and sent another create. An attempt need not be named where there was only one.
+        """
+        sent = await self._ledger.attempts(planned.entry.request_id)
+        newest = sent[-1].number if sent else 0
+        if planned.effect is not Effect.WILL or attempt == newest or (attempt is None and newest <= 1):
+            return planned
+        words = (
+            f"{newest} creates were sent: look for an account of the newest one too (`provisioner explain` tells when "
+            f"it was sent), then add --attempt {newest}"
+        )
+        return replace(planned, effect=Effect.BLOCKED, words=words)
 
     async def carry_out(self, planned: Plan, reason: str, account: Account | None = None) -> str:
         """Do what was planned; words on what came of it. What was blocked or nothing stays untouched.
