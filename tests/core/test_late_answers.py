@@ -242,6 +242,40 @@ async def test_an_account_of_an_older_attempt_keeps_the_next_one_here(world: Wor
     await world.go_round(after=700)
     entry = await world.entry()
     assert (entry.state, entry.account_id, len(world.place.acme.sent)) == (State.PROVISIONED, "A-1", 2)
+    older, newer = await world.ledger.real.attempts(entry.request_id)
+    assert (older.verdict, newer.verdict) == ("done", "not_done")
+    assert "attempt" not in (await world.history())[-1].detail
+
+
+async def test_an_account_of_an_older_attempt_is_known_while_a_newer_one_is_under_way(world: World) -> None:
+    """The newer one then comes to nothing: no third is sent, and a person hears of the account that there is."""
+    first = await unanswered(world)
+    await operate(world, Verb.RESOLVE_NOT_CREATED)
+    second = world.place.acme.creates.held()
+    await world.go_round()
+    first.set_result(make_done("A-1"))
+    await world.calm()
+    second.set_result(make_outcome(Verdict.NOT_DONE, reason=ReasonCode.PROVIDER_BUSY, retry=True))
+    await world.calm()
+    await world.go_round(after=700)
+    entry = await world.entry()
+    assert (entry.state, entry.reason) == (State.HELD, ReasonCode.CREDENTIALS_LOST)
+    assert (entry.account_id, len(world.place.acme.sent)) == ("A-1", 2)
+
+
+async def test_the_newest_answer_counts_whatever_an_older_one_said(world: World) -> None:
+    """Two accounts by an operator's wrong word: the one that was asked for last is handed over, the other is noted."""
+    first = await unanswered(world)
+    await operate(world, Verb.RESOLVE_NOT_CREATED)
+    second = world.place.acme.creates.held()
+    await world.go_round()
+    first.set_result(make_done("A-1"))
+    await world.calm()
+    second.set_result(make_done("A-2"))
+    await world.calm()
+    entry = await world.entry()
+    assert (entry.state, entry.account_id) == (State.PROVISIONED, "A-2")
+    assert "answer_after_all" in await world.story()
 
 
 @pytest.mark.parametrize("missing", [(), ("key",)], ids=["whole", "without its credentials"])

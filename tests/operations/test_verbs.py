@@ -2,11 +2,13 @@
 
 import pytest
 
+from tests.builders import make_entry
 from tests.core.operating import ACTOR, REASON, operations
 from tests.core.world import World
 from tests.operations import states
 from tests.operations.states import WAYS, Way
 from worker.core.errors import NotAllowed
+from worker.core.sealing import Sealed
 from worker.core.states import State
 from worker.core.story import HistoryLine
 from worker.operations.requests import Account
@@ -164,3 +166,12 @@ async def test_no_single_verb_sends_a_second_create_without_proof_or_word(world:
         states.abandoned_unsent,
     )
     assert len(world.place.acme.sent) - sent == int(certainly_nothing)
+
+
+@pytest.mark.parametrize(("state", "verb"), [(State.REJECTED, Verb.REPLAY), (X, Verb.RESOLVE_CREATED)])
+def test_what_was_pruned_is_neither_run_nor_resolved(state: State, verb: Verb) -> None:
+    """There is nothing left to run; the plan says so already, and not an error about keys."""
+    known = "A-1" if verb is Verb.RESOLVE_CREATED else None
+    planned = plan(verb, make_entry(state=state, account_id=known, sealed_request=Sealed("")))
+    assert (planned.effect, planned.transition) == (BLOCKED, None)
+    assert "pruned" in planned.words

@@ -58,8 +58,7 @@ def note(tables: Tables, request_id: str, line: HistoryLine, account_id: str | N
     row = tables.rows.get(request_id)
     if row is not None and account_id is not None and row.pruned_at is None and row.entry.account_id is None:
         account = (row.entry.provider, words(account_id))
-        closed = row.entry.state in {State.HELD, State.REJECTED, State.ABANDONED}
-        if closed and account not in tables.owners:
+        if row.entry.state is not State.PROVISIONED and account not in tables.owners:
             tables.owners[account] = request_id
             row.set(account_id=account[1], changed_at=line.at)
     tables.tell(request_id, line)
@@ -80,7 +79,8 @@ def apply(tables: Tables, row: Row, change: Change, worker: str | None = None) -
     _write_attempt(tables, row, change)
     if change.event is not None:
         tables.add(change.event, entry.request_id, _tried_at(change, worker))
-    tables.tell(entry.request_id, story.changed(entry, came_from, row.sends, change))
+    older = change.sent_at not in {None, entry.attempt_sent_at}
+    tables.tell(entry.request_id, story.changed(entry, came_from, 0 if older else row.sends, change))
     return entry
 
 
@@ -209,7 +209,9 @@ def _write_attempt(tables: Tables, row: Row, change: Change) -> None:
             None, None, None, None, None, None, None, None, dict(change.baseline), {},
         )  # fmt: skip
     elif _ends_the_attempt(change) and row.sends in tables.attempts.get(request_id, {}):
-        tables.attempts[request_id][row.sends] = _ended(tables.attempts[request_id][row.sends], change)
+        mine = tables.attempts[request_id]
+        number = next((n for n, one in mine.items() if one.begun_at == change.sent_at), row.sends)
+        mine[number] = _ended(mine[number], change)
 
 
 def _ends_the_attempt(change: Change) -> bool:

@@ -147,7 +147,11 @@ def late_keys_are_thrown_away() -> Iterator[None]:
 @contextmanager
 def late_accounts_are_thrown_away() -> Iterator[None]:
     """An account that comes once a person was asked, because nobody could look it up, is noted and forgotten."""
-    with patch.object(pipeline, "_is_missing", lambda entry, _: entry.reason is ReasonCode.CREDENTIALS_LOST):
+
+    def only_keys(entry: Entry, *_: object, **__: object) -> bool:
+        return entry.reason is ReasonCode.CREDENTIALS_LOST
+
+    with patch.object(pipeline, "_is_missing", only_keys):
         yield
 
 

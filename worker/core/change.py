@@ -62,6 +62,7 @@ class Change:
         event: The result event that is written in the same transaction.
         note: An operator's reason, in their words.
         actor: Worker id or the operator's name.
+        sent_at: When the attempt was begun that was seen; None: it is the newest.
     """
 
     transition: Transition
@@ -76,3 +77,4 @@ class Change:
     account_id: str | None = None
     event: Event | None = None
     note: str | None = None
+    sent_at: datetime | None = None

@@ -55,8 +55,8 @@ class Ledger(Protocol):
     async def note(self, request_id: str, line: HistoryLine, account_id: str | None = None) -> None:
         """Append evidence to a story without changing its state (a late answer nobody waits for).
 
-        An account that it names is written to a row that is closed or held and has none, so that nobody runs the
-        request again without knowing of it.
+        An account that it names is written to a row that has none, so that nobody runs the request again without
+        knowing of it.
         """
         ...
 

@@ -331,10 +331,12 @@ class Pipeline:
         decision: Decision,
         stage: Stage,
         outcome: Outcome | None = None,
+        *,
         seen: Seen | None = None,
+        sent_at: datetime | None = None,
     ) -> Claim:
         recorded = await self._desk.recorder.decided(
-            claim, decision, stage, seen or seen_in(outcome), outcome
+            claim, decision, stage, seen or seen_in(outcome), outcome, sent_at
         )
         self._desk.reached(Step.RECORDED, claim.entry.request_id)
         if recorded.event is not None:
@@ -349,7 +351,8 @@ class Pipeline:
             stage := _awaits(now, decision, outcome, sent_at)
         ):
             with contextlib.suppress(StaleClaim):
-                await self._decided(replace(claim, entry=now, fence=now.fence), decision, stage, outcome)
+                again = replace(claim, entry=now, fence=now.fence)
+                await self._decided(again, decision, stage, outcome, sent_at=sent_at)
                 return
             looked_at = now  # it moved on once more, between looking and writing
         await self._evidence_for_others(claim.entry, outcome)
@@ -458,15 +461,19 @@ def _awaits(entry: Entry, decision: Decision, outcome: Outcome, sent_at: datetim
     match entry.state:
         case State.IN_DOUBT if is_newest and outcome.verdict is not Verdict.IN_DOUBT:
             return Stage.LATE
-        case State.HELD if isinstance(decision, Provision) and _is_missing(entry, decision.created):
-            # While a newer attempt may have opened another account, a person must look.
-            return Stage.LATE_PROOF if is_newest or entry.reason is ReasonCode.ATTEMPTS_EXHAUSTED else None
+        case State.HELD if isinstance(decision, Provision):
+            return Stage.LATE_PROOF if _is_missing(entry, decision.created, is_newest=is_newest) else None
         case State.ACCEPTED | State.WAITING if isinstance(decision, Provision | Hold) and decision.created:
             return Stage.THERE_AFTER_ALL
         case _:
             return None
 
 
-def _is_missing(entry: Entry, created: Created) -> bool:
-    """Whether a held request lacks this account, or the credentials of it: nobody else may ever have them."""
-    return entry.account_id in {None, created.account_id}
+def _is_missing(entry: Entry, created: Created, *, is_newest: bool) -> bool:
+    """Whether a held request lacks this account, or the credentials of it: nobody else may ever have them.
+
+    While a newer attempt may have opened another account, a person must look.
+    """
+    if entry.account_id == created.account_id or entry.reason is ReasonCode.ATTEMPTS_EXHAUSTED:
+        return True
+    return is_newest and entry.reason is not ReasonCode.CREDENTIALS_LOST

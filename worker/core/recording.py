@@ -1,7 +1,7 @@
 """From a decision to the ledger: which transition, which event, credentials encrypted before the first write."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 from typing import assert_never
@@ -103,8 +103,17 @@ class Recorder:
         stage: Stage,
         seen: Seen | None,
         outcome: Outcome | None = None,
+        sent_at: datetime | None = None,
     ) -> Recorded:
         """Write one decision, with the event it calls for, in one transaction.
+
+        Args:
+            claim: The row, and the right to change it.
+            decision: What was decided.
+            stage: Where the request stood.
+            seen: What was seen.
+            outcome: The answer, if there was one.
+            sent_at: When the attempt was begun that was answered, if it may not be the newest.
 
         Raises:
             StaleClaim: the row moved on, or is held and cannot be told more; nothing was written.
@@ -115,7 +124,7 @@ class Recorder:
         except (ConfigurationError, ValueError) as problem:
             change = self._held(claim, _without_event(decision, problem), stage, seen, outcome)
         try:
-            return await self._write(claim, change)
+            return await self._write(claim, replace(change, sent_at=sent_at))
         except AccountClaimed:
             hold = Hold(ReasonCode.ACCOUNT_CLAIMED_ELSEWHERE)
             return await self._write(claim, self._held(claim, hold, stage, seen, outcome))

@@ -14,7 +14,7 @@ from worker.core.story import Attempt
 from worker.core.verdict import Verdict
 from worker.ledger.prepared import Prepared
 from worker.ledger.schema import attempts
-from worker.ledger.statements import hole, insert
+from worker.ledger.statements import hole, insert, time
 from worker.ledger.writer import Batch
 
 _a = attempts.c
@@ -43,13 +43,25 @@ _END: Final = Prepared(
     .values({column.name: hole(column.name, column.type) for column in _COMPLETED})
 )
 
+_END_OF_OLDER: Final = Prepared(
+    sa.update(attempts)
+    .where(_a.request_id == hole("request_id"), _a.begun_at == time("begun_at"))
+    .values({column.name: hole(column.name, column.type) for column in _COMPLETED})
+)
+
 
 def write(batch: Batch, entry: Entry, number: int, change: Change) -> None:
-    """Begin the attempt that a change announces, or complete the newest one with what the change saw."""
+    """Begin the attempt that a change announces, or complete the one of this number with what the change saw; number 0
+    is one that only its time tells.
+    """
     if change.transition.enters is State.SENDING:
         batch.later(_BEGIN, _begun(entry, number, change))
     elif change.transition in _ENDING and (change.seen or change.transition in _SEEN_NOTHING):
-        batch.later(_END, {"p_request_id": entry.request_id, "p_number": number} | _ended(change))
+        own = {"p_request_id": entry.request_id} | _ended(change)
+        if number:
+            batch.later(_END, own | {"p_number": number})
+        else:
+            batch.later(_END_OF_OLDER, own | {"p_begun_at": change.sent_at})
 
 
 def _begun(entry: Entry, number: int, change: Change) -> dict[str, Any]:

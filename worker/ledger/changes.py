@@ -123,14 +123,14 @@ def operate(batch: Batch, seen: Entry, change: Change) -> Entry:
 
 _KNOWN: Final = Prepared(
     sa.update(requests)
-    .where(_r.request_id == hole("request_id"), in_states(_r.state, _ANNOUNCED - {State.PROVISIONED}))
+    .where(_r.request_id == hole("request_id"), _r.state != State.PROVISIONED)
     .where(_r.account_id.is_(None), _r.pruned_at.is_(None))
     .values(account_id=hole("account_id", _r.account_id.type), changed_at=time("at"))
 )
 
 
 def note(batch: Batch, request_id: str, line: HistoryLine, account_id: str | None) -> None:
-    """Append evidence, and write an account that it names to a row which is closed or held and has none."""
+    """Append evidence, and write an account that it names to a row that has none."""
     if account_id is not None:
         holes = {"p_request_id": request_id, "p_account_id": account_id, "p_at": line.at}
         _KNOWN.count(batch.connection, holes)
@@ -165,6 +165,8 @@ def apply(
         return None
     *_, came_from, number = rows[0]
     entry = entry_of(rows[0])
+    if change.sent_at not in {None, entry.attempt_sent_at}:
+        number = 0  # an older one, which its time tells
     attempts.write(batch, entry, number, change)
     if change.event is not None:
         events.add(batch, change.event, request_id, for_upkeep=worker is None)

@@ -41,6 +41,8 @@ def _verdict(entry: Entry) -> str:
 
 
 def _next_step(entry: Entry, events: Sequence[EventLine]) -> str:
+    if entry.state in {State.REJECTED, State.ABANDONED} and entry.account_id is not None:
+        return f"account {entry.account_id} exists all the same: resolve with it, or close it at the provider"
     if entry.state in FINAL:
         waiting = any(line.published_at is None for line in events)
         return (

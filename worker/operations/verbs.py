@@ -48,6 +48,14 @@ class Plan:
 
 def plan(verb: Verb, entry: Entry) -> Plan:
     """What the verb would do to this request now."""
+    planned = _plan(verb, entry)
+    if planned.transition is not None and not entry.sealed_request:
+        words = "its content was pruned after the retention time; ask for the account under a new key"
+        return _blocked(verb, entry, words)
+    return planned
+
+
+def _plan(verb: Verb, entry: Entry) -> Plan:
     match verb:
         case Verb.REPLAY:
             return _replay(entry)
@@ -126,6 +134,8 @@ def _exists(entry: Entry) -> str:
 
 def certainly_not_created(entry: Entry) -> bool:
     """Whether a held request was held although every attempt is proven to have created nothing."""
+    if entry.account_id is not None:
+        return False
     return entry.reason is ReasonCode.ATTEMPTS_EXHAUSTED or (
         entry.reason is ReasonCode.INTERNAL_ERROR and entry.attempts == 0 and not entry.doubted
     )
