@@ -19,6 +19,7 @@ from worker.ledger import migrate, open_ledger, sqlite_path
 from worker.ledger.urls import store_at
 
 PATIENCE = 10.0
+from worker.ledger.writer import Batch
 
 
 def modes_in(folder: Path) -> dict[str, int]:
@@ -62,16 +63,25 @@ async def test_a_file_system_that_cannot_be_made_durable_is_refused(
 
 @pytest.mark.postgresql
 async def test_a_server_that_may_forget_is_told_not_to(postgresql_url: str) -> None:
-    """Whatever a database is set to, the connection that writes waits for the server's disk."""
+    """Whatever a database is set to, the connection that writes waits for the server's disk, and so does the next."""
+
+    def lose(batch: Batch) -> None:
+        batch.connection.invalidate()
+        raise LookupError
+
+    def shown(batch: Batch) -> str:
+        return str(batch.connection.exec_driver_sql("SHOW synchronous_commit").scalar_one())
+
     migrate(postgresql_url)
     database = sa.make_url(postgresql_url).database
     with connected(postgresql_url) as connection:
         connection.exec_driver_sql(f'ALTER DATABASE "{database}" SET synchronous_commit = off')
     async with open_ledger(postgresql_url) as ledger:
-        found = await ledger._writer.write(
-            lambda batch: batch.connection.exec_driver_sql("SHOW synchronous_commit").scalar_one()
-        )
-    assert found == "on"
+        found = await ledger._writer.write(shown)
+        with pytest.raises(LookupError):
+            await ledger._writer.write(lose)
+        again = await ledger._writer.write(shown)
+    assert (found, again) == ("on", "on")
 
 
 async def test_a_new_file_can_be_read_by_its_owner_only(tmp_path: Path) -> None:

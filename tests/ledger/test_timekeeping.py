@@ -77,6 +77,36 @@ async def test_a_machine_that_was_booted_anew_begins_with_its_own_time(sqlite_ur
     assert abs(await shown_by_a_worker(sqlite_url, booted) - booted.now()) < SECOND
 
 
+async def test_what_a_clock_was_off_by_outlives_a_boot(sqlite_url: str) -> None:
+    """Set by an hour while a worker ran, and then booted: nothing is older than it is for that."""
+    machine = SetClock()
+    clock = SteadyClock(machine)
+    async with open_any(sqlite_url, clock=clock, exclusive=True) as ledger:
+        await ledger.heartbeat("worker-1", clock.now())
+        machine.jump(HOUR)
+        await ledger.heartbeat("worker-1", clock.now())
+        before = clock.now()
+    booted = SetClock()
+    booted.jump(HOUR + 60)
+    after = await shown_by_a_worker(sqlite_url, booted, "worker-2")
+    assert abs(after - before - timedelta(seconds=60)) < timedelta(seconds=5)
+
+
+@pytest.mark.parametrize("jump", [-HOUR, -DAY, -9000 * DAY])
+async def test_a_machine_that_was_booted_with_a_clock_of_long_ago_does_not_go_back(
+    sqlite_url: str, jump: float
+) -> None:
+    """Before its time is set right, if ever: what is due then would not run for as long."""
+    before = await shown_by_a_worker(sqlite_url, SetClock())
+    booted = SetClock()
+    booted.jump(jump)
+    clock = SteadyClock(booted)
+    async with open_any(sqlite_url, clock=clock, exclusive=True) as ledger:
+        await ledger.heartbeat("worker-2", clock.now())
+        booted.advance(100)
+        assert timedelta(seconds=90) < clock.now() - before < timedelta(seconds=101)
+
+
 @pytest.mark.parametrize("ledger_url", LASTING, indirect=True)
 async def test_a_clock_that_was_wrong_and_not_set_is_not_made_up_for(ledger_url: str) -> None:
     """What would take months to make good is taken as it is by who starts next."""

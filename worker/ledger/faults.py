@@ -22,8 +22,8 @@ _SQLITE_WORDS: Final = {
 }
 _POSTGRESQL_AWAY: Final = frozenset({"08", "28", "3D", "53", "55", "57", "58", "XX"})
 """Classes: connection, login, no such database, no room, not in a fit state, an operator's doing, the system, a bug."""
-_POSTGRESQL_UNFIT: Final = frozenset({"25006", "42501", "42P01"})
-"""Read-only (a standby, say), not permitted, no such table."""
+_POSTGRESQL_UNFIT: Final = frozenset({"25006", "25P03", "25P04", "42501", "42P01"})
+"""Read-only (a standby, say), a session that was ended for its silence, not permitted, no such table."""
 
 
 class Silence(LedgerUnavailable):

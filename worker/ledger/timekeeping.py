@@ -2,8 +2,8 @@
 
 Every sign of life notes what the worker's clock showed, how long its machine was up, and what time it was where the
 ledger lies: at the server, or for a file on this machine. Whoever opens the ledger on the same machine, before its next
-boot, goes on by the uptime. Whoever comes from elsewhere goes on by the server's clock, with what the newest worker was
-off by. So workers agree whose machines do not, and a clock that is set moves nobody.
+boot, goes on by the uptime. Whoever comes from elsewhere, or after a boot, goes on by the clock there, with what the
+newest worker was off by. So workers agree whose machines do not, and a clock that is set moves nobody.
 """
 
 from dataclasses import dataclass
@@ -67,11 +67,10 @@ def continued(connection: sa.Connection, clock: Clock, there: Reading) -> Readin
     if here is not None:
         since = timedelta(seconds=there.as_of - here.uptime)
         found = Reading(here.at + since, there.as_of)
-    elif _is_file(connection):
-        # The machine was booted since: nobody knows better than its clock for how long it was off.
-        return there
     elif (newest := connection.execute(_ANYWHERE).one_or_none()) is not None:
-        since = there.at - newest.there
+        # On another machine, or after a boot: nobody knows better than the clock there for how long nobody was here. A
+        # clock that went back knows nothing, and what was dated already must not lie ahead.
+        since = max(timedelta(), there.at - newest.there)
         found = Reading(newest.at + since, there.as_of)
     else:
         return there

@@ -225,9 +225,13 @@ class Writer:
             return self._commit(written or self._write(jobs, patience=LOCK_PATIENCE))
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to the callers, not to this thread
             told = in_words(error, self._store.place)
-            if isinstance(told, LedgerUnavailable):
+            if isinstance(told, LedgerUnavailable) or self._is_lost():
                 self._drop()
             return _Failed(told)
+
+    def _is_lost(self) -> bool:
+        """Whether the connection would be made anew behind our back, without what makes its commits durable."""
+        return self._link is not None and self._link.connection.invalidated
 
     def _write(self, jobs: Sequence[_Job], *, patience: float) -> _Written:
         link = self._link = self._link or self._store.connect()
