@@ -17,9 +17,9 @@ from worker.core.errors import ConfigurationError, LedgerUnavailable
 from worker.core.states import State
 from worker.ledger import migrate, open_ledger, sqlite_path
 from worker.ledger.urls import store_at
+from worker.ledger.writer import Batch
 
 PATIENCE = 10.0
-from worker.ledger.writer import Batch
 
 
 def modes_in(folder: Path) -> dict[str, int]:

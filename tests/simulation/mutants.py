@@ -10,7 +10,7 @@ from contracts.reason import ReasonCode
 from tests.plain_ledger import Tables
 from tests.plain_ledger import changes as plain_changes
 from tests.plain_ledger.tables import Row
-from worker.core import pipeline, states
+from worker.core import late, states
 from worker.core.broker import Delivery
 from worker.core.burial import Burial
 from worker.core.change import Change, Event
@@ -134,13 +134,13 @@ def judged_when_it_is_known() -> Iterator[None]:
 @contextmanager
 def late_keys_are_thrown_away() -> Iterator[None]:
     """A key that comes once others have found its account is noted as seen, and forgotten."""
-    awaits = pipeline._awaits
+    awaits = late.awaits
 
     def awaits_no_key(*about: Any) -> Stage | None:
         stage = awaits(*about)
         return None if stage is Stage.LATE_PROOF else stage
 
-    with patch("worker.core.pipeline._awaits", awaits_no_key):
+    with patch("worker.core.pipeline.awaits", awaits_no_key):
         yield
 
 
@@ -151,7 +151,7 @@ def late_accounts_are_thrown_away() -> Iterator[None]:
     def only_keys(entry: Entry, *_: object, **__: object) -> bool:
         return entry.reason is ReasonCode.CREDENTIALS_LOST
 
-    with patch.object(pipeline, "_is_missing", only_keys):
+    with patch.object(late, "_is_missing", only_keys):
         yield
 
 

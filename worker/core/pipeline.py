@@ -33,16 +33,17 @@ from worker.core.errors import (
     StaleClaim,
 )
 from worker.core.lanes import Lane, LaneClosed, Slot
+from worker.core.late import awaits
 from worker.core.observer import Began, Called, Ended, LaneState, Published, Received, Surprised
 from worker.core.overview import CREDENTIALS, Pause
 from worker.core.provider import Doubt, Finding, Order, Prepared, Provider, Several, Unclear
 from worker.core.recording import Stage
-from worker.core.retry import Decision, Hold, LookUp, Provision, Refuse, Retry, after_attempt, after_look_up
+from worker.core.retry import Decision, Hold, LookUp, Refuse, Retry, after_attempt, after_look_up
 from worker.core.seen import harmless, seen_by_look_up, seen_in, surprise
 from worker.core.states import State
 from worker.core.steps import Step
 from worker.core.story import HistoryLine
-from worker.core.verdict import Created, Effect, Outcome, Verdict
+from worker.core.verdict import Effect, Outcome, Verdict
 
 T = TypeVar("T")
 
@@ -347,9 +348,7 @@ class Pipeline:
         """The row moved on. If it still awaits what this attempt brought, that counts, whoever holds the row."""
         looked_at = claim.entry
         sent_at = looked_at.attempt_sent_at
-        while (now := await self._moved_on(looked_at)) and (
-            stage := _awaits(now, decision, outcome, sent_at)
-        ):
+        while (now := await self._moved_on(looked_at)) and (stage := awaits(now, decision, outcome, sent_at)):
             with contextlib.suppress(StaleClaim):
                 again = replace(claim, entry=now, fence=now.fence)
                 await self._decided(again, decision, stage, outcome, sent_at=sent_at)
@@ -451,29 +450,3 @@ class Pipeline:
     ) -> None:
         seconds = self._desk.clock.monotonic() - began
         self._desk.observer.tell(Called(provider.name, operation, result, seconds, request_id, outcome))
-
-
-def _awaits(entry: Entry, decision: Decision, outcome: Outcome, sent_at: datetime | None) -> Stage | None:
-    """What the answer to an attempt of that time still settles once the row moved on: its doubt, what a person is to
-    find, or that no account was there, before another is opened.
-    """
-    is_newest = entry.attempt_sent_at == sent_at
-    match entry.state:
-        case State.IN_DOUBT if is_newest and outcome.verdict is not Verdict.IN_DOUBT:
-            return Stage.LATE
-        case State.HELD if isinstance(decision, Provision):
-            return Stage.LATE_PROOF if _is_missing(entry, decision.created, is_newest=is_newest) else None
-        case State.ACCEPTED | State.WAITING if isinstance(decision, Provision | Hold) and decision.created:
-            return Stage.THERE_AFTER_ALL
-        case _:
-            return None
-
-
-def _is_missing(entry: Entry, created: Created, *, is_newest: bool) -> bool:
-    """Whether a held request lacks this account, or the credentials of it: nobody else may ever have them.
-
-    While a newer attempt may have opened another account, a person must look.
-    """
-    if entry.account_id == created.account_id or entry.reason is ReasonCode.ATTEMPTS_EXHAUSTED:
-        return True
-    return is_newest and entry.reason is not ReasonCode.CREDENTIALS_LOST
