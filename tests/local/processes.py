@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,6 +83,15 @@ def descendants(top: int) -> list[int]:
         if state != "Z":
             parents[int(folder.name)] = int(parent)
     return [pid for pid in parents if pid != top and is_below(pid, top, parents)]
+
+
+def names_below(top: int) -> list[str]:
+    """What the processes that `top` started are called, sorted; those that end meanwhile are left out."""
+    found = []
+    for pid in descendants(top):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found.append(name_of(pid))
+    return sorted(found)
 
 
 def is_below(pid: int, top: int, parents: dict[int, int]) -> bool:
