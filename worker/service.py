@@ -86,3 +86,5 @@ def stop_on_signals() -> Iterator[asyncio.Event]:
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+            if stopping.is_set():  # all is done: the same wish, said once more, must not look like a failure
+                signal.signal(number, signal.SIG_IGN)
