@@ -176,6 +176,17 @@ def _task(name: str) -> asyncio.Task[Any]:
     return found
 
 
+async def sent_again_although_there(world: World) -> asyncio.Future[Outcome]:
+    """A second create is under way, by an operator's word, when the first one's answer names A-1."""
+    first = await unanswered(world)
+    await operate(world, Verb.RESOLVE_NOT_CREATED)
+    second: asyncio.Future[Outcome] = world.place.acme.creates.held()
+    await world.go_round()
+    first.set_result(make_done("A-1"))
+    await world.calm()
+    return second
+
+
 VERBS = [
     (Verb.RESOLVE_CREATED, "A-7", State.PROVISIONED),
     (Verb.ABANDON, None, State.ABANDONED),
@@ -249,12 +260,7 @@ async def test_an_account_of_an_older_attempt_keeps_the_next_one_here(world: Wor
 
 async def test_an_account_of_an_older_attempt_is_known_while_a_newer_one_is_under_way(world: World) -> None:
     """The newer one then comes to nothing: no third is sent, and a person hears of the account that there is."""
-    first = await unanswered(world)
-    await operate(world, Verb.RESOLVE_NOT_CREATED)
-    second = world.place.acme.creates.held()
-    await world.go_round()
-    first.set_result(make_done("A-1"))
-    await world.calm()
+    second = await sent_again_although_there(world)
     second.set_result(make_outcome(Verdict.NOT_DONE, reason=ReasonCode.PROVIDER_BUSY, retry=True))
     await world.calm()
     await world.go_round(after=700)
@@ -265,12 +271,7 @@ async def test_an_account_of_an_older_attempt_is_known_while_a_newer_one_is_unde
 
 async def test_the_newest_answer_counts_whatever_an_older_one_said(world: World) -> None:
     """Two accounts by an operator's wrong word: the one that was asked for last is handed over, the other is noted."""
-    first = await unanswered(world)
-    await operate(world, Verb.RESOLVE_NOT_CREATED)
-    second = world.place.acme.creates.held()
-    await world.go_round()
-    first.set_result(make_done("A-1"))
-    await world.calm()
+    second = await sent_again_although_there(world)
     second.set_result(make_done("A-2"))
     await world.calm()
     entry = await world.entry()

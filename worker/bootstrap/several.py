@@ -20,7 +20,7 @@ from worker.service import stop_on_signals
 from worker.settings import Settings
 
 _PR_SET_PDEATHSIG = 1
-_END = signal.SIGINT
+_FAREWELL = signal.SIGINT
 _OWN_COMMAND = (sys.executable, "-m", "worker", "run")
 
 
@@ -41,7 +41,7 @@ async def run_several(configured: Settings) -> int:
         await _first_end(workers, stopping)
         for worker in workers:
             with suppress(ProcessLookupError):
-                worker.send_signal(_END)
+                worker.send_signal(_FAREWELL)
         codes = await asyncio.gather(*(worker.wait() for worker in workers))
     return max(1 if code < 0 else code for code in codes)
 
@@ -66,10 +66,12 @@ def _ending_with(parent: int) -> Callable[[], None]:
     prctl = ctypes.CDLL(None).prctl
 
     def begin() -> None:
-        signal.signal(_END, signal.SIG_DFL)  # a shell that starts things in the background has it ignored
-        prctl(_PR_SET_PDEATHSIG, int(_END), 0, 0, 0)
+        signal.signal(
+            _FAREWELL, signal.SIG_DFL
+        )  # a shell that starts things in the background has it ignored
+        prctl(_PR_SET_PDEATHSIG, int(_FAREWELL), 0, 0, 0)
         if os.getppid() != parent:
-            os.kill(os.getpid(), _END)
+            os.kill(os.getpid(), _FAREWELL)
 
     return begin
 

@@ -55,15 +55,13 @@ async def run_worker(
         worker = await _worker(configured, stack, reached)
         if watched is not None:
             watched(worker.probes.port)
-        _rest_garbage()
+        _quiet_the_garbage_collector()
         with stop_on_signals() as stopping:
             return await _supervised(worker, stopping)
 
 
-def _rest_garbage() -> None:
-    """Of the garbage collector: what was made so far lives as long as the process, and going through it again and again
-    stops the loop.
-    """
+def _quiet_the_garbage_collector() -> None:
+    """What was made so far lives as long as the process; going through it again and again stops the loop."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(5_000, 20, 20)

@@ -52,13 +52,12 @@ def explain(
             letter_story.show(desk, letter, body=False, as_json=as_json)
             return
         story = desk.run(tell(desk.ledger, entry))
+        attempts = desk.run(desk.ledger.attempts(entry.request_id))
         if as_json:
-            attempts = desk.run(desk.ledger.attempts(entry.request_id))
             told = as_data(story)
             print_json({**told, "attempts": as_data(attempts)} if isinstance(told, dict) else told)
         else:
-            sent = desk.run(desk.ledger.attempts(entry.request_id))
-            _print_story(desk, story, reference, sent[-1].number if sent else 0)
+            _print_story(desk, story, reference, attempts[-1].number if attempts else 0)
 
 
 def _dead_letter(desk: Office, reference: str) -> DeadLetter | None:

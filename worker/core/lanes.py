@@ -187,7 +187,7 @@ class Lane:
             while (wait := self._held_for()) > 0 and self._is_open:
                 await self._clock.sleep(min(wait, _PATIENCE))  # an operator may end a long one
             await self._limiter.acquire(lambda: self._is_open and self._outages == outages)
-            if not self._is_open or self._lapsed or self._outages != outages:
+            if not self._may_begin or self._outages != outages:
                 raise LaneClosed
             if not self._held_for():
                 return
@@ -198,7 +198,7 @@ class Lane:
         Raises:
             LaneClosed: since then the lane has closed, or the provider asked for a wait.
         """
-        if not self._is_open or self._lapsed or self._held_for():
+        if not self._may_begin or self._held_for():
             raise LaneClosed
 
     def learn(self, outcome: Outcome) -> None:
@@ -243,6 +243,10 @@ class Lane:
     @property
     def _is_open(self) -> bool:
         return not self._stopped and self._pause is None and self._breaker.state is not BreakerState.OPEN
+
+    @property
+    def _may_begin(self) -> bool:
+        return self._is_open and not self._lapsed
 
     @property
     def _lapsed(self) -> bool:

@@ -127,7 +127,8 @@ class Recorder:
             return await self._write(claim, replace(change, sent_at=sent_at))
         except AccountClaimed:
             hold = Hold(ReasonCode.ACCOUNT_CLAIMED_ELSEWHERE)
-            return await self._write(claim, self._held(claim, hold, stage, seen, outcome))
+            held = self._held(claim, hold, stage, seen, outcome)
+            return await self._write(claim, replace(held, sent_at=sent_at))
 
     def _held(
         self, claim: Claim, hold: Hold, stage: Stage, seen: Seen | None, outcome: Outcome | None

@@ -115,6 +115,11 @@ class Upkeep:
             self._desk.observer.tell(Surprised(f"upkeep{name}", error))
         return True
 
+    async def _guarded_beside(self, step: Callable[[], Awaitable[None]], name: str) -> None:
+        """The same for a step between two rounds."""
+        with contextlib.suppress(ConfigurationError):  # the next round meets it, too, and ends the worker
+            await self._guarded(step, name)
+
     async def _heartbeat(self) -> None:
         """Also the proof that the ledger works: a small durable write."""
         before = self._behind
@@ -241,11 +246,8 @@ class Upkeep:
         self._queued[name] -= 1
         if name in self._more_due and self._queued[name] <= self._desk.lanes[name].slots // 2:
             self._more_due.discard(name)
-            self._desk.tasks.start(self._run_more_due(name), f"run due {name}")
-
-    async def _run_more_due(self, name: str) -> None:
-        with contextlib.suppress(ConfigurationError):  # the next round meets it, too, and ends the worker
-            await self._guarded(partial(self._run_due_at, name), self._run_due.__name__)
+            go_on = self._guarded_beside(partial(self._run_due_at, name), self._run_due.__name__)
+            self._desk.tasks.start(go_on, f"run due {name}")
 
     async def _look_up_due(self) -> None:
         """Requests in doubt whose next look-up is due. A provider that refuses our credentials is not asked."""
@@ -299,8 +301,7 @@ class Upkeep:
 
     async def _count_beside(self) -> None:
         try:
-            with contextlib.suppress(ConfigurationError):  # the next round meets it, too, and ends the worker
-                await self._guarded(self._tell_standings, self._count.__name__)
+            await self._guarded_beside(self._tell_standings, self._count.__name__)
         finally:
             self._counting = False
 

@@ -82,7 +82,7 @@ class ConsumerKeys:
         Where none is (any more), any other still serves: the account exists, and nobody else will ever have these
         credentials. Whether a request is taken at all was decided before, by `can_encrypt_for`.
         """
-        key = self._newest(source) or _newest(self._of(source))
+        key = self._newest(source) or _newest_of(self._keys_of(source))
         if key is None:
             raise ConfigurationError("no consumer key for this source is configured")
         header = {"alg": key.algorithm, "enc": _CONTENT_ENCRYPTION, "kid": key.kid}
@@ -91,13 +91,13 @@ class ConsumerKeys:
 
     def _newest(self, source: str) -> ConsumerKey | None:
         now = self._clock.time_of_day().timestamp()
-        return _newest(key for key in self._of(source) if key.is_usable_at(now))
+        return _newest_of(key for key in self._keys_of(source) if key.is_usable_at(now))
 
-    def _of(self, source: str) -> Sequence[ConsumerKey]:
+    def _keys_of(self, source: str) -> Sequence[ConsumerKey]:
         return self._by_source.get(source, self._general)
 
 
-def _newest(keys: Iterable[ConsumerKey]) -> ConsumerKey | None:
+def _newest_of(keys: Iterable[ConsumerKey]) -> ConsumerKey | None:
     """Keys without a date are ordered by their place: what was added last is newest."""
     return max(reversed(tuple(keys)), key=lambda key: key.issued, default=None)
 

@@ -37,17 +37,15 @@ _SEEN_NOTHING: Final = frozenset({states.DOUBT, states.RESCUE})
 """Those that tell something although nothing was seen: nobody answered in time, or nobody was left to see it."""
 
 _BEGIN: Final = insert(attempts)
-_END: Final = Prepared(
-    sa.update(attempts)
-    .where(_a.request_id == hole("request_id"), _a.number == hole("number"))
-    .values({column.name: hole(column.name, column.type) for column in _COMPLETED})
-)
 
-_END_OF_OLDER: Final = Prepared(
-    sa.update(attempts)
-    .where(_a.request_id == hole("request_id"), _a.begun_at == time("begun_at"))
-    .values({column.name: hole(column.name, column.type) for column in _COMPLETED})
-)
+
+def _ending(which: sa.ColumnElement[bool]) -> Prepared:
+    completed = {column.name: hole(column.name, column.type) for column in _COMPLETED}
+    return Prepared(sa.update(attempts).where(_a.request_id == hole("request_id"), which).values(completed))
+
+
+_END: Final = _ending(_a.number == hole("number"))
+_END_OF_OLDER: Final = _ending(_a.begun_at == time("begun_at"))
 
 
 def write(batch: Batch, entry: Entry, number: int, change: Change) -> None:

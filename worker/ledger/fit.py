@@ -1,6 +1,6 @@
 """Whether a ledger may be used by this code: its schema, and whether this is still its place."""
 
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -67,17 +67,17 @@ def revision_of(connection: sa.Connection) -> str | None:
 
 def moved_to(connection: sa.Connection) -> str | None:
     """Where the ledger went, be it that the move is not ended yet; None as long as it is here."""
-    if not sa.inspect(connection).has_table(moves.name):
-        return None
-    found: str | None = connection.scalar(_AWAY)
-    return found
+    return _place(connection, _AWAY)
 
 
 def coming_from(connection: sa.Connection) -> str | None:
     """What the ledger is being filled from; None when it is all there."""
-    if not sa.inspect(connection).has_table(moves.name):
-        return None
-    found: str | None = connection.scalar(_COMING)
+    return _place(connection, _COMING)
+
+
+def _place(connection: sa.Connection, which: sa.Select[Any]) -> str | None:
+    """None also in a schema that knows of no moves."""
+    found: str | None = connection.scalar(which) if sa.inspect(connection).has_table(moves.name) else None
     return found
 
 
