@@ -258,6 +258,22 @@ async def test_an_account_of_an_older_attempt_keeps_the_next_one_here(world: Wor
     assert "attempt" not in (await world.history())[-1].detail
 
 
+async def test_an_older_attempt_that_names_anothers_account_is_told_as_its_own(world: World) -> None:
+    """A person must look; the newest attempt is still the one that was proven to have opened nothing."""
+    first = await unanswered(world)
+    await operate(world, Verb.RESOLVE_NOT_CREATED)
+    not_now = make_outcome(Verdict.NOT_DONE, reason=ReasonCode.PROVIDER_BUSY, retry=True)
+    world.place.acme.creates.then(not_now, make_done("A-1"))
+    await world.go_round()
+    await world.ask("the owner")
+    first.set_result(make_done("A-1"))
+    await world.calm()
+    entry = await world.entry()
+    assert (entry.state, entry.reason) == (State.HELD, ReasonCode.ACCOUNT_CLAIMED_ELSEWHERE)
+    older, newer = await world.ledger.real.attempts(entry.request_id)
+    assert (older.verdict, newer.verdict) == ("done", "not_done")
+
+
 async def test_an_account_of_an_older_attempt_is_known_while_a_newer_one_is_under_way(world: World) -> None:
     """The newer one then comes to nothing: no third is sent, and a person hears of the account that there is."""
     second = await sent_again_although_there(world)

@@ -232,3 +232,12 @@ async def test_the_word_that_nothing_was_created_is_about_the_newest_attempt(wor
         assert "2 creates were sent" in blocked.words
         assert "--attempt 2" in blocked.words
     assert await hands.for_attempt(planned, 2) == planned
+
+
+async def test_an_account_that_is_known_is_not_overwritten_by_another(world: World) -> None:
+    """Whoever carries it out: the customer would get a mistyped id, and the real account would be nobody's."""
+    await states.held_with_account(world)
+    entry = await world.entry()
+    with pytest.raises(NotAllowed, match=f"another account is recorded: {entry.account_id}"):
+        await operations(world).carry_out(plan(Verb.RESOLVE_CREATED, entry), REASON, Account("A-9", {}))
+    assert await world.entry() == entry

@@ -1,7 +1,6 @@
 """`provisioner requests …`: look at requests, and decide what a machine cannot."""
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +25,7 @@ from worker.cli.selection import (
 )
 from worker.core.errors import AccountClaimed, NotAllowed
 from worker.core.states import State
-from worker.operations.requests import Account
+from worker.operations.requests import Account, for_account
 from worker.operations.verbs import Effect, Plan, Verb
 
 app = typer.Typer(no_args_is_help=True, help="Look at requests, and decide what a machine cannot.")
@@ -263,7 +262,7 @@ def _carry_out(
     lines: list[_Line] = []
     try:
         lines.extend(
-            _one(desk, _checked(planned, account), reason, account, dry_run=dry_run) for planned in plans
+            _one(desk, for_account(planned, account), reason, account, dry_run=dry_run) for planned in plans
         )
     finally:
         # Also when the ledger goes away in the middle: what is done already must be known.
@@ -271,30 +270,6 @@ def _carry_out(
             _report(lines, dry_run=dry_run, as_json=as_json)
     if any(line.effect == Effect.BLOCKED for line in lines):
         raise typer.Exit(Exit.BLOCKED)
-
-
-def _checked(planned: Plan, account: Account | None) -> Plan:
-    """To record an account twice is nothing; what would be overwritten or dropped must not look like success."""
-    objection = _objection(planned, account) if account is not None else None
-    return replace(planned, effect=Effect.BLOCKED, words=objection) if objection else planned
-
-
-def _objection(planned: Plan, account: Account) -> str | None:
-    """Why what is recorded already does not go with what the operator names, and what would fit."""
-    entry, recorded = planned.entry, planned.entry.account_id
-    if recorded is None or planned.effect is Effect.BLOCKED:
-        return None
-    is_final = planned.effect is Effect.NOTHING
-    if recorded != account.account_id:
-        command = f"`requests resolve {entry.request_id} --account-id {shlex.quote(recorded)}`"
-        fits = "its result is final; `republish` sends it again" if is_final else f"it exists: {command}"
-        return f"another account is recorded: {recorded}, and {fits}"
-    if is_final and account.credentials:
-        return (
-            f"account {recorded} is recorded already, and its result takes no more credentials; `republish` sends "
-            "what was handed over then, and if that is not the same, keep the file and hand it over another way"
-        )
-    return None
 
 
 def _one(desk: Office, planned: Plan, reason: str, account: Account | None, *, dry_run: bool) -> _Line:

@@ -1,5 +1,6 @@
 """The operators' verbs on requests, carried out: guarded by what the operator saw, recorded with who and why."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -106,6 +107,7 @@ class RequestOperations:
             NotAllowed: the request changed since it was planned, its event was erased, or the plan was blocked.
             AccountClaimed: another request has the account that was named.
         """
+        planned = for_account(planned, account)
         if planned.effect is Effect.NOTHING:
             return f"unchanged: {planned.words}"
         if planned.effect is Effect.BLOCKED:
@@ -171,3 +173,30 @@ class RequestOperations:
             return ()
         known = secrets.keys() | asked_for(self._sealer, entry)
         return tuple(name for name in contract.Credentials.model_fields if name not in known)
+
+
+def for_account(planned: Plan, account: Account | None) -> Plan:
+    """The same plan, blocked where what is recorded does not go with what a person names.
+
+    To record an account twice is nothing; what would be overwritten or dropped must not look like success.
+    """
+    objection = _objection(planned, account) if account is not None else None
+    return replace(planned, effect=Effect.BLOCKED, words=objection) if objection else planned
+
+
+def _objection(planned: Plan, account: Account) -> str | None:
+    """Why what is recorded already does not go with what the operator names, and what would fit."""
+    entry, recorded = planned.entry, planned.entry.account_id
+    if recorded is None or planned.effect is Effect.BLOCKED:
+        return None
+    is_final = planned.effect is Effect.NOTHING
+    if recorded != account.account_id:
+        command = f"`requests resolve {entry.request_id} --account-id {shlex.quote(recorded)}`"
+        fits = "its result is final; `republish` sends it again" if is_final else f"it exists: {command}"
+        return f"another account is recorded: {recorded}, and {fits}"
+    if is_final and account.credentials:
+        return (
+            f"account {recorded} is recorded already, and its result takes no more credentials; `republish` sends "
+            "what was handed over then, and if that is not the same, keep the file and hand it over another way"
+        )
+    return None
