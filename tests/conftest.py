@@ -5,8 +5,13 @@ from collections.abc import Callable, Mapping
 
 import pytest
 import uvloop
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.servers"]
+
+# How long an example takes says how busy the machine is, nothing about the code; speed is measured by `make bench`.
+settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy machine")
 
 _WHOLE_HOUSES = ("tests/evidence/", "tests/scenarios/", "tests/peers/", "tests/local/", "tests/rabbitmq/")
 _LOOK_INSIDE = ("tests/core/", "tests/operations/", "tests/pitfalls/", "tests/evidence/")

@@ -27,6 +27,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, NoReturn, cast
 
+from tests.ports import next_port
 from worker.demo.worker_process import WorkerProcess
 
 _SOCKET: Final = "nursery"
@@ -115,7 +116,7 @@ class ForkedWorker(WorkerProcess):
     """`provisioner run`, out of the nursery."""
 
     def __init__(self, environment: Mapping[str, str], log: Path, kind: Kind = Kind.WORKER) -> None:
-        super().__init__(environment, log)
+        super().__init__(environment, log, port=next_port())
         self._kind = kind
 
     async def start(self) -> None:
@@ -197,8 +198,9 @@ class _Program:
 
     def _abandoned(self, pid: int) -> None:
         """Nobody waits for it any more: an event loop was closed before its worker was."""
-        self._selector.unregister(self._children[pid])
-        os.kill(pid, signal.SIGKILL)
+        if pid in self._children:  # or its death was heard of at the same moment
+            self._selector.unregister(self._children[pid])
+            os.kill(pid, signal.SIGKILL)
 
     def _bury(self, deaths: int) -> None:
         os.read(deaths, 4096)

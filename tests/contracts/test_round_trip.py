@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.country import ALPHA_2, ALPHA_3, EU_MEMBERS
@@ -91,7 +91,7 @@ def test_every_provider_takes_part() -> None:
     assert set(PARAMETERS) == set(PROVIDERS)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 @given(st.sampled_from(sorted(PARAMETERS)).flatmap(lambda name: st.tuples(st.just(name), PARAMETERS[name])))
 def test_valid_parameters_survive_reveal_and_reading_again(case: tuple[str, dict[str, Any]]) -> None:
     """Sealing what was revealed and reading it later gives the same request, secrets included."""
@@ -103,7 +103,7 @@ def test_valid_parameters_survive_reveal_and_reading_again(case: tuple[str, dict
     assert reveal(again) == reveal(first)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100)
 @given(st.sampled_from(sorted(PARAMETERS)).flatmap(lambda name: st.tuples(st.just(name), PARAMETERS[name])))
 def test_an_ordinary_dump_masks_every_secret(case: tuple[str, dict[str, Any]]) -> None:
     """Only reveal gives a secret in clear, whatever the other values are."""

@@ -200,7 +200,7 @@ def five_forms(envelope: dict[str, Any], data: dict[str, Any]) -> dict[str, Mess
 
 
 @given(requests())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_the_five_forms_give_the_same_request(request_: tuple[dict[str, Any], dict[str, Any]]) -> None:
     """Structured, three binary spellings and plain JSON decode to the same context and the same data."""
     decoded = {name: decode(message, LIMITS) for name, message in five_forms(*request_).items()}
@@ -217,7 +217,7 @@ def test_the_five_forms_give_the_same_request(request_: tuple[dict[str, Any], di
     st.binary(max_size=300),
     st.sampled_from(["application/cloudevents+json", "application/json", None, "text/html"]),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_bytes_are_decoded_or_refused(body: bytes, content_type: str | None) -> None:
     """Whatever the bytes, the answer is a request or a refusal; nothing raises."""
     assert isinstance(
@@ -237,7 +237,7 @@ def test_any_bytes_are_decoded_or_refused(body: bytes, content_type: str | None)
         ),
     )
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_headers_are_decoded_or_refused(headers: dict[str, object]) -> None:
     """Whatever the headers' types, the answer is a request or a refusal; nothing raises."""
     message = Message(body=json.dumps(DATA).encode(), queue="q", headers=headers)

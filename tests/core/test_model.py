@@ -284,7 +284,6 @@ TestLife = Life.TestCase
 TestLife.settings = settings(
     max_examples=15,
     stateful_step_count=30,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=(
         Phase.explicit,

@@ -304,7 +304,5 @@ def test_the_ledger_follows_its_model(ledger_url: str) -> None:
 
     run_state_machine_as_test(
         Machine,
-        settings=settings(
-            max_examples=12, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
+        settings=settings(max_examples=12, stateful_step_count=40, suppress_health_check=list(HealthCheck)),
     )

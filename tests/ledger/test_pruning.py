@@ -116,7 +116,7 @@ def _a_loop() -> Iterator[asyncio.Runner]:
         yield runner
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(
         st.tuples(st.sampled_from(State), st.integers(0, 20), st.booleans()), min_size=1, max_size=8

@@ -239,7 +239,6 @@ def test_workers_never_exceed_the_limit_together(ledger_url: str, lives: int) ->
         settings=settings(
             max_examples=lives,
             stateful_step_count=40,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

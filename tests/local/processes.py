@@ -20,7 +20,7 @@ class Watch:
         self.names = {pid: name_of(pid) for pid in [top, *descendants(top)]}
         self._descriptors = {os.pidfd_open(pid): pid for pid in self.names}
 
-    def still_running(self, seconds: float = 10.0) -> list[str]:
+    def still_running(self, seconds: float = 60.0) -> list[str]:
         """Names of those that have not ended within so many seconds; returns as soon as all have."""
         poll = select.poll()
         for descriptor in self._descriptors:

@@ -145,8 +145,10 @@ async def obstruct(world: World, point: str) -> Callable[[], object]:
 
 
 async def fill(rig: Rig, count: int) -> None:
-    """Publish so many messages, many at a time."""
+    """Publish so many messages, many at a time; before them one that shows that the broker takes them."""
+    await rig.probe.publish(BODY, QUEUE, exchange="")
     async with rig.probe.channel() as channel:
+        await channel.queue_purge(QUEUE)
         for _ in range(count // 1000):
             publishes = (channel.basic_publish(BODY, routing_key=QUEUE) for _ in range(1000))
             await within(asyncio.gather(*publishes))

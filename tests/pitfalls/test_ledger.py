@@ -17,7 +17,7 @@ from tests.core.operating import REASON, operations
 from tests.core.world import LEASE, Place, World, make_place, open_world
 from tests.fakes import BlindProvider, Vendor
 from tests.pitfalls.works import PATIENCE, until
-from tests.scenarios.conftest import House
+from tests.scenarios.conftest import House, patient
 from worker.core.errors import NotAllowed
 from worker.core.overview import Filter
 from worker.core.provider import Absent, Doubt, Finding, Order
@@ -72,7 +72,7 @@ async def test_a_provider_that_never_answers_and_cannot_be_asked_is_sent_one_cre
 @pytest.mark.rabbitmq
 async def test_a_restart_on_the_same_host_finds_its_orphan_at_once(house: House) -> None:
     """Pitfall 43: names of workers are never used again, so the new process does not hide what the killed one left."""
-    worker = await house.worker(LEDGER__LEASE="3600")
+    worker = await house.worker(LEDGER__LEASE="3600", **patient("canary_speech"))
     mailbox = await house.mailbox()
     house.sandbox.faults.add(Rule(fault=Fault.LATE_ANSWER, until="never", times=1))
     await mailbox.ask("orphan", "canary_speech", canary_speech("orphan"))
@@ -226,8 +226,7 @@ def offered(story: str) -> list[str]:
 
 
 async def made(house: House) -> bool:
-    """Whether the account exists; asked again and again, it lets others run."""
-    await asyncio.sleep(0)
+    """Whether the account exists."""
     return house.sandbox.creates("canary_speech").made == 1
 
 

@@ -70,10 +70,10 @@ class Works:
 
 
 async def until(true: Callable[[], Awaitable[bool]]) -> None:
-    """Ask until it is true; each question goes to another process or thread and back, which is pause enough."""
+    """Ask until it is true, now and then: whoever makes it true needs the processor as well."""
     async with asyncio.timeout(PATIENCE):
         while not await true():
-            pass
+            await asyncio.sleep(0.05)
 
 
 @asynccontextmanager

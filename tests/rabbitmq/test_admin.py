@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.rabbitmq.rig import BODY, KEY, QUEUE, RESULT, TOPOLOGY, Rig
+from tests.rabbitmq.rig import BODY, KEY, QUEUE, RESULT, TOPOLOGY, WAIT, Rig, eventually
 from worker.core.errors import PublishUnconfirmed
 from worker.rabbitmq.admin import Admin
 
@@ -20,10 +20,12 @@ async def test_request_and_its_result(rig: Rig) -> None:
             await admin.publish_request(BODY, routing_key=KEY, headers={"a": 1}, message_id="m-1")
             for event_id in ("other", "mine"):
                 await publisher.publish(BODY, event_id=event_id, event_type="t", routing_key=RESULT)
-            found = await results.wait_for(lambda message: message.headers["event-id"] == "mine", seconds=10)
+            found = await results.wait_for(
+                lambda message: message.headers["event-id"] == "mine", seconds=WAIT
+            )
         assert found is not None
         assert found.routing_key == RESULT
-        assert await rig.probe.ready(QUEUE) == 1
+        await rig.probe.until_ready(QUEUE, 1)
 
 
 async def test_no_result_in_time(rig: Rig) -> None:
@@ -32,8 +34,11 @@ async def test_no_result_in_time(rig: Rig) -> None:
         await admin.declare()
         async with admin.results() as results:
             assert await results.wait_for(lambda _message: True, seconds=0.05) is None
-    listed = await rig.ctl("list_queues", "--vhost", rig.vhost, "name")
-    assert "amq.gen" not in listed
+
+    async def nothing_left() -> bool:
+        return "amq.gen" not in await rig.ctl("list_queues", "--vhost", rig.vhost, "name")
+
+    await eventually(nothing_left)
 
 
 async def test_request_on_a_broker_without_topology(rig: Rig) -> None:
@@ -48,4 +53,4 @@ async def test_many_requests_one_after_the_other(rig: Rig) -> None:
     async with Admin.connect(rig.settings, TOPOLOGY) as admin:
         await admin.declare()
         await asyncio.gather(*(admin.publish_request(BODY, routing_key=KEY) for _ in range(50)))
-        assert await rig.probe.ready(QUEUE) == 50
+        await rig.probe.until_ready(QUEUE, 50)

@@ -10,7 +10,6 @@ import pytest
 
 from tests.rabbitmq.rig import BODY, KEY, QUEUE, RESULT, Inbox, Rig, soon, within
 from worker.core.errors import PublishUnconfirmed
-from worker.rabbitmq.publisher import RabbitPublisher
 from worker.rabbitmq.topology import AUDIT
 
 pytestmark = pytest.mark.rabbitmq
@@ -38,8 +37,8 @@ async def test_frozen_broker_is_noticed_and_survived(own_rig: Rig) -> None:
         after = await inbox.next()
         assert after.message.redelivered
         await after.ack()
-        await own_rig.watcher.until(lambda: consumer.connected and publisher.connected)
-        await publisher.publish(BODY, event_id="e", event_type="t", routing_key=RESULT)
+        await own_rig.watcher.until(lambda: consumer.connected)
+        await own_rig.sooner_or_later(publisher)
 
 
 async def test_settling_while_the_broker_is_frozen_never_raises(own_rig: Rig) -> None:
@@ -50,8 +49,8 @@ async def test_settling_while_the_broker_is_frozen_never_raises(own_rig: Rig) ->
         await own_rig.probe.publish(BODY, KEY)
         delivery = await inbox.next()
         async with frozen(own_rig):
-            await within(delivery.ack(), 5)
-            await within(consumer.close(QUEUE), 5)
+            await within(delivery.ack())
+            await within(consumer.close(QUEUE))
     assert not delivery.open
 
 
@@ -68,8 +67,7 @@ async def test_broker_restart_is_survived(own_rig: Rig) -> None:
         assert not before.open
         await after.ack()
         await own_rig.until_consuming(consumer)
-        await own_rig.watcher.until(lambda: publisher.connected)
-        await publisher.publish(BODY, event_id="e", event_type="t", routing_key="result.x.provisioned")
+        await own_rig.sooner_or_later(publisher)
     reasons = [change.detail for change in own_rig.watcher.changes if not change.up]
     assert len(reasons) == len(set(reasons)) or len(reasons) < 12, (
         "one fact for each state, not one for each try"
@@ -84,12 +82,12 @@ async def test_publish_to_a_frozen_broker_fails_by_its_deadline_and_may_arrive_l
     async with own_rig.running(publisher, consumer):
         async with frozen(own_rig):
             with pytest.raises(PublishUnconfirmed, match="no answer within 2 s"):
-                await within(publisher.publish(BODY, event_id="e-1", event_type="t", routing_key=RESULT), 4)
+                await within(publisher.publish(BODY, event_id="e-1", event_type="t", routing_key=RESULT))
         await consumer.open(AUDIT, inbox, 5)
         late = await inbox.next()
         assert late.message.headers["event-id"] == "e-1"
-        await own_rig.watcher.until(lambda: publisher.connected)
-        await publisher.publish(BODY, event_id="e-1", event_type="t", routing_key=RESULT)
+        await late.ack()
+        await own_rig.sooner_or_later(publisher, "e-1")
         again = await inbox.next()
     assert again.message.headers["event-id"] == "e-1"
     assert again.message.message_id != late.message.message_id
@@ -110,7 +108,7 @@ async def test_publishes_in_flight_are_bounded(own_rig: Rig) -> None:
             )
             pending = channel.confirmations
             await soon(lambda: len(pending) == 2)
-            outcomes = await within(publishes, 5)
+            outcomes = await within(publishes)
         assert all(isinstance(outcome, PublishUnconfirmed) for outcome in outcomes)
 
 
@@ -126,7 +124,7 @@ async def test_cancelled_publish_is_cancelled(own_rig: Rig) -> None:
             publish.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await within(publish)
-        await publisher.publish(BODY, event_id="e", event_type="t", routing_key=RESULT)
+        await own_rig.sooner_or_later(publisher)
 
 
 async def test_alarm_blocks_publishes_and_no_acknowledgement(own_rig: Rig) -> None:
@@ -140,23 +138,18 @@ async def test_alarm_blocks_publishes_and_no_acknowledgement(own_rig: Rig) -> No
         await own_rig.probe.publish(BODY, KEY)
         delivery = await inbox.next()
         async with alarm(own_rig):
+            with suppress(PublishUnconfirmed):  # it is told with the first publish, sooner or later
+                await publisher.publish(BODY, event_id="e", event_type="t", routing_key=RESULT)
+            await soon(lambda: publisher.blocked)
             for body in (BODY, _LARGE):
                 with pytest.raises(PublishUnconfirmed, match="does not listen to publishers: low on memory"):
-                    await within(publisher.publish(body, event_id="e", event_type="t", routing_key=RESULT), 4)
+                    await within(publisher.publish(body, event_id="e", event_type="t", routing_key=RESULT))
             assert publisher.blocked == "low on memory"
             await delivery.ack()
             await consumer.close(QUEUE)
             assert await own_rig.probe.ready(QUEUE) == 0
-        await within(_published_sooner_or_later(own_rig, publisher), 30)
+        await own_rig.sooner_or_later(publisher)
         assert publisher.blocked == ""
-
-
-async def _published_sooner_or_later(rig: Rig, publisher: RabbitPublisher) -> None:
-    """As upkeep does it: again, where the connection that was given up under the alarm ends only now."""
-    while True:
-        await rig.watcher.until(lambda: publisher.connected)
-        with suppress(PublishUnconfirmed):
-            return await publisher.publish(BODY, event_id="e", event_type="t", routing_key=RESULT)
 
 
 @asynccontextmanager

@@ -171,8 +171,8 @@ async def test_definitions_import_cleanly(rig: Rig, tmp_path: Path) -> None:
         assert await admin.check() == []
         await admin.publish_request(b"{}", routing_key=f"request.{PROVIDER}")
         await admin.publish_request(b"{}", routing_key="request.nobody")
-    assert await rig.probe.ready(QUEUE) == 1
-    assert await rig.probe.ready(DEAD_LETTERS) == 1
+    await rig.probe.until_ready(QUEUE, 1)
+    await rig.probe.until_ready(DEAD_LETTERS, 1)
 
 
 async def test_two_workers_declare_at_the_same_time(rig: Rig) -> None:

@@ -1,6 +1,7 @@
 """The sandbox reads the vendors' documents for itself, and a new provider needs no edit."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -49,6 +50,7 @@ def test_a_fifth_provider_needs_no_edit(tmp_path: Path, monkeypatch: pytest.Monk
     _write_provider(tmp_path / "fifth.py", "fifth")
     assert [provider.name for provider in discover()][1] == "fifth"
     _write_provider(tmp_path / "sixth.py", "phone_com")
+    importlib.invalidate_caches()
     with pytest.raises(ValueError, match="same name"):
         discover()
 

@@ -71,6 +71,12 @@ async def furnish(broker_url: str, folder: Path, stack: AsyncExitStack) -> House
     return House(sandbox, broker_url, folder, environment, private, stack)
 
 
+def patient(provider: str) -> dict[str, str]:
+    """Settings of a worker that waits for this provider's answers however long the machine keeps them back."""
+    waits = {"ANSWER_WITHIN": "30", "LISTEN_FOR": "40", "SETTLE": "70"}
+    return {f"PROVIDERS__{provider.upper()}__{name}": seconds for name, seconds in waits.items()}
+
+
 async def until(condition: Callable[[], bool], seconds: float) -> bool:
     """Ask again and again; whether it came true in time."""
     try:

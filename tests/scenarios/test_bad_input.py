@@ -102,7 +102,7 @@ async def test_a_dead_letter_is_shown_discarded_and_replayed_by_an_operator(hous
 async def _letters(house: House, worker: WorkerProcess, count: int) -> list[dict[str, Any]]:
     """The open dead letters, once there are that many."""
     letters: list[dict[str, Any]] = []
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(100):
         while len(letters) != count:
             letters = await house.operator(worker, "dead-letters", "list", "--limit", "100")
     return letters

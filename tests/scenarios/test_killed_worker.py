@@ -1,10 +1,7 @@
 """The heart of it: faults at the provider, and the worker killed again and again; nothing twice, nothing lost."""
 
 import asyncio
-import json
-import sqlite3
 from collections import Counter
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -49,7 +46,6 @@ async def test_3000_requests_survive_faults_and_a_sigkill_every_two_seconds(hous
             kills += 1
             await worker.start()
     await worker.stop()
-    print(json.dumps({"requests": REQUESTS, "kills": kills, **_states(house.folder / "ledger.db")}))
 
     assert kills >= 3
     assert [key for key, count in _accounts_by_key(house).items() if count > 1] == []
@@ -112,8 +108,3 @@ def _accounts_by_key(house: House) -> Counter[str]:
 
 def _is_ours(value: object) -> bool:
     return isinstance(value, str) and value.startswith("order-")
-
-
-def _states(ledger: Path) -> dict[str, int]:
-    with sqlite3.connect(ledger) as connection:
-        return dict(connection.execute("SELECT state, count(*) FROM requests GROUP BY state"))

@@ -10,7 +10,7 @@ from jwcrypto import jwe, jwk
 
 from contracts.model import secret_paths
 from contracts.providers import discover
-from tests.scenarios.conftest import House
+from tests.scenarios.conftest import House, patient
 from worker.demo.cast import canary_speech, gateway360, phone_com, postcode_eu
 from worker.demo.mailbox import Mailbox
 from worker.demo.surroundings import CREDENTIALS
@@ -53,7 +53,7 @@ async def test_no_secret_is_anywhere_in_clear(house: House) -> None:
 @pytest.mark.rabbitmq
 async def test_the_consumer_and_nobody_else_reads_the_credentials(house: House) -> None:
     """The JWE in the event opens with the consumer's private key, and holds what the provider issued."""
-    await house.worker()
+    await house.worker(**patient("postcode_eu"))
     mailbox = await house.mailbox()
     await mailbox.ask("handed-over", "postcode_eu", postcode_eu("Handed Over B.V."))
     assert await mailbox.until(lambda: bool(mailbox.events["handed-over"]), 30)

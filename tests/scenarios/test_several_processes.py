@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections import Counter
@@ -12,7 +11,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.local.processes import Watch, descendants
-from tests.scenarios.conftest import House, until
+from tests.ports import next_port
+from tests.scenarios.conftest import House, patient, until
 from worker.demo.cast import canary_speech
 from worker.demo.worker_process import WorkerProcess
 from worker.keyring import load_or_create
@@ -26,34 +26,21 @@ _MOST = 500  # requests, one after the other
 
 @pytest.fixture
 async def command(house: House, postgresql_url: str) -> AsyncIterator[WorkerProcess]:
-    """`provisioner run` with two processes, ready."""
+    """`provisioner run` with two processes, both ready."""
     keys = house.folder / "sealing.keys.json"
     load_or_create(keys, may_create=True)
     settings = {
         "LEDGER__URL": postgresql_url,
         "SEALING__KEYS_FILE": str(keys),
         "WORKER__PROCESSES": str(_COUNT),
-        "PROVIDERS__CANARY_SPEECH__ANSWER_WITHIN": "60",
-        "PROVIDERS__CANARY_SPEECH__LISTEN_FOR": "90",
-        "PROVIDERS__CANARY_SPEECH__SETTLE": "150",
+        **patient("canary_speech"),
     }
     environment = house.environment | {f"PROVISIONER_{name}": value for name, value in settings.items()}
-    process = WorkerProcess(environment, house.folder / "workers.log", port=_first_of_free_ports())
+    process = WorkerProcess(environment, house.folder / "workers.log", port=next_port(_COUNT))
     async with process:
+        while healthcheck(process).returncode != 0:
+            pass  # each question is a program of its own, which is pause enough
         yield process
-
-
-def _first_of_free_ports() -> int:
-    """A port that has nobody on it, nor has the next one."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port
 
 
 def healthcheck(command: WorkerProcess) -> "subprocess.CompletedProcess[str]":
@@ -102,12 +89,11 @@ async def test_a_signal_to_all_of_them_at_once_cuts_no_create_off(
     assert await until(lambda: command.log_text().count('"draining"') == _COUNT, 60)
     house.sandbox.gate("all are draining").set()
     assert await command.until_ended() == 0, command.log_text()
-    assert mailbox.outcomes("meanwhile") == ["provisioned"]
+    assert await mailbox.until(lambda: mailbox.outcomes("meanwhile") == ["provisioned"], 30)
 
 
 async def test_one_that_is_missing_is_not_missed_in_silence(command: WorkerProcess) -> None:
     """Killed, it takes the others with it, in good order, and the command says so and fails."""
-    assert any(healthcheck(command).returncode == 0 for _ in range(100))
     watch = Watch(command.pid)
     os.kill(descendants(command.pid)[0], signal.SIGKILL)
     assert watch.still_running() == []

@@ -22,7 +22,7 @@ _KEYS = [f"shared-{number}" for number in range(200)]
 @pytest.mark.postgresql
 async def test_a_worker_takes_over_from_one_that_was_killed(house: House, postgresql_url: str) -> None:
     """With cuts, and one of two workers killed for good, every request ends once and every account is told once."""
-    shared = {"SEALING__KEYS_FILE": _sealing_key(house), "LEDGER__LEASE": "2"}
+    shared = {"SEALING__KEYS_FILE": _sealing_key(house), "LEDGER__LEASE": "6"}
     first = await house.worker("first", ledger=postgresql_url, **shared)
     await house.worker("second", ledger=postgresql_url, **shared)
     mailbox = await house.mailbox()
@@ -66,15 +66,15 @@ async def test_three_workers_keep_the_limits_of_one(house: House, postgresql_url
     three workers is killed and the others take over its part.
     """
     pace = {f"PROVIDERS__CANARY_SPEECH__{name}": value for name, value in _PATIENT.items()}
-    shared = {"SEALING__KEYS_FILE": _sealing_key(house), "LEDGER__LEASE": "2", **pace}
+    shared = {"SEALING__KEYS_FILE": _sealing_key(house), "LEDGER__LEASE": "6", **pace}
     workers = [await house.worker(f"worker-{number}", ledger=postgresql_url, **shared) for number in range(3)]
     mailbox = await house.mailbox()
-    assert await until(lambda: _slots(postgresql_url) == [1, 1, 2], 20)
+    assert await until(lambda: _slots(postgresql_url) == [1, 1, 2], 60)
 
     # As long as the provider answers nothing, it has all the creates that the workers together may begin.
     house.sandbox.faults.add(Rule(fault=Fault.SLOW, until="open"))
     gated = await _ask(mailbox, "gated", 12)
-    assert await until(lambda: _attempted(house) == LIMIT, 20)
+    assert await until(lambda: _attempted(house) == LIMIT, 60)
     assert not await until(lambda: _attempted(house) > LIMIT, 2)
     house.sandbox.faults.clear()
     house.sandbox.faults.add(Rule(fault=Fault.SLOW, seconds=SLOW))
@@ -84,7 +84,7 @@ async def test_three_workers_keep_the_limits_of_one(house: House, postgresql_url
     timed = await _ask(mailbox, "timed", 40)
     assert await mailbox.until(lambda: _told(mailbox, timed) > 10, 60)
     await workers[0].kill()
-    assert await until(lambda: _slots(postgresql_url) == [2, 2], 20)
+    assert await until(lambda: _slots(postgresql_url) == [2, 2], 60)
     assert await mailbox.until(lambda: _told(mailbox, timed) >= len(timed) - LIMIT, 60)
 
     begun = sorted(
