@@ -314,11 +314,14 @@ TEXTS: Final[Mapping[str, tuple[str, Retried, str]]] = MappingProxyType(
             ),
         ),
         "look_up_unsupported": (
-            "The account may exist and this provider has no way to ask by machine.",
+            (
+                "The account may exist and nobody can ask by machine: the provider has no way to, or the settings "
+                "name another address, account or key now than the create was sent to."
+            ),
             "after_a_person",
             (
-                "Operator: search the provider's portal for the reference sent, then resolve it or "
-                "declare it not created."
+                "Operator: search the provider's portal for the reference sent, where it was sent, then resolve it "
+                "or declare it not created."
             ),
         ),
         "look_up_exhausted": (

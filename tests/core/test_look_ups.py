@@ -44,7 +44,8 @@ async def test_a_look_up_is_told_what_was_seen_before_the_attempt(world: World) 
     sent_at = world.clock.now()
     await world.go_round(after=16)
     ((order, doubt),) = world.place.acme.asked
-    assert (doubt.sent_at, doubt.baseline) == (sent_at, {"accounts_before": 3})
+    assert doubt.sent_at == sent_at
+    assert doubt.baseline == {"accounts_before": 3, "place": world.place.acme.settings.place}
     assert order.request_id == (await world.entry()).request_id
 
 
@@ -175,6 +176,34 @@ async def test_a_dead_workers_doubt_at_a_provider_that_cannot_be_asked_goes_to_a
         entry = await world.entry()
         assert (entry.state, entry.reason) == (State.HELD, ReasonCode.LOOK_UP_UNSUPPORTED)
         assert len(place.results) == 1
+
+
+async def test_what_was_sent_elsewhere_is_not_looked_for_here(place: Place) -> None:
+    """Where the settings name another account or address than before, "nothing there" would prove nothing."""
+    place.acme.creates.then(DOUBT, make_done("A-2"))
+    async with open_world(place) as world:
+        await world.ask()
+    sent_to = place.acme.settings.place
+    place.acme.settings = place.acme.settings.model_copy(update={"base_url": "http://other.test"})
+    async with open_world(place, "worker-2") as world:
+        for _ in range(30):
+            await world.go_round(after=60)
+        entry = await world.entry()
+        assert (entry.state, entry.reason) == (State.HELD, ReasonCode.LOOK_UP_UNSUPPORTED)
+        (line,) = [line for line in await world.history() if line.enters == "held"]
+        assert line.detail["detail"]["sent_to"] == sent_to
+    assert (len(place.acme.sent), place.acme.asked) == (1, [])
+
+
+async def test_what_was_proven_absent_is_sent_where_the_settings_say(place: Place) -> None:
+    """An attempt that opened nothing binds nobody to the place that it was sent to."""
+    place.acme.creates.then(make_outcome(Verdict.NOT_DONE, retry=True), make_done("A-1"))
+    async with open_world(place) as world:
+        await world.ask()
+    place.acme.settings = place.acme.settings.model_copy(update={"base_url": "http://other.test"})
+    async with open_world(place, "worker-2") as world:
+        await world.go_round(after=LEASE)
+        assert (await world.entry()).state is State.PROVISIONED
 
 
 @pytest.mark.parametrize("provider", [ScriptedProvider, BlindProvider], ids=["asked", "not to be asked"])

@@ -39,7 +39,7 @@ async def test_the_intent_is_durable_before_the_create_leaves(world: World) -> N
 
     world.place.acme.while_sending = look
     await world.ask()
-    assert seen == [(State.SENDING, None, 1, {"accounts_before": 3})]
+    assert seen == [(State.SENDING, None, 1, {"accounts_before": 3, "place": world.place.acme.settings.place})]
 
 
 async def test_nothing_is_sent_while_the_intent_cannot_be_written(world: World) -> None:
@@ -223,7 +223,7 @@ async def test_what_has_come_although_it_was_proven_absent_is_a_persons_business
     assert (entry.state, entry.reason) == (State.HELD, ReasonCode.LOOK_UP_AMBIGUOUS)
     assert len(world.place.acme.sent) == 1
     assert (await world.history())[-1].detail["detail"] == {"came_since_the_attempt": ["A-1"]}
-    assert world.place.acme.prepared[-1].baseline == {"accounts_before": 3}
+    assert world.place.acme.prepared[-1].baseline["accounts_before"] == 3
     world.place.acme.prepares.then(Prepared(None))
     await operate(world, Verb.RESOLVE_NOT_CREATED)
     await world.go_round()

@@ -46,6 +46,26 @@ MARK = "canary+secret/<value>"
 BREAKS = (Fault.UNAUTHORIZED, Fault.CUT_AFTER_CREATE, Fault.WRONG_JSON, Fault.HTML_WITH_200)
 
 
+ELSEWHERE: Mapping[str, Mapping[str, object]] = {
+    CANARY: {"api_key": "another"},
+    GATEWAY: {"api_key": "another"},
+    PHONE: {"account_id": 4711},
+}
+"""Settings of each provider under which other accounts are seen."""
+
+
+@every_provider
+async def test_a_place_is_told_from_another(bench: Bench, provider: str) -> None:
+    """The same settings name the same place, another address or account another one; no secret stands in it."""
+    settings = bench.handler(provider).settings
+    others = [{"base_url": "http://elsewhere.test"}, ELSEWHERE.get(provider, {"base_url": "http://3rd.test"})]
+    places = {settings.place, *(bench.handler(provider, **other).settings.place for other in others)}
+    assert len(places) == 3
+    assert bench.handler(provider, concurrency=1).settings.place == settings.place
+    secrets = [value.get_secret_value() for _, value in settings if isinstance(value, SecretStr)]
+    assert [secret for secret in secrets if secret in settings.place] == []
+
+
 @every_provider
 async def test_good_create(bench: Bench, provider: str) -> None:
     """The account exists, its id is known, and what is told of it is what the contract says."""

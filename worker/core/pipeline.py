@@ -39,7 +39,7 @@ from worker.core.overview import CREDENTIALS, Pause
 from worker.core.provider import Doubt, Finding, Order, Prepared, Provider, Several, Unclear
 from worker.core.recording import Stage
 from worker.core.retry import Decision, Hold, LookUp, Refuse, Retry, after_attempt, after_look_up
-from worker.core.seen import harmless, seen_by_look_up, seen_in, surprise
+from worker.core.seen import PLACE, harmless, seen_by_look_up, seen_in, sent_elsewhere, surprise
 from worker.core.states import State
 from worker.core.steps import Step
 from worker.core.story import HistoryLine
@@ -218,7 +218,7 @@ class Pipeline:
             return
         desk.reached(Step.PREPARED, entry.request_id)
         in_time = self._in_time(provider)
-        claim = await desk.recorder.sending(claim, prepared.baseline)
+        claim = await desk.recorder.sending(claim, {**prepared.baseline, PLACE: provider.settings.place})
         desk.reached(Step.INTENDED, entry.request_id)
         await self._send(claim, provider, order, replace(prepared, in_time=in_time))
 
@@ -396,8 +396,9 @@ class Pipeline:
             absent = Retry(ReasonCode.CONFIRMED_ABSENT, desk.clock.now(), counts=False)
             await self._decided(claim, absent, Stage.LOOKED_UP)
             return
-        if not provider.CAN_LOOK_UP:
-            await self._decided(claim, Hold(ReasonCode.LOOK_UP_UNSUPPORTED), Stage.LOOKED_UP)
+        elsewhere = sent_elsewhere(entry, provider.settings)
+        if elsewhere or not provider.CAN_LOOK_UP:
+            await self._decided(claim, Hold(ReasonCode.LOOK_UP_UNSUPPORTED), Stage.LOOKED_UP, seen=elsewhere)
             return
         began, asked_at = desk.clock.monotonic(), desk.clock.now()
         finding = await self._ask(provider, entry)

@@ -1,11 +1,13 @@
 """Port: one account provider. A module in ``worker/providers/`` implements it; nothing else knows the vendor."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, ClassVar, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr
 
 from worker.core.rules import Rule
 from worker.core.verdict import Created, Outcome
@@ -18,6 +20,11 @@ class ProviderSettings(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    PLACE: ClassVar[Sequence[str]] = ("base_url",)
+    """Names of the settings that say where accounts are opened and looked for: the address, and the account or the key
+    under which it is done. What was sent under other values of these is not to be seen under the present ones.
+    """
 
     base_url: str = Field(description="Root of the provider's API, without a path.")
     concurrency: int = Field(
@@ -55,6 +62,16 @@ class ProviderSettings(BaseModel):
     give_up_look_ups_after: float = Field(
         default=86400.0, gt=0, description="Seconds in doubt after which a person is asked instead."
     )
+
+    @property
+    def place(self) -> str:
+        """Where accounts are opened and looked for, to be compared and shown: the address and a digest of `PLACE`."""
+        named = [_plain(getattr(self, name)) for name in self.PLACE]
+        return f"{self.base_url} #{sha256(json.dumps(named).encode()).hexdigest()[:8]}"
+
+
+def _plain(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 @dataclass(frozen=True, slots=True)

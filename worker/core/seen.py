@@ -1,12 +1,16 @@
 """What was seen, as it goes into the history; and outcomes that do not come from the wire."""
 
 from dataclasses import replace
-from typing import assert_never
+from typing import Final, assert_never
 
 from contracts.reason import ReasonCode
 from worker.core.change import Seen
-from worker.core.provider import Finding, Found
+from worker.core.entry import Entry
+from worker.core.provider import Finding, Found, ProviderSettings
 from worker.core.verdict import Moment, Outcome, Verdict
+
+PLACE: Final = "place"
+"""Under this name the baseline of an attempt says where its create was sent."""
 
 
 def surprise(verdict: Verdict) -> Outcome:
@@ -49,3 +53,15 @@ def seen_by_look_up(finding: Finding) -> Seen:
     if isinstance(finding, Found):
         detail["account_id"] = finding.created.account_id
     return Seen(type(finding).__name__.lower(), "look_up", Moment.ANSWER_READ, detail=detail)
+
+
+def sent_elsewhere(entry: Entry, settings: ProviderSettings) -> Seen | None:
+    """What tells a person that the attempt in doubt went to another place than the settings name now.
+
+    Whoever asks here finds nothing, however long the account has existed there.
+    """
+    sent_to = entry.baseline.get(PLACE)
+    if sent_to in {None, settings.place}:
+        return None
+    detail = {"sent_to": sent_to, "settings_name": settings.place}
+    return Seen("elsewhere", "look_up.elsewhere", Moment.PREPARING, detail=detail)

@@ -109,6 +109,8 @@ _CREATE_RULES: Final = (
 class CanarySpeechSettings(ProviderSettings):
     """How Canary Speech is reached."""
 
+    PLACE: ClassVar[Sequence[str]] = ("base_url", "api_key")  # the parent is kept with each attempt
+
     base_url: kit.BaseUrl = Field(
         default="https://rest.eus.canaryspeech.com",
         description="Root of the API in the region of your project: rest.eus, rest.ne or rest.jpe.",

@@ -93,6 +93,8 @@ _REFUSALS: Final = (
 class Gateway360Settings(ProviderSettings):
     """How Gateway360 is reached."""
 
+    PLACE: ClassVar[Sequence[str]] = ("base_url", "api_key")  # the key stands for the parent account
+
     base_url: kit.BaseUrl = Field(default="https://api.gateway360.com", description="Root of the API.")
     api_key: kit.Credential = Field(
         description="API key of the parent account; the panel may bind it to IP addresses."
