@@ -39,7 +39,9 @@ async def test_the_intent_is_durable_before_the_create_leaves(world: World) -> N
 
     world.place.acme.while_sending = look
     await world.ask()
-    assert seen == [(State.SENDING, None, 1, {"accounts_before": 3, "place": world.place.acme.settings.place})]
+    assert seen == [
+        (State.SENDING, None, 1, {"accounts_before": 3, "place": world.place.acme.settings.place})
+    ]
 
 
 async def test_nothing_is_sent_while_the_intent_cannot_be_written(world: World) -> None:

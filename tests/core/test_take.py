@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from contracts.reason import ReasonCode
 from contracts.result import Outcome as ResultOutcome
 from tests.builders import make_done, make_message, make_outcome, make_request
 from tests.core.operating import operate
 from tests.core.world import Place, World, open_world
 from tests.fakes import FakeDelivery
-from worker.core.errors import ConfigurationError
+from worker.core.errors import ConfigurationError, NotAllowed
 from worker.core.observer import LedgerChanged, Received, Surprised
 from worker.core.states import State
 from worker.core.verdict import Verdict
@@ -91,6 +92,22 @@ async def test_the_same_request_while_it_runs_is_acknowledged_and_not_answered(w
     answer.set_result(make_outcome(Verdict.NOT_DONE))
     await world.calm()
     assert len(world.place.acme.sent) == 1
+
+
+async def test_who_asks_again_while_it_runs_again_is_not_told_the_old_end(world: World) -> None:
+    """A request that was refused and is replayed may open an account yet: "nothing will be opened" is not true now."""
+    world.place.acme.creates.then(
+        make_outcome(Verdict.NOT_DONE), make_outcome(Verdict.IN_DOUBT, reason=ReasonCode.CONNECTION_LOST)
+    )
+    await world.take()
+    await operate(world, Verb.REPLAY)
+    await world.go_round()
+    world.place.publisher.confirmed.clear()
+    delivery = await world.take()
+    assert ((await world.entry()).state, delivery.verbs) == (State.IN_DOUBT, ["ack"])
+    assert world.place.publisher.confirmed == []
+    with pytest.raises(NotAllowed, match="is in_doubt again, so its last result is no longer true"):
+        await operate(world, Verb.REPUBLISH)
 
 
 async def test_the_same_key_with_other_content_is_rejected(world: World) -> None:

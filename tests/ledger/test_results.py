@@ -91,6 +91,16 @@ async def test_the_newest_event_can_be_published_again(scene: Scene) -> None:
     assert (held.publishes, done.publishes, done.published_at) == (1, 1, None)
 
 
+async def test_the_event_of_an_earlier_run_is_not_published_again(scene: Scene) -> None:
+    """A rejected request that an operator lets run again is open: that it was rejected is no longer true."""
+    claim = await scene.take(await scene.sending(), states.REFUSE, event=scene.event("refused"))
+    entry = await scene.operate(claim.entry, states.REPLAY)
+    before = scene.stored()
+    assert entry.event_id == scene.event("refused").event_id
+    assert not await scene.ledger.publish_again(entry.request_id, scene.now, "olivia", None)
+    assert scene.stored() == before
+
+
 async def test_a_request_without_an_event_has_nothing_to_publish_again(scene: Scene) -> None:
     """An open request, or none at all: nothing is said and nothing is written."""
     claim = await scene.sending()

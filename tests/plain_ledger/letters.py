@@ -11,6 +11,7 @@ from worker.core.dead_letter import DeadLetter
 from worker.core.errors import NotAllowed, UnknownRequest
 from worker.core.overview import Pause
 from worker.core.sealing import Sealed
+from worker.core.states import ANNOUNCED
 from worker.core.story import EventLine, HistoryLine
 
 _FREE = ("queue", "routing_key", "message_id", "source", "idempotency_key", "provider")
@@ -67,9 +68,9 @@ def unpublished(tables: Tables, before: datetime, now: datetime, limit: int) -> 
 
 
 def publish_again(tables: Tables, request_id: str, line: HistoryLine) -> bool:
-    """Mark the newest event of a request unpublished."""
+    """Mark the newest event of a request unpublished, unless the request runs again and the event is no longer true."""
     row = tables.rows.get(request_id)
-    event_id = row.entry.event_id if row else None
+    event_id = row.entry.event_id if row and row.entry.state in ANNOUNCED else None
     told = tables.events.get(event_id) if event_id else None
     if told is None:
         return False

@@ -139,7 +139,7 @@ class Pipeline:
         return acceptance
 
     async def answer_again(self, entry: Entry) -> None:
-        """The same request again gets the same event again, if there is one already."""
+        """The same request again gets the same event again, if there is one that is true."""
         desk = self._desk
         if await desk.ledger.publish_again(entry.request_id, desk.clock.now(), desk.worker, "asked again"):
             desk.tasks.start(

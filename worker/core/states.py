@@ -27,6 +27,8 @@ class State(StrEnum):
 
 FINAL = frozenset({State.PROVISIONED, State.REJECTED, State.ABANDONED})
 OPEN = frozenset(State) - FINAL
+ANNOUNCED = FINAL | {State.HELD}
+"""States that a result event tells of; in the others the newest event, if there is one, is about an earlier run."""
 
 
 class Actor(StrEnum):

@@ -14,7 +14,7 @@ from worker.core import states
 from worker.core.change import Change
 from worker.core.entry import Claim, Entry
 from worker.core.errors import NotAllowed, StaleClaim, UnknownRequest
-from worker.core.states import FINAL, Actor, State, Transition
+from worker.core.states import ANNOUNCED, FINAL, Actor, State, Transition
 from worker.core.story import HistoryLine
 from worker.core.verdict import Verdict
 from worker.ledger import attempts, events, story
@@ -27,7 +27,6 @@ from worker.ledger.writer import Batch
 
 _r = requests.c
 
-_ANNOUNCED: Final = FINAL | {State.HELD}
 _COUNTED: Final = (states.SEND, states.WAIT, states.NOT_DONE, states.LATE_NOT_DONE)
 _GIVES_BACK: Final = (states.NOT_DONE, states.LATE_NOT_DONE)
 
@@ -51,7 +50,7 @@ def _guarded(way: Transition) -> Prepared:
         tried = _r.attempts + hole("attempts", sa.Integer())
         values["attempts"] = sa.case((tried < 0, 0), else_=tried)
         values["deferrals"] = _r.deferrals + hole("deferrals", sa.Integer())
-    if way.enters in _ANNOUNCED:
+    if way.enters in ANNOUNCED:
         values["account_id"] = sa.func.coalesce(hole("account_id", _r.account_id.type), _r.account_id)
         values["event_id"] = sa.func.coalesce(hole("event_id", sa.Text()), _r.event_id)
     # Not every change moves the fence: whoever decides by what they saw is guarded by that.
@@ -183,7 +182,7 @@ def _holes(change: Change) -> dict[str, Any]:
             holes |= {"p_attempts": -1 if way in _GIVES_BACK else 0, "p_deferrals": 1}
         elif way in _GIVES_BACK:
             holes["p_attempts"] = 0  # counted when it was sent
-    if way.enters in _ANNOUNCED:
+    if way.enters in ANNOUNCED:
         event_id = change.event.event_id if change.event else None
         holes |= {"p_account_id": change.account_id, "p_event_id": event_id}
     if way is states.HOLD:

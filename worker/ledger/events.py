@@ -8,11 +8,12 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from worker.core.change import Event
+from worker.core.states import ANNOUNCED
 from worker.core.story import EventLine, HistoryLine
 from worker.ledger import story
 from worker.ledger.prepared import Prepared
 from worker.ledger.schema import events, requests
-from worker.ledger.statements import hole, insert_once, time
+from worker.ledger.statements import hole, in_states, insert_once, time
 from worker.ledger.writer import Batch
 
 _e = events.c
@@ -94,14 +95,16 @@ _AGAIN: Final = (
     sa.update(events)
     .where(
         _e.event_id
-        == sa.select(requests.c.event_id).where(requests.c.request_id == hole("request_id")).scalar_subquery()
+        == sa.select(requests.c.event_id)
+        .where(requests.c.request_id == hole("request_id"), in_states(requests.c.state, ANNOUNCED))
+        .scalar_subquery()
     )
     .values(published_at=None, tried_at=_e.recorded_at)
 )
 
 
 def publish_again(batch: Batch, request_id: str, line: HistoryLine) -> bool:
-    """Mark the newest event of a request unpublished."""
+    """Mark the newest event of a request unpublished, unless the request runs again and the event is no longer true."""
     batch.flush()  # the event may be a row of this very batch
     if batch.connection.execute(_AGAIN, {"p_request_id": request_id}).rowcount == 0:
         return False

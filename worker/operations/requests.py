@@ -20,7 +20,7 @@ from worker.core.overview import Filter
 from worker.core.recording import Recorder
 from worker.core.sealing import CredentialBox, Sealer
 from worker.core.verdict import Created
-from worker.operations.verbs import EVENT_ERASED, Effect, Plan, Verb, plan
+from worker.operations.verbs import Effect, Plan, Verb, plan
 
 _REASONS: Mapping[Verb, ReasonCode] = {
     Verb.REPLAY: ReasonCode.REPLAYED_BY_OPERATOR,
@@ -128,7 +128,8 @@ class RequestOperations:
     async def _republish(self, entry: Entry, reason: str) -> None:
         now = self._clock.now()
         if not await self._ledger.publish_again(entry.request_id, now, self._actor, reason):
-            raise NotAllowed(f"request {entry.request_id}: {EVENT_ERASED}")
+            words = "its result event was erased after the retention time, or it runs again, since you looked"
+            raise NotAllowed(f"request {entry.request_id}: {words}")
 
     def _change(self, planned: Plan, reason: str, account: Account | None) -> Change:
         entry, now = planned.entry, self._clock.now()

@@ -9,7 +9,7 @@ from worker.core import states
 from worker.core.entry import Entry
 from worker.core.states import State, Transition
 
-EVENT_ERASED = "its result event was erased after the retention time and cannot be published again"
+_EVENT_ERASED = "its result event was erased after the retention time and cannot be published again"
 
 
 class Verb(StrEnum):
@@ -197,10 +197,13 @@ def _may_exist(entry: Entry) -> bool:
 
 
 def _republish(entry: Entry) -> Plan:
+    if entry.state not in states.ANNOUNCED and entry.event_id is not None:
+        words = f"it is {entry.state} again, so its last result is no longer true; the new one follows"
+        return _blocked(Verb.REPUBLISH, entry, words)
     if entry.event_id is None:
         return _blocked(Verb.REPUBLISH, entry, f"it is {entry.state} and has no result event yet")
     if not entry.sealed_request:  # pruned, and its events with it
-        return _blocked(Verb.REPUBLISH, entry, EVENT_ERASED)
+        return _blocked(Verb.REPUBLISH, entry, _EVENT_ERASED)
     return Plan(
         entry, Verb.REPUBLISH, Effect.WILL, f"event {entry.event_id} is published again, with the same id"
     )
