@@ -191,7 +191,7 @@ async def test_what_was_sent_elsewhere_is_not_looked_for_here(place: Place) -> N
         entry = await world.entry()
         assert (entry.state, entry.reason) == (State.HELD, ReasonCode.LOOK_UP_UNSUPPORTED)
         (line,) = [line for line in await world.history() if line.enters == "held"]
-        assert line.detail["detail"]["sent_to"] == sent_to
+        assert line.detail["detail"] == {"sent_to": sent_to, "settings_name": place.acme.settings.place}
     assert (len(place.acme.sent), place.acme.asked) == (1, [])
 
 
