@@ -13,7 +13,7 @@ from tests.core.operating import operate
 from tests.core.world import LEASE, Place, World, make_place, open_world
 from tests.fakes import BlindProvider, ScriptedProvider
 from worker.core.errors import NotAllowed
-from worker.core.provider import Found
+from worker.core.provider import Absent, Found
 from worker.core.retry import RetryPolicy
 from worker.core.states import State
 from worker.core.verdict import Created, Outcome, Verdict
@@ -398,6 +398,45 @@ async def test_an_answer_settles_a_doubt_that_others_hold(world: World, meanwhil
     entry = await world.entry()
     assert (entry.state, entry.account_id) == (State.PROVISIONED, "A-1"), reason
     assert len(world.place.results) == 1
+
+
+@pytest.mark.parametrize(("meanwhile", "reason"), LOOKERS, ids=[reason for _, reason in LOOKERS])
+async def test_an_existing_account_that_no_look_up_shows_is_a_persons_case_whoever_holds_the_row(
+    world: World, meanwhile: Any, reason: str
+) -> None:
+    """That it exists speaks against every look-up that finds nothing, also one that is under way: nothing is sent again."""
+    answer = world.place.acme.creates.held()
+    await world.ask()
+    await world.pass_time(0.0 if "dead" in reason else IN_TIME)
+    await meanwhile(world)
+    answer.set_result(make_outcome(Verdict.IN_DOUBT, reason=ReasonCode.CONFLICT_AT_PROVIDER))
+    await world.calm()
+    world.place.acme.creates.then(make_done("A-2"))
+    world.place.acme.findings.then(Absent({"asked": "list"}))
+    for _ in range(8):
+        await world.go_round(after=400)
+    entry = await world.entry()
+    assert (entry.state, entry.reason) == (State.HELD, ReasonCode.LOOK_UP_AMBIGUOUS), reason
+    assert len(world.place.acme.sent) == 1
+
+
+async def test_a_look_up_that_was_asked_before_the_provider_said_it_exists_settles_nothing(
+    world: World,
+) -> None:
+    """Its "nothing there" was to be the last proof of an absence, and is judged by what nobody knew when it was asked."""
+    answer = await unanswered(world)
+    await operate(world, Verb.REPLAY)
+    await world.go_round(after=world.place.acme.settings.settle)
+    assert (await world.entry()).absences == world.place.acme.settings.agreeing_look_ups - 1
+    finding = world.place.acme.findings.held()
+    await operate(world, Verb.REPLAY)
+    await world.go_round(after=1)
+    answer.set_result(make_outcome(Verdict.IN_DOUBT, reason=ReasonCode.CONFLICT_AT_PROVIDER))
+    await world.calm()
+    finding.set_result(Absent({"asked": "list"}))
+    await world.calm()
+    entry = await world.entry()
+    assert (entry.state, entry.reason) == (State.IN_DOUBT, ReasonCode.CONFLICT_AT_PROVIDER)
 
 
 async def test_an_answer_to_an_older_attempt_does_not_settle_a_newer_doubt(world: World) -> None:

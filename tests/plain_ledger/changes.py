@@ -122,7 +122,7 @@ def _values(entry: Entry, change: Change) -> dict[str, Any]:
         "changed_at": change.at,
         "due_at": _due(change),
     }
-    if way.by is Actor.OPERATOR or way is states.RESCUE:
+    if way.by is Actor.OPERATOR or way in (states.RESCUE, states.LATE_DOUBT):
         values["fence"] = entry.fence + 1
     if _announces(change):
         values["account_id"] = entry.account_id if change.account_id is None else words(change.account_id)

@@ -16,7 +16,7 @@ def awaits(entry: Entry, decision: Decision, outcome: Outcome, sent_at: datetime
     """
     is_newest = entry.attempt_sent_at == sent_at
     match entry.state:
-        case State.IN_DOUBT if is_newest and outcome.verdict is not Verdict.IN_DOUBT:
+        case State.IN_DOUBT if is_newest and _says_something(outcome):
             return Stage.LATE
         case State.HELD if isinstance(decision, Provision):
             return Stage.LATE_PROOF if _is_missing(entry, decision.created, is_newest=is_newest) else None
@@ -24,6 +24,11 @@ def awaits(entry: Entry, decision: Decision, outcome: Outcome, sent_at: datetime
             return Stage.THERE_AFTER_ALL
         case _:
             return None
+
+
+def _says_something(outcome: Outcome) -> bool:
+    """Whether the answer says more than the doubt itself: "it exists" speaks against every look-up that finds nothing."""
+    return outcome.verdict is not Verdict.IN_DOUBT or outcome.reason is ReasonCode.CONFLICT_AT_PROVIDER
 
 
 def _is_missing(entry: Entry, created: Created, *, is_newest: bool) -> bool:

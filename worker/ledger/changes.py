@@ -28,6 +28,8 @@ from worker.ledger.writer import Batch
 _r = requests.c
 
 _COUNTED: Final = (states.SEND, states.WAIT, states.NOT_DONE, states.LATE_NOT_DONE)
+_ENDS_CLAIMS: Final = (states.RESCUE, states.LATE_DOUBT)
+"""Whoever had a claim has it no longer: a dead worker, or a look-up that was judged by an older word of the provider."""
 _GIVES_BACK: Final = (states.NOT_DONE, states.LATE_NOT_DONE)
 
 
@@ -44,7 +46,7 @@ def _guarded(way: Transition) -> Prepared:
         "worker": None,
         "claimed_at": None,
     }
-    if way.by is Actor.OPERATOR or way is states.RESCUE:  # whoever had a claim has it no longer
+    if way.by is Actor.OPERATOR or way in _ENDS_CLAIMS:
         values["fence"] = _r.fence + 1
     if way in _COUNTED:
         tried = _r.attempts + hole("attempts", sa.Integer())
