@@ -187,6 +187,34 @@ async def test_an_operator_who_is_quicker_by_a_moment_has_decided(world: World) 
     assert (await world.story())[-1] == "answer_after_all"
 
 
+async def test_the_key_of_an_account_that_a_sibling_was_given_is_kept_for_its_consumer(world: World) -> None:
+    """Two requests for one name: a look-up gave the account to the wrong one before its own answer brought the key."""
+    answer = world.place.acme.creates.held()
+    await world.ask("owner")
+    world.place.acme.creates.then(make_outcome(Verdict.IN_DOUBT, reason=ReasonCode.CONNECTION_LOST))
+    await world.ask("sibling")
+    await world.go_round(after=16)
+    await answered(world, answer, make_done("A-1", secrets=KEY))
+    entry, sibling = await world.entry("owner"), await world.entry("sibling")
+    assert (entry.state, entry.reason) == (State.HELD, ReasonCode.ACCOUNT_CLAIMED_ELSEWHERE)
+    assert sibling.account_id == "A-1"
+    detail = (await world.history("owner"))[-1].detail["detail"]
+    assert isinstance(detail, dict)
+    assert sibling.request_id in str(detail["claimed"])
+    opened = world.place.opened(str(detail["credentials"]))
+    assert (opened["account_id"], opened["credentials"]) == ("A-1", {"api_key": "shown only once"})
+
+
+async def test_the_half_of_the_credentials_that_came_is_kept_for_their_consumer(world: World) -> None:
+    """A person must make the other half anew; what was shown once is not thrown away."""
+    world.place.acme.creates.then(make_done("A-1", secrets=KEY, missing=("password",)))
+    await world.ask()
+    assert (await world.entry()).reason is ReasonCode.CREDENTIALS_LOST
+    detail = (await world.history())[-1].detail["detail"]
+    assert isinstance(detail, dict)
+    assert world.place.opened(str(detail["credentials"]))["credentials"] == {"api_key": "shown only once"}
+
+
 async def test_a_late_key_that_cannot_be_encrypted_changes_nothing(world: World) -> None:
     """Without the consumer's key the request stays held as it was."""
     answer = await held(world)

@@ -33,7 +33,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What an attempt saw, for the history: the verdict and what it rests on. No secrets."""
+    """What an attempt saw, for the history: the verdict and what it rests on. No secrets that we could read."""
 
     verdict: str
     rule_id: str

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import Enum
 from typing import assert_never
 
-from pydantic import SecretStr
+from pydantic import JsonValue, SecretStr
 
 from contracts.reason import ReasonCode
 from contracts.result import Evidence
@@ -125,9 +125,11 @@ class Recorder:
             change = self._held(claim, _without_event(decision, problem), stage, seen, outcome)
         try:
             return await self._write(claim, replace(change, sent_at=sent_at))
-        except AccountClaimed:
+        except AccountClaimed as claimed:
             hold = Hold(ReasonCode.ACCOUNT_CLAIMED_ELSEWHERE)
-            held = self._held(claim, hold, stage, seen, outcome)
+            created = decision.created if isinstance(decision, Provision | Hold) else None
+            kept = _and(self._kept(claim.entry, seen, created), {"claimed": str(claimed)})
+            held = self._held(claim, hold, stage, kept, outcome)
             return await self._write(claim, replace(held, sent_at=sent_at))
 
     def _held(
@@ -197,7 +199,8 @@ class Recorder:
             case Hold(reason=reason, created=created):
                 account_id = created.account_id if created else None
                 event = self.events.held(subject_of(entry), now, reason, account_id)
-                return Change(way, now, reason, claim.worker, seen, account_id=account_id, event=event)
+                kept = self._kept(entry, seen, created)
+                return Change(way, now, reason, claim.worker, kept, account_id=account_id, event=event)
             case Retry(reason=reason, due_at=due_at, counts=counts):
                 return Change(way, now, reason, claim.worker, seen, due_at=due_at, counts=counts)
             case LookUp(reason=reason, due_at=due_at, absent=absent):
@@ -217,6 +220,18 @@ class Recorder:
             evidence=evidence,
         )
 
+    def _kept(self, entry: Entry, seen: Seen | None, created: Created | None) -> Seen | None:
+        """What was seen, with the credentials that came and that nobody can be given yet: only the consumer reads them.
+
+        A provider shows them once. Where the consumer has no key they cannot be kept.
+        """
+        if created is None or not created.secrets:
+            return seen
+        try:
+            return _and(seen, {"credentials": self._encrypted(entry, created)})
+        except (ConfigurationError, ValueError):
+            return seen
+
     def _encrypted(self, entry: Entry, created: Created) -> str | None:
         if not created.secrets:
             return None
@@ -228,6 +243,10 @@ class Recorder:
             "credentials": {name: _clear(value) for name, value in created.secrets.items()},
         }
         return self._box.encrypt(entry.source, payload)
+
+
+def _and(seen: Seen | None, detail: Mapping[str, JsonValue]) -> Seen | None:
+    return seen and replace(seen, detail={**seen.detail, **detail})
 
 
 def _without_event(decision: Decision, problem: ConfigurationError | ValueError) -> Hold:

@@ -29,7 +29,7 @@ _r = requests.c
 
 _COUNTED: Final = (states.SEND, states.WAIT, states.NOT_DONE, states.LATE_NOT_DONE)
 _ENDS_CLAIMS: Final = (states.RESCUE, states.LATE_DOUBT)
-"""Whoever had a claim has it no longer: a dead worker, or a look-up that was judged by an older word of the provider."""
+"""Whoever had a claim has it no longer: a dead worker, or a look-up judged by an older word of the provider."""
 _GIVES_BACK: Final = (states.NOT_DONE, states.LATE_NOT_DONE)
 
 
