@@ -1,19 +1,20 @@
 """A create that is not answered in time: shown in doubt, listened for all the same, and never sent again meanwhile."""
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from contracts.reason import ReasonCode
-from contracts.result import AccountProvisioned, Evidence
+from contracts.result import AccountHeld, AccountProvisioned, AccountRejected, Evidence
 from tests.builders import make_done, make_outcome
 from tests.core.operating import operate
 from tests.core.world import LEASE, Place, World, make_place, open_world
 from tests.fakes import BlindProvider, ScriptedProvider
 from worker.core.errors import NotAllowed
-from worker.core.provider import Absent, Found
+from worker.core.provider import Absent, Found, Taken
 from worker.core.retry import RetryPolicy
 from worker.core.states import State
 from worker.core.verdict import Created, Outcome, Verdict
@@ -176,9 +177,9 @@ def _task(name: str) -> asyncio.Task[Any]:
     return found
 
 
-async def sent_again_although_there(world: World) -> asyncio.Future[Outcome]:
+async def sent_again_although_there(world: World, **data: Any) -> asyncio.Future[Outcome]:
     """A second create is under way, by an operator's word, when the first one's answer names A-1."""
-    first = await unanswered(world)
+    first = await unanswered(world, **data)
     await operate(world, Verb.RESOLVE_NOT_CREATED)
     second: asyncio.Future[Outcome] = world.place.acme.creates.held()
     await world.go_round()
@@ -283,6 +284,53 @@ async def test_an_account_of_an_older_attempt_is_known_while_a_newer_one_is_unde
     entry = await world.entry()
     assert (entry.state, entry.reason) == (State.HELD, ReasonCode.CREDENTIALS_LOST)
     assert (entry.account_id, len(world.place.acme.sent)) == ("A-1", 2)
+
+
+NOTHING_CREATED = [
+    (make_outcome(Verdict.NOT_DONE, reason=ReasonCode.PROVIDER_VALIDATION), 0, "refused"),
+    (
+        make_outcome(Verdict.NOT_DONE, reason=ReasonCode.PROVIDER_BUSY, retry=True),
+        0,
+        "its attempts are used up",
+    ),
+    (
+        make_outcome(Verdict.IN_DOUBT, reason=ReasonCode.CONNECTION_LOST),
+        8,
+        "proven absent after its deadline",
+    ),
+    (
+        make_outcome(Verdict.IN_DOUBT, reason=ReasonCode.CONFLICT_AT_PROVIDER),
+        8,
+        "the name is somebody else's",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "rounds", "reason"), NOTHING_CREATED, ids=[why for *_, why in NOTHING_CREATED]
+)
+async def test_nothing_was_created_is_not_said_of_a_request_whose_account_is_known(
+    place: Place, outcome: Outcome, rounds: int, reason: str
+) -> None:
+    """What becomes of the newer attempt says nothing of the account that the older one opened: a person hears of it."""
+    async with open_world(place, policy=RetryPolicy(attempts=1)) as world:
+        data = (
+            {"deadline": (world.clock.now() + timedelta(seconds=60)).isoformat()}
+            if "deadline" in reason
+            else {}
+        )
+        only = Taken({}, only_one=True)
+        place.acme.findings.then(only if "somebody" in reason else Absent({}))
+        second = await sent_again_although_there(world, **data)
+        second.set_result(outcome)
+        await world.calm()
+        for _ in range(rounds):
+            await world.go_round(after=400)
+        entry = await world.entry()
+        assert (entry.state, entry.reason) == (State.HELD, ReasonCode.CREDENTIALS_LOST), reason
+        assert (entry.account_id, len(place.acme.sent)) == ("A-1", 2)
+        assert [event.data.account_id for event in place.results if isinstance(event, AccountHeld)] == ["A-1"]
+        assert not any(isinstance(event, AccountRejected) for event in place.results)
 
 
 async def test_the_newest_answer_counts_whatever_an_older_one_said(world: World) -> None:
@@ -404,7 +452,7 @@ async def test_an_answer_settles_a_doubt_that_others_hold(world: World, meanwhil
 async def test_an_existing_account_that_no_look_up_shows_is_a_persons_case_whoever_holds_the_row(
     world: World, meanwhile: Any, reason: str
 ) -> None:
-    """That it exists speaks against every look-up that finds nothing, also one that is under way: nothing is sent again."""
+    """That it exists speaks against every look-up that finds nothing, also one under way: nothing is sent again."""
     answer = world.place.acme.creates.held()
     await world.ask()
     await world.pass_time(0.0 if "dead" in reason else IN_TIME)
@@ -423,7 +471,7 @@ async def test_an_existing_account_that_no_look_up_shows_is_a_persons_case_whoev
 async def test_a_look_up_that_was_asked_before_the_provider_said_it_exists_settles_nothing(
     world: World,
 ) -> None:
-    """Its "nothing there" was to be the last proof of an absence, and is judged by what nobody knew when it was asked."""
+    """Its "nothing there" was to be the last proof of an absence, when nobody had heard that there is an account."""
     answer = await unanswered(world)
     await operate(world, Verb.REPLAY)
     await world.go_round(after=world.place.acme.settings.settle)

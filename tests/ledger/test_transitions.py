@@ -10,9 +10,9 @@ from tests.ledger.scene import SEEN, Scene
 from worker.core import states
 from worker.core.change import Change
 from worker.core.entry import Claim, Entry
-from worker.core.errors import AccountClaimed, StaleClaim, UnknownRequest
+from worker.core.errors import AccountClaimed, AccountKnown, StaleClaim, UnknownRequest
 from worker.core.states import FINAL, TRANSITIONS, Actor, State, Transition
-from worker.core.story import Attempt
+from worker.core.story import Attempt, HistoryLine
 from worker.core.verdict import Verdict
 
 
@@ -226,6 +226,20 @@ async def test_a_wait_does_not_touch_the_attempt_before_it(scene: Scene) -> None
 
 
 # --- accounts and operators -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", [states.REFUSE, states.HOLD], ids=["refused", "held"])
+async def test_no_account_is_not_said_where_one_is_known(scene: Scene, way: Transition) -> None:
+    """An older attempt's answer named it meanwhile: the change is refused, and with the account it is written."""
+    claim = await scene.sending()
+    line = HistoryLine(scene.now, "worker-1", "answer_after_all", None, None, None, None, {})
+    await scene.ledger.note(claim.entry.request_id, line, "a-1")
+    before = scene.stored()
+    with pytest.raises(AccountKnown, match="a-1") as refused:
+        await scene.take(claim, way, event=scene.event("none"))
+    assert (refused.value.account_id, scene.stored()) == ("a-1", before)
+    held = await scene.take(claim, states.HOLD, account_id="a-1", event=scene.event("held"))
+    assert (held.entry.state, held.entry.account_id) == (State.HELD, "a-1")
 
 
 async def test_one_account_is_never_given_to_two_requests(scene: Scene) -> None:

@@ -7,7 +7,7 @@ from tests.plain_ledger.tables import Row, Tables, in_utc, words
 from worker.core import states
 from worker.core.change import Change
 from worker.core.entry import Accepted, Arrival, Claim, Conflict, Entry, Same
-from worker.core.errors import AccountClaimed, NotAllowed, StaleClaim, UnknownRequest
+from worker.core.errors import AccountClaimed, AccountKnown, NotAllowed, StaleClaim, UnknownRequest
 from worker.core.states import FINAL, Actor, State
 from worker.core.story import Attempt, HistoryLine
 from worker.core.verdict import Verdict
@@ -34,6 +34,9 @@ def record(tables: Tables, claim: Claim, change: Change) -> Claim:
     row = tables.rows.get(claim.entry.request_id)
     if row is None or not _fits(row, claim.fence, change):
         raise StaleClaim(f"request {claim.entry.request_id} has moved on")
+    known = row.entry.account_id
+    if known and change.account_id is None and change.transition.enters in (State.REJECTED, State.HELD):
+        raise AccountKnown(f"request {claim.entry.request_id} has account {known}", known)
     entry = apply(tables, row, change, claim.worker)
     return Claim(entry, entry.fence, claim.worker)
 

@@ -47,6 +47,18 @@ class StaleClaim(WorkerError):
     """The row is no longer in the state or under the fence that this change leaves."""
 
 
+class AccountKnown(WorkerError):
+    """An account is recorded for this row, by an answer to an older attempt, of which the change knows nothing.
+
+    Attributes:
+        account_id: Of the account that exists.
+    """
+
+    def __init__(self, message: str, account_id: str) -> None:
+        super().__init__(message)
+        self.account_id = account_id
+
+
 class UnknownRequest(WorkerError):
     """No row in the ledger has this id."""
 

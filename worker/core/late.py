@@ -27,7 +27,7 @@ def awaits(entry: Entry, decision: Decision, outcome: Outcome, sent_at: datetime
 
 
 def _says_something(outcome: Outcome) -> bool:
-    """Whether the answer says more than the doubt itself: "it exists" speaks against every look-up that finds nothing."""
+    """Whether it says more than the doubt itself: "it exists" speaks against every look-up that finds nothing."""
     return outcome.verdict is not Verdict.IN_DOUBT or outcome.reason is ReasonCode.CONFLICT_AT_PROVIDER
 
 

@@ -45,6 +45,7 @@ class Ledger(Protocol):
         Raises:
             StaleClaim: the row is under another fence or in another state; nothing was written.
             AccountClaimed: another request has that account; nothing was written.
+            AccountKnown: the row has an account already, and the change would say that there is none.
         """
         ...
 

@@ -15,7 +15,7 @@ from worker.core import states
 from worker.core.change import Change, Event, Seen
 from worker.core.clock import Clock
 from worker.core.entry import Claim, Entry
-from worker.core.errors import AccountClaimed, ConfigurationError, StaleClaim
+from worker.core.errors import AccountClaimed, AccountKnown, ConfigurationError, StaleClaim
 from worker.core.events import EventWriter, event_id, subject_of
 from worker.core.ledger import Ledger
 from worker.core.observer import Finished, Moved, Observer
@@ -125,6 +125,10 @@ class Recorder:
             change = self._held(claim, _without_event(decision, problem), stage, seen, outcome)
         try:
             return await self._write(claim, replace(change, sent_at=sent_at))
+        except AccountKnown as known:  # by an older attempt's answer, after this one was decided about
+            exists = Hold(ReasonCode.CREDENTIALS_LOST, Created(known.account_id, {}))
+            held = self._held(claim, exists, stage, seen, outcome)
+            return await self._write(claim, replace(held, sent_at=sent_at))
         except AccountClaimed as claimed:
             hold = Hold(ReasonCode.ACCOUNT_CLAIMED_ELSEWHERE)
             created = decision.created if isinstance(decision, Provision | Hold) else None

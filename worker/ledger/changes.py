@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from worker.core import states
 from worker.core.change import Change
 from worker.core.entry import Claim, Entry
-from worker.core.errors import NotAllowed, StaleClaim, UnknownRequest
+from worker.core.errors import AccountKnown, NotAllowed, StaleClaim, UnknownRequest
 from worker.core.states import ANNOUNCED, FINAL, Actor, State, Transition
 from worker.core.story import HistoryLine
 from worker.core.verdict import Verdict
@@ -30,6 +30,8 @@ _r = requests.c
 _COUNTED: Final = (states.SEND, states.WAIT, states.NOT_DONE, states.LATE_NOT_DONE)
 _ENDS_CLAIMS: Final = (states.RESCUE, states.LATE_DOUBT)
 """Whoever had a claim has it no longer: a dead worker, or a look-up judged by an older word of the provider."""
+_DENIES: Final = frozenset({State.REJECTED, State.HELD})
+"""Told without an account, these say that there is none, or that nobody knows one."""
 _GIVES_BACK: Final = (states.NOT_DONE, states.LATE_NOT_DONE)
 
 
@@ -58,12 +60,15 @@ def _guarded(way: Transition) -> Prepared:
     # Not every change moves the fence: whoever decides by what they saw is guarded by that.
     seen = (_r.state == hole("seen_state", _r.state.type), _r.changed_at == time("seen_at"))
     unchanged = seen if way.by is Actor.OPERATOR else ()
+    # That nothing was created, or nobody knows, is not said of a row whose account came by another way.
+    named = hole("account_id", _r.account_id.type).is_not(None)
+    truthful = (sa.or_(named, _r.account_id.is_(None)),) if way.enters in _DENIES else ()
     return Prepared(
         sa.update(requests)
         .where(
             _r.request_id == hole("request_id"), _r.fence == hole("fence"), in_states(_r.state, way.leaves)
         )
-        .where(_r.pruned_at.is_(None), *unchanged)
+        .where(_r.pruned_at.is_(None), *unchanged, *truthful)
         .values(values | _own_values(way))
         .returning(*ENTRY, _r.came_from, _r.sends)
     )
@@ -100,11 +105,19 @@ def record(batch: Batch, claim: Claim, change: Change) -> Claim:
     """Apply one change under a claim, or refuse before anything is written."""
     applied = apply(batch, claim.entry.request_id, claim.fence, change, claim.worker)
     if applied is None:
-        raise StaleClaim(
-            f"request {claim.entry.request_id} is no longer under fence {claim.fence} "
-            f"in a state that {change.transition.name} leaves"
-        )
+        raise _refused(batch, claim, change)
     return Claim(applied, applied.fence, claim.worker)
+
+
+def _refused(batch: Batch, claim: Claim, change: Change) -> StaleClaim | AccountKnown:
+    """Why the change was not applied: the row moved on, or only its account speaks against it."""
+    request_id, way = claim.entry.request_id, change.transition
+    found = batch.connection.execute(BY_ID, {"p_request_id": request_id}).one_or_none()
+    if found and found.account_id and (found.fence == claim.fence and found.state in way.leaves):
+        words = f"request {request_id} has account {found.account_id}, of which {way.name} knows nothing"
+        return AccountKnown(words, found.account_id)
+    words = f"request {request_id} is no longer under fence {claim.fence} in a state that {way.name} leaves"
+    return StaleClaim(words)
 
 
 def operate(batch: Batch, seen: Entry, change: Change) -> Entry:
