@@ -521,6 +521,21 @@ async def test_gateway_unknown_user(bench: Bench, error_id: str, expected: type[
     assert finding.evidence["error_id"] == error_id
 
 
+async def test_gateway_account_has_one_id_however_it_is_spelled(bench: Bench) -> None:
+    """What a look-up shows in other letters and what a late answer names are one account, and the key belongs to it."""
+    asked = str(example_of(GATEWAY)["user_name"])
+    says(200, info(user_name=asked.upper()), READ)(bench)
+    found = await ask(bench, GATEWAY)
+    bench.sandbox.faults.clear()
+    made = {"user_name": asked.capitalize(), "password": "p", "api_key": "k"}
+    says(200, {"status": "ok", "result": made})(bench)
+    handler = bench.handler(GATEWAY)
+    outcome = await bench.run(handler, bench.order(handler))
+    assert isinstance(found, Found)
+    assert outcome.created is not None
+    assert (found.created.account_id, outcome.created.account_id) == (asked, asked)
+
+
 async def test_gateway_absence_by_the_id_that_a_person_learnt(bench: Bench) -> None:
     """Where the provider turns out to say it otherwise, that is a setting."""
     bench.sandbox.provider(Gateway360).unknown_user_error = "USER_NOT_FOUND"

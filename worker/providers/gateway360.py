@@ -194,10 +194,10 @@ class Handler:
         parameters = contract.Parameters.model_validate(order.parameters)
         match exchange.json():
             case {"status": "ok", "result": dict() as result} if exchange.status in kit.CREATED_STATUSES:
-                user_name = kit.text_as_id(result.get("user_name"))
+                shown = kit.text_as_id(result.get("user_name"))
                 return (
-                    kit.with_account(reading, _created(user_name, result, parameters))
-                    if user_name
+                    kit.with_account(reading, _created(_id_of(shown, parameters), result, parameters))
+                    if shown
                     else reading
                 )
             case {"status": "error", **error}:
@@ -217,7 +217,13 @@ class Handler:
             return Several((user_name,), {**evidence, "matching": [user_name], "email": "not shown"})
         if not kit.same_text(email, parameters.email):
             return Taken({**evidence, "username_taken_by_other": user_name}, only_one=True)
-        return Found(_created(user_name, {}, parameters), {**evidence, "matching": [user_name]})
+        found = _created(_id_of(user_name, parameters), {}, parameters)
+        return Found(found, {**evidence, "matching": [user_name]})
+
+
+def _id_of(shown: str, parameters: contract.Parameters) -> str:
+    """The name that was asked for, however the vendor spells it here or there: one account is known by one id."""
+    return parameters.user_name if kit.same_text(shown, parameters.user_name) else shown
 
 
 def _created(user_name: str, result: Mapping[str, JsonValue], parameters: contract.Parameters) -> Created:
