@@ -40,10 +40,10 @@ def ends_unsent(desk: Desk, entry: Entry, order: Order, provider: Provider) -> D
         return Refuse(ReasonCode.DEADLINE_PASSED)
     if entry.attempts >= desk.policy.attempts:
         return Hold(ReasonCode.ATTEMPTS_EXHAUSTED)
+    if _hands_over(provider, order) and not desk.box.can_encrypt_for(entry.source):
+        return Refuse(ReasonCode.NO_CONSUMER_KEY)  # of a dry run too: the real request would end so
     if entry.dry_run and not provider.HAS_TEST_MODE:
         return Refuse(ReasonCode.DRY_RUN_PASSED)
-    if _hands_over(provider, order) and not desk.box.can_encrypt_for(entry.source):
-        return Refuse(ReasonCode.NO_CONSUMER_KEY)
     return None
 
 
@@ -61,5 +61,5 @@ def time_left(desk: Desk, entry: Entry) -> float | None:
 
 
 def _hands_over(provider: Provider, order: Order) -> bool:
-    """Whether this order ends with credentials that somebody must be able to read."""
-    return not order.dry_run and (bool(order.generated) or provider.hands_over_credentials(order.parameters))
+    """Whether this order, in earnest, ends with credentials that somebody must be able to read."""
+    return bool(order.generated) or provider.hands_over_credentials(order.parameters)
