@@ -8,7 +8,7 @@ import pytest
 
 from contracts.reason import ReasonCode
 from contracts.result import AccountRejected, Evidence
-from tests.builders import make_done, make_outcome
+from tests.builders import make_done, make_message, make_outcome, make_request
 from tests.core.operating import operate
 from tests.core.world import Place, World, make_place, open_world
 from tests.fakes import NOON, BlindProvider
@@ -73,6 +73,18 @@ async def test_the_window_opens_before_the_intent_is_written(world: World) -> No
     goes_on = world.ledger.hold("record send", "after")
     await world.take()
     world.clock.advance(world.place.acme.settings.answer_within)
+    goes_on.set()
+    await world.calm()
+    (given,) = world.place.acme.given
+    assert not given.in_time()
+
+
+async def test_a_create_does_not_leave_after_the_deadline_however_long_the_intent_took(world: World) -> None:
+    """The deadline is asked for at the last moment before the first byte, not only before the intent is written."""
+    goes_on = world.ledger.hold("record send", "after")
+    deadline = world.clock.time_of_day() + timedelta(seconds=10)
+    await world.take(make_message(make_request(deadline=deadline.isoformat())))
+    world.clock.advance(10)
     goes_on.set()
     await world.calm()
     (given,) = world.place.acme.given
@@ -163,10 +175,14 @@ async def test_a_dry_run_with_test_mode_asks_the_provider_and_opens_nothing(worl
     assert (entry.state, entry.reason, entry.account_id) == (State.REJECTED, ReasonCode.DRY_RUN_PASSED, None)
 
 
-async def test_a_dry_run_needs_no_consumer_key(world: World) -> None:
-    """It ends without credentials."""
-    world.place.acme.issues_credentials = True
-    assert (await world.ask(dry_run=True)).reason is ReasonCode.DRY_RUN_PASSED
+async def test_a_dry_run_tells_that_nobody_could_read_the_credentials(place: Place) -> None:
+    """It checks everything: what the real request would be refused for it is refused for."""
+    place.acme.issues_credentials = True
+    async with open_world(place) as world:
+        assert (await world.ask(dry_run=True)).reason is ReasonCode.NO_CONSUMER_KEY
+    place.give_consumer_key()
+    async with open_world(place, "worker-2") as world:
+        assert (await world.ask("order-2", dry_run=True)).reason is ReasonCode.DRY_RUN_PASSED
 
 
 async def test_a_dry_run_is_never_in_doubt(world: World) -> None:

@@ -1,6 +1,7 @@
 """Ways to bring one request into each state, as the core itself does it."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from contracts.reason import ReasonCode
 from tests.builders import make_done, make_message, make_outcome
@@ -34,10 +35,10 @@ async def sending(world: World) -> None:
     await world.ask()
 
 
-async def in_doubt(world: World) -> None:
+async def in_doubt(world: World, **data: Any) -> None:
     """The connection broke after the create was sent."""
     world.place.acme.creates.then(make_outcome(Verdict.IN_DOUBT, reason=ReasonCode.CONNECTION_LOST))
-    await world.ask()
+    await world.ask(**data)
 
 
 async def held_in_doubt(world: World) -> None:

@@ -133,6 +133,17 @@ async def test_a_replay_forgets_a_deadline_that_has_passed(world: World) -> None
     assert (await world.entry()).state is State.PROVISIONED
 
 
+async def test_a_deadline_to_come_holds_also_where_the_ledgers_time_is_ahead(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine's clock was set back by an hour: a deadline in half an hour has not passed, and counts then."""
+    monkeypatch.setattr(world.clock, "time_of_day", lambda: world.clock.now() - timedelta(hours=1))
+    deadline = world.clock.time_of_day() + timedelta(minutes=30)
+    await states.in_doubt(world, deadline=deadline.isoformat())
+    await operate(world, Verb.RESOLVE_NOT_CREATED)
+    assert (await world.entry()).deadline == deadline
+
+
 async def test_abandoning_tells_the_requester_why(world: World) -> None:
     """The operator's words reach the requester."""
     await states.in_doubt(world)

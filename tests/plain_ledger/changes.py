@@ -166,7 +166,7 @@ def _own_values(entry: Entry, change: Change) -> dict[str, Any]:
             return {"attempt_sent_at": change.at, "baseline": dict(change.baseline)} | fresh
         case State.ACCEPTED:
             said: dict[str, Any] = {"baseline": {}} if way is states.RESOLVE_NOT_CREATED else {}
-            return _again(entry, change.at) | said | fresh
+            return _again(entry, change) | said | fresh
         case State.IN_DOUBT if way is states.LOOK_AGAIN:
             absences = entry.absences + 1 if change.absent else 0
             return {"doubted": True, "look_ups": entry.look_ups + 1, "absences": absences}
@@ -179,13 +179,12 @@ def _own_values(entry: Entry, change: Change) -> dict[str, Any]:
             return {}
 
 
-def _again(entry: Entry, at: datetime) -> dict[str, Any]:
-    left = entry.deadline is not None and entry.deadline > at
+def _again(entry: Entry, change: Change) -> dict[str, Any]:
     return {
         "attempts": 0,
         "deferrals": 0,
-        "since": at,
-        "deadline": entry.deadline if left else None,
+        "since": change.at,
+        "deadline": None if change.forgets_deadline else entry.deadline,
         "generation": entry.generation + 1,
     }
 

@@ -57,6 +57,7 @@ class Change:
         counts: Whether an attempt is used up. Send and wait with it raise `attempts`; not_done without it gives the
             attempt back; a wait or not_done without it raises `deferrals`.
         baseline: For send: what was seen before the attempt.
+        forgets_deadline: For running again: the deadline has passed, by the calendar in which the requester gave it.
         absent: For a look-up after the settle time that found nothing.
         account_id: For provisioned, and for held with a known account.
         event: The result event that is written in the same transaction.
@@ -73,6 +74,7 @@ class Change:
     due_at: datetime | None = None
     counts: bool = False
     baseline: Mapping[str, JsonValue] = field(default_factory=dict)
+    forgets_deadline: bool = False
     absent: bool = False
     account_id: str | None = None
     event: Event | None = None

@@ -217,16 +217,18 @@ class Pipeline:
             await self._decided(claim, Refuse(ReasonCode.DEADLINE_PASSED), Stage.UNSENT)
             return
         desk.reached(Step.PREPARED, entry.request_id)
-        in_time = self._in_time(provider)
+        in_time = self._in_time(provider, entry)
         claim = await desk.recorder.sending(claim, {**prepared.baseline, PLACE: provider.settings.place})
         desk.reached(Step.INTENDED, entry.request_id)
         await self._send(claim, provider, order, replace(prepared, in_time=in_time))
 
-    def _in_time(self, provider: Provider) -> Callable[[], bool]:
-        """A create leaves before its answer is due, or never: a worker that was frozen so long may have been judged."""
-        clock = self._desk.clock
+    def _in_time(self, provider: Provider, entry: Entry) -> Callable[[], bool]:
+        """A create leaves before its answer is due, or never: a worker that was frozen so long may have been judged.
+        Nor does it leave after the request's deadline, however long the intent took to become durable.
+        """
+        desk, clock = self._desk, self._desk.clock
         closes = clock.monotonic() + provider.settings.answer_within
-        return lambda: clock.monotonic() < closes
+        return lambda: clock.monotonic() < closes and not is_late(desk, entry)
 
     async def _open(self, claim: Claim) -> Order | None:
         try:

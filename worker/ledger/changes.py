@@ -81,8 +81,8 @@ def _own_values(way: Transition) -> dict[str, Any]:
             sent = {"sends": _r.sends + 1, "attempt_sent_at": time("at"), "baseline": hole("baseline", Json)}
             return {"worker": hole("worker"), "claimed_at": time("at")} | sent | fresh
         case State.ACCEPTED:
-            passed = sa.case((_r.deadline > time("at"), _r.deadline), else_=None)
-            again = {"since": time("at"), "deadline": passed, "generation": _r.generation + 1}
+            kept = sa.case((hole("forgets_deadline", sa.Boolean()), None), else_=_r.deadline)
+            again = {"since": time("at"), "deadline": kept, "generation": _r.generation + 1}
             # On a person's word that nothing was created, whatever was seen before no longer speaks against it.
             said: dict[str, Any] = {"baseline": {}} if way is states.RESOLVE_NOT_CREATED else {}
             return {"attempts": 0, "deferrals": 0} | said | again | fresh
@@ -202,6 +202,8 @@ def _holes(change: Change) -> dict[str, Any]:
         holes |= {"p_account_id": change.account_id, "p_event_id": event_id}
     if way is states.HOLD:
         holes["p_in_doubt"] = change.seen is not None and change.seen.verdict == Verdict.IN_DOUBT
+    if way.enters is State.ACCEPTED:
+        holes["p_forgets_deadline"] = change.forgets_deadline
     if way is states.LOOK_AGAIN:
         holes["p_absent"] = int(change.absent)
     return holes

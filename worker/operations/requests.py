@@ -141,6 +141,7 @@ class RequestOperations:
             _REASONS[planned.verb],
             self._actor,
             due_at=now,
+            forgets_deadline=entry.deadline is not None and entry.deadline <= self._clock.time_of_day(),
             account_id=account.account_id if account else None,
             event=self._event(planned, entry, reason, account),
             note=reason,
