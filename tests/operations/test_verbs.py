@@ -7,6 +7,7 @@ from tests.core.operating import ACTOR, REASON, operations
 from tests.core.world import World
 from tests.operations import states
 from tests.operations.states import WAYS, Way
+from worker.core.entry import Entry
 from worker.core.errors import NotAllowed
 from worker.core.sealing import Sealed
 from worker.core.states import ANNOUNCED, State
@@ -166,6 +167,20 @@ async def test_no_single_verb_sends_a_second_create_without_proof_or_word(world:
         states.abandoned_unsent,
     )
     assert len(world.place.acme.sent) - sent == int(certainly_nothing)
+
+
+LEFT = [
+    (make_entry(state=State.WAITING), "without an account"),
+    (make_entry(state=State.IN_DOUBT), "the account may exist and nobody will look"),
+    (make_entry(state=State.WAITING, account_id="A-1"), "account A-1 stays at the provider"),
+    (make_entry(state=State.HELD, account_id="A-1"), "account A-1 stays at the provider"),
+]
+
+
+@pytest.mark.parametrize(("entry", "words"), LEFT, ids=[words for _, words in LEFT])
+def test_who_abandons_is_told_what_stays_behind(entry: Entry, words: str) -> None:
+    """Whoever closes a request knows whether an account is left, may be left, or certainly is not."""
+    assert plan(Verb.ABANDON, entry).words.endswith(words)
 
 
 @pytest.mark.parametrize(("state", "verb"), [(State.REJECTED, Verb.REPLAY), (X, Verb.RESOLVE_CREATED)])

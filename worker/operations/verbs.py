@@ -180,8 +180,7 @@ def _resolve_not_created(entry: Entry) -> Plan:
 def _abandon(entry: Entry) -> Plan:
     match entry.state:
         case State.ACCEPTED | State.WAITING | State.IN_DOUBT | State.HELD:
-            doubt = "; the account may exist and nobody will look" if _may_exist(entry) else ""
-            return _will(Verb.ABANDON, entry, states.ABANDON, f"is closed without an account{doubt}")
+            return _will(Verb.ABANDON, entry, states.ABANDON, f"is closed {_leaving(entry)}")
         case State.SENDING:
             return _blocked(Verb.ABANDON, entry, "a create is under way; wait for its verdict")
         case State.ABANDONED:
@@ -190,6 +189,14 @@ def _abandon(entry: Entry) -> Plan:
             return _blocked(Verb.ABANDON, entry, f"it is {entry.state}, which is final")
         case _:
             assert_never(entry.state)
+
+
+def _leaving(entry: Entry) -> str:
+    """What is left behind by a request that is closed."""
+    if entry.account_id is not None:
+        return f"and account {entry.account_id} stays at the provider"
+    doubt = "; the account may exist and nobody will look" if _may_exist(entry) else ""
+    return f"without an account{doubt}"
 
 
 def _may_exist(entry: Entry) -> bool:
