@@ -333,6 +333,20 @@ async def test_nothing_was_created_is_not_said_of_a_request_whose_account_is_kno
         assert not any(isinstance(event, AccountRejected) for event in place.results)
 
 
+async def test_an_account_is_known_although_the_newest_answer_names_anothers(world: World) -> None:
+    """The newest attempt brings an account that a sibling has; the older one's, which nobody has, is told."""
+    second = await sent_again_although_there(world)
+    world.place.acme.creates.then(make_done("A-2"))
+    await world.ask("sibling")
+    second.set_result(make_done("A-2"))
+    await world.calm()
+    entry = await world.entry()
+    assert (entry.state, entry.reason, entry.account_id) == (State.HELD, ReasonCode.CREDENTIALS_LOST, "A-1")
+    detail = (await world.history())[-1].detail["detail"]
+    assert isinstance(detail, dict)
+    assert "account A-2" in str(detail["claimed"])
+
+
 async def test_the_newest_answer_counts_whatever_an_older_one_said(world: World) -> None:
     """Two accounts by an operator's wrong word: the one that was asked for last is handed over, the other is noted."""
     second = await sent_again_although_there(world)

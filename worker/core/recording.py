@@ -122,26 +122,32 @@ class Recorder:
         try:
             change = self._change(claim, decision, stage, seen, outcome)
         except (ConfigurationError, ValueError) as problem:
-            change = self._held(claim, _without_event(decision, problem), stage, seen, outcome)
+            hold = _without_event(decision, problem)
+            return await self._instead(claim, hold, stage, seen, outcome, sent_at)
         try:
             return await self._write(claim, replace(change, sent_at=sent_at))
         except AccountKnown as known:  # by an older attempt's answer, after this one was decided about
             exists = Hold(ReasonCode.CREDENTIALS_LOST, Created(known.account_id, {}))
-            held = self._held(claim, exists, stage, seen, outcome)
-            return await self._write(claim, replace(held, sent_at=sent_at))
+            return await self._instead(claim, exists, stage, seen, outcome, sent_at)
         except AccountClaimed as claimed:
             hold = Hold(ReasonCode.ACCOUNT_CLAIMED_ELSEWHERE)
             created = decision.created if isinstance(decision, Provision | Hold) else None
             kept = _and(self._kept(claim.entry, seen, created), {"claimed": str(claimed)})
-            held = self._held(claim, hold, stage, kept, outcome)
-            return await self._write(claim, replace(held, sent_at=sent_at))
+            return await self._instead(claim, hold, stage, kept, outcome, sent_at)
 
-    def _held(
-        self, claim: Claim, hold: Hold, stage: Stage, seen: Seen | None, outcome: Outcome | None
-    ) -> Change:
+    async def _instead(
+        self,
+        claim: Claim,
+        hold: Hold,
+        stage: Stage,
+        seen: Seen | None,
+        outcome: Outcome | None,
+        sent_at: datetime | None,
+    ) -> Recorded:
+        """Give the request to a person in place of what could not be written; one that is held already stays so."""
         if stage is Stage.LATE_PROOF:
             raise StaleClaim(f"request {claim.entry.request_id} is held already, and stays so: {hold.reason}")
-        return self._change(claim, hold, stage, seen, outcome)
+        return await self.decided(claim, hold, stage, seen, outcome, sent_at)
 
     async def sending(self, claim: Claim, baseline: Mapping[str, object]) -> Claim:
         """Make the intent durable; only after this returns may the create leave.
