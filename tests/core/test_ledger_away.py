@@ -7,11 +7,12 @@ from tests.builders import make_done, make_outcome
 from tests.core.operating import operate
 from tests.core.world import LEASE, World
 from worker.core.errors import LedgerUnavailable
-from worker.core.observer import LaneState, LedgerChanged
+from worker.core.observer import Counted, LaneState, LedgerChanged
 from worker.core.provider import Absent, Found, Several
 from worker.core.states import State
 from worker.core.verdict import Created, Effect, Outcome, Verdict
 from worker.operations.verbs import Verb
+from worker.telemetry import Metrics
 
 ANSWERS = [
     (make_done(), State.PROVISIONED, "the account"),
@@ -145,6 +146,38 @@ async def test_a_working_heartbeat_opens_the_gate_again(world: World) -> None:
     world.ledger.failing.clear()
     await world.go_round(after=1)
     assert [fact.well for fact in world.place.watch.all(LedgerChanged)] == [False, True]
+
+
+def is_up(world: World) -> bool:
+    """What the gauge that wakes somebody shows after all that was told so far."""
+    metrics = Metrics(["acme"])
+    for fact in world.place.watch.facts:
+        metrics.tell(fact)
+    return metrics.registry.get_sample_value("provisioner_ledger_up") == 1
+
+
+async def test_the_first_sign_of_life_says_that_the_ledger_works(world: World) -> None:
+    """Before it nobody knows; a round in which nothing turned tells nothing more."""
+    assert not is_up(world)
+    await world.go_round()
+    await world.go_round(after=1)
+    assert [fact.well for fact in world.place.watch.all(LedgerChanged)] == [True]
+    assert is_up(world)
+
+
+async def test_a_ledger_that_is_read_and_not_written_stays_down(world: World) -> None:
+    """A count that was under way when the first write failed does not end the alert; a write that succeeds does."""
+    counting = world.ledger.hold("standings")
+    await world.go_round()
+    world.ledger.failing.add("heartbeat")
+    await world.go_round(after=1)
+    counting.set()
+    await world.calm()
+    assert world.place.watch.all(Counted)
+    assert not is_up(world)
+    world.ledger.failing.clear()
+    await world.go_round(after=1)
+    assert is_up(world)
 
 
 async def test_an_operators_verb_fails_loudly_while_the_ledger_is_away(world: World) -> None:

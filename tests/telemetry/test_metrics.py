@@ -64,7 +64,6 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
         (facts.PUBLISHED, "publish_seconds_count", {}),
         (facts.CONNECTED, "broker_connected", {"connection": "consume"}),
         (facts.LEDGER_WELL, "ledger_up", {}),
-        (facts.COUNTED, "ledger_up", {}),
     ],
 )
 def test_metric_goes_from_zero_to_one(
@@ -152,6 +151,19 @@ def test_first_connection_after_failed_attempts_is_no_reconnect(metrics: Metrics
     metrics.tell(facts.DISCONNECTED)
     metrics.tell(facts.CONNECTED)
     assert value(metrics, "broker_reconnects_total", connection="consume") == 0
+
+
+def test_a_count_does_not_say_that_the_ledger_works(metrics: Metrics) -> None:
+    """A count that was read before a write failed, and ends after it, leaves the ledger down: nothing else is told."""
+    for fact, up in (
+        (facts.COUNTED, 0),
+        (facts.LEDGER_WELL, 1),
+        (facts.LEDGER_SICK, 0),
+        (facts.COUNTED, 0),
+        (facts.LEDGER_WELL, 1),
+    ):
+        metrics.tell(fact)
+        assert value(metrics, "ledger_up") == up
 
 
 def test_standings_are_unknown_before_the_first_count(metrics: Metrics) -> None:

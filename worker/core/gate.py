@@ -11,6 +11,7 @@ class LedgerGate:
     def __init__(self, observer: Observer, changed: asyncio.Event) -> None:
         self._observer = observer
         self._changed = changed
+        self._told: bool | None = None
         self.well = True
 
     def sick(self, error: BaseException) -> None:
@@ -22,7 +23,8 @@ class LedgerGate:
         self._set(well=True, detail="")
 
     def _set(self, *, well: bool, detail: str) -> None:
-        if well is not self.well:
-            self.well = well
+        self.well = well
+        if well is not self._told:  # the first word is told as well: nobody else says that the ledger works
+            self._told = well
             self._observer.tell(LedgerChanged(well, detail))
             self._changed.set()

@@ -146,7 +146,7 @@ class QueueChanged:
 
 @dataclass(frozen=True, slots=True)
 class LedgerChanged:
-    """The ledger works, or does not: then intake stops."""
+    """The ledger takes writes, or does not: then intake stops. Told with the first sign of life, then at each turn."""
 
     well: bool
     detail: str = ""

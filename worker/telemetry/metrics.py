@@ -95,7 +95,6 @@ class Metrics:
                 self._surroundings.tell(fact)
             case Counted():
                 self._standings.count(fact.standings)
-                self._surroundings.ledger_up.set(1)
             case _:
                 assert_never(fact)
 
@@ -266,7 +265,7 @@ class _Surroundings:
             ["queue"],
             registry=registry,
         )
-        self.ledger_up = Gauge(
+        self._ledger_up = Gauge(
             "provisioner_ledger_up",
             "Whether the ledger works; while it does not, intake stops.",
             registry=registry,
@@ -320,7 +319,7 @@ class _Surroundings:
             case QueueChanged():
                 self._not_served.labels(fact.queue).set(fact.state is QueueState.NOT_SERVED)
             case LedgerChanged():
-                self.ledger_up.set(fact.well)
+                self._ledger_up.set(fact.well)
             case Rescued():
                 self._rescued.inc(len(fact.request_ids))
             case ClockStepped():
