@@ -191,6 +191,7 @@ def _upkeep_policy(configured: Settings) -> UpkeepPolicy:
         republish_after=configured.upkeep.republish_after,
         look_ups_at_once=configured.upkeep.look_ups_at_once,
         lease=configured.ledger.lease,
+        patience=configured.upkeep.stuck_after,
         retention=configured.ledger.retention_days * _SECONDS_OF_A_DAY,
     )
 
@@ -207,14 +208,18 @@ class Health:
     stuck_after: float
 
     def alive(self) -> dict[str, str]:
-        """Whether upkeep went round lately, which needs a loop that turns."""
+        """Whether upkeep goes round, which needs a loop that turns.
+
+        A round that the ledger keeps waiting is alive for as long as that takes: an answer that could not be recorded
+        yet is in this process and nowhere else.
+        """
         lately = self.clock.monotonic() - self.upkeep.beat_at < self.stuck_after
-        return {"upkeep": "" if lately else "stands still"}
+        return {"upkeep": "" if lately or self.upkeep.waits else "stands still"}
 
     def ready(self) -> dict[str, str]:
         """Whether the worker can do its work, and what keeps it from that."""
         return {
-            "ledger": "" if self.gate.well else "fails",
+            "ledger": self.gate.ailment,
             "consume_connection": "" if self.consumer.connected else "down",
             "publish_connection": "" if self.publisher.connected else "down",
             "consuming": "; ".join(f"{queue}: {why}" for queue, why in self.consumer.troubles.items()),

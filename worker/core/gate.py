@@ -6,25 +6,38 @@ from worker.core.observer import LedgerChanged, Observer
 
 
 class LedgerGate:
-    """Whether the ledger works; while it does not, nothing is taken in."""
+    """Whether the ledger works; while it does not, nothing is taken in.
+
+    Attributes:
+        ailment: What ails the ledger, in a few words; "" while it is well.
+    """
 
     def __init__(self, observer: Observer, changed: asyncio.Event) -> None:
         self._observer = observer
         self._changed = changed
         self._told: bool | None = None
-        self.well = True
+        self.ailment = ""
+
+    @property
+    def well(self) -> bool:
+        """Whether it works."""
+        return not self.ailment
 
     def sick(self, error: BaseException) -> None:
         """A write failed."""
-        self._set(well=False, detail=str(error))
+        self._set("fails", str(error))
+
+    def silent(self, seconds: float) -> None:
+        """Somebody has waited for it for so many seconds, and waits on."""
+        self._set("does not answer", f"it has not answered for {seconds:g} seconds")
 
     def recovered(self) -> None:
         """A write succeeded."""
-        self._set(well=True, detail="")
+        self._set("", "")
 
-    def _set(self, *, well: bool, detail: str) -> None:
-        self.well = well
-        if well is not self._told:  # the first word is told as well: nobody else says that the ledger works
-            self._told = well
-            self._observer.tell(LedgerChanged(well, detail))
+    def _set(self, ailment: str, detail: str) -> None:
+        self.ailment = ailment
+        if self.well is not self._told:  # also the first time: nobody else says that the ledger works
+            self._told = self.well
+            self._observer.tell(LedgerChanged(self.well, detail))
             self._changed.set()

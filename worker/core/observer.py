@@ -146,7 +146,7 @@ class QueueChanged:
 
 @dataclass(frozen=True, slots=True)
 class LedgerChanged:
-    """The ledger takes writes, or does not: then intake stops. Told with the first sign of life, then at each turn."""
+    """The ledger takes writes, or fails or hangs: then intake stops. Told with the first sign of life and each turn."""
 
     well: bool
     detail: str = ""

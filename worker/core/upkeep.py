@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -34,6 +34,7 @@ class UpkeepPolicy:
         rare: Between two rounds of what need not be done often (forgotten claims, pruning).
         credentials_probe: Between two probes of a provider that refused our credentials.
         lease: Since the last sign of life, until others take this worker for dead; the ledger's.
+        patience: Since a round began, until a ledger that keeps it waiting counts as one that does not answer.
     """
 
     interval: float = 1.0
@@ -44,6 +45,7 @@ class UpkeepPolicy:
     rare: float = 10.0
     credentials_probe: float = 60.0
     lease: float = 30.0
+    patience: float = 30.0
 
 
 class Upkeep:
@@ -63,7 +65,9 @@ class Upkeep:
         self._counting = False
         self._behind = 0.0  # seconds by which our clock was behind at the last sign of life
         self.beat_at: float = 0.0
-        """Monotonic time of the last round; a watchdog tells by it whether the loop lives."""
+        """Monotonic time at which the last round began; a watchdog tells by it whether the loop lives."""
+        self.waits = False
+        """Whether a round is under way. All that a round waits for is the ledger, which may take any time to answer."""
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Go round until told to stop.
@@ -86,6 +90,24 @@ class Upkeep:
             ConfigurationError: the ledger may not be used by this code (any more); nothing goes on without that.
         """
         self.beat_at = self._desk.clock.monotonic()
+        with self._waiting():
+            await self._take_steps()
+
+    @contextlib.contextmanager
+    def _waiting(self) -> Iterator[None]:
+        self.waits = True
+        losing_patience = asyncio.create_task(self._lose_patience())
+        try:
+            yield
+        finally:
+            losing_patience.cancel()
+            self.waits = False
+
+    async def _lose_patience(self) -> None:
+        await self._desk.clock.sleep(self._policy.patience)
+        self._desk.gate.silent(self._policy.patience)
+
+    async def _take_steps(self) -> None:
         steps: tuple[Callable[[], Awaitable[None]], ...] = (
             self._heartbeat,
             self._rescue,

@@ -243,7 +243,9 @@ class UpkeepSettings(Group):
 
     @property
     def stuck_after(self) -> float:
-        """Seconds without a new round after which the process should be restarted: a round may itself take a while."""
+        """Seconds after which something is stuck: the process, if no new round began, and the ledger, if it kept one
+        waiting. A round may itself take a while.
+        """
         return max(30.0, 3 * self.interval)
 
 

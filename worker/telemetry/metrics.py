@@ -267,7 +267,7 @@ class _Surroundings:
         )
         self._ledger_up = Gauge(
             "provisioner_ledger_up",
-            "Whether the ledger works; while it does not, intake stops.",
+            "Whether the ledger takes writes, and takes them in time; while it does not, intake stops.",
             registry=registry,
         )
         self._rescued = Counter(
