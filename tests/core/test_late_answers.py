@@ -14,6 +14,7 @@ from tests.core.operating import operate
 from tests.core.world import LEASE, Place, World, make_place, open_world
 from tests.fakes import BlindProvider, ScriptedProvider
 from worker.core.errors import NotAllowed
+from worker.core.observer import StrayAccount
 from worker.core.provider import Absent, Found, Taken
 from worker.core.retry import RetryPolicy
 from worker.core.states import State
@@ -177,6 +178,11 @@ def _task(name: str) -> asyncio.Task[Any]:
     return found
 
 
+def strays(world: World) -> list[str]:
+    """The accounts of which it was told that no request has a place for them."""
+    return [fact.account_id for fact in world.place.watch.all(StrayAccount, provider="acme")]
+
+
 async def sent_again_although_there(world: World, **data: Any) -> asyncio.Future[Outcome]:
     """A second create is under way, by an operator's word, when the first one's answer names A-1."""
     first = await unanswered(world, **data)
@@ -208,6 +214,7 @@ async def test_an_operators_word_stands_against_a_late_answer(
     last = (await world.history())[-1]
     assert (last.name, last.leaves, last.enters) == ("answer_after_all", None, None)
     assert last.detail["account_id"] == "A-1"
+    assert strays(world) == ["A-1"]
 
 
 async def test_an_account_that_comes_after_a_rejection_is_known_to_whoever_would_run_it_again(
@@ -221,7 +228,7 @@ async def test_an_account_that_comes_after_a_rejection_is_known_to_whoever_would
     answer.set_result(make_done("A-1"))
     await world.calm()
     entry = await world.entry()
-    assert (entry.state, entry.account_id) == (State.REJECTED, "A-1")
+    assert (entry.state, entry.account_id, strays(world)) == (State.REJECTED, "A-1", ["A-1"])
     with pytest.raises(NotAllowed, match="A-1 exists"):
         await operate(world, Verb.REPLAY)
     await operate(world, Verb.RESOLVE_CREATED, "A-1")
@@ -355,6 +362,7 @@ async def test_the_newest_answer_counts_whatever_an_older_one_said(world: World)
     entry = await world.entry()
     assert (entry.state, entry.account_id) == (State.PROVISIONED, "A-2")
     assert "answer_after_all" in await world.story()
+    assert strays(world) == ["A-1"]
 
 
 @pytest.mark.parametrize("missing", [(), ("key",)], ids=["whole", "without its credentials"])
@@ -383,16 +391,41 @@ async def test_an_operator_cannot_take_a_request_whose_create_is_under_way(world
     answer.set_result(make_done())
 
 
-async def test_the_evidence_waits_for_the_ledger(world: World) -> None:
-    """An answer that contradicts an operator is not lost because the ledger is away for a moment."""
+@pytest.mark.parametrize("trouble", ["failing", "forgetting"])
+async def test_the_evidence_waits_for_the_ledger(world: World, trouble: str) -> None:
+    """An answer that contradicts an operator is not lost because the ledger is away for a moment, and told once."""
     answer = await unanswered(world)
     await operate(world, Verb.ABANDON)
-    world.ledger.failing.add("note")
+    ailing: set[str] = getattr(world.ledger, trouble)
+    ailing.add("note")
     answer.set_result(make_done())
     await world.calm()
-    world.ledger.failing.clear()
+    await world.pass_time(1.0)
+    assert strays(world) == []
+    ailing.clear()
     await world.pass_time(1.0)
     assert (await world.story())[-1] == "answer_after_all"
+    assert strays(world) == ["A-1"]
+
+
+async def test_an_account_that_a_person_recorded_meanwhile_is_no_stray(world: World) -> None:
+    """The late answer says what the operator said: nobody needs to look."""
+    answer = await unanswered(world)
+    await operate(world, Verb.RESOLVE_CREATED, "A-1")
+    answer.set_result(make_done("A-1"))
+    await world.calm()
+    assert (await world.story())[-1] == "answer_after_all"
+    assert strays(world) == []
+
+
+async def test_an_answer_without_an_account_is_no_stray(world: World) -> None:
+    """A late no to a request that was abandoned is noted and needs nobody."""
+    answer = await unanswered(world)
+    await operate(world, Verb.ABANDON)
+    answer.set_result(make_outcome(Verdict.NOT_DONE, reason=ReasonCode.NAME_TAKEN))
+    await world.calm()
+    assert (await world.story())[-1] == "answer_after_all"
+    assert strays(world) == []
 
 
 async def test_a_second_run_by_an_operators_word_is_not_forgotten_when_the_first_one_ends(

@@ -14,6 +14,7 @@ from tests.builders import make_done, make_outcome
 from tests.core.operating import operate
 from tests.core.world import World, make_place, open_world
 from tests.fakes import BlindProvider
+from worker.core.observer import StrayAccount
 from worker.core.provider import Found
 from worker.core.states import State
 from worker.core.verdict import Created, Outcome, Verdict
@@ -120,19 +121,22 @@ async def test_a_late_no_leaves_it_to_the_person_who_is_asked(blind: World) -> N
 
 
 USELESS = [
-    (make_done("A-2", secrets=KEY), "the key of another account"),
-    (make_done("A-1", missing=("api_key",)), "the account, again without its key"),
+    (make_done("A-2", secrets=KEY), ["A-2"], "the key of another account"),
+    (make_done("A-1", missing=("api_key",)), [], "the account, again without its key"),
 ]
 
 
-@pytest.mark.parametrize(("outcome", "reason"), USELESS, ids=[reason for _, reason in USELESS])
-async def test_what_is_not_the_missing_key_is_only_noted(world: World, outcome: Outcome, reason: str) -> None:
-    """A person must still look, and finds what was seen in the story."""
+@pytest.mark.parametrize(("outcome", "strays", "reason"), USELESS, ids=[reason for *_, reason in USELESS])
+async def test_what_is_not_the_missing_key_is_only_noted(
+    world: World, outcome: Outcome, strays: list[str], reason: str
+) -> None:
+    """A person must still look, and finds what was seen in the story; a second account is told."""
     answer = await held(world)
     await answered(world, answer, outcome)
     assert (await world.entry()).state is State.HELD, reason
     assert (await world.story())[-1] == "answer_after_all"
     assert len(world.place.results) == 1
+    assert [fact.account_id for fact in world.place.watch.all(StrayAccount)] == strays
 
 
 VERBS: list[tuple[Verb, str | None, State]] = [

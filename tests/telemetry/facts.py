@@ -24,6 +24,7 @@ from worker.core.observer import (
     QueueState,
     Received,
     Rescued,
+    StrayAccount,
     Surprised,
     Unsettled,
 )
@@ -59,6 +60,7 @@ DOUBTS = Moved(PHONE, "r1", "order-1", DOUBT, State.IN_DOUBT, ReasonCode.NO_ANSW
 HOLDS = Moved(PHONE, "r1", "order-1", HOLD, State.HELD, ReasonCode.CREDENTIALS_LOST, 1)
 HURRIED = Moved(PHONE, "r1", "order-1", RETRY_NOW, State.WAITING, ReasonCode.REPLAYED_BY_OPERATOR, 1, 0.0)
 FINISHED = Finished(PHONE, "r1", ResultOutcome.PROVISIONED, ReasonCode.CREATED, 1.5)
+STRAY = StrayAccount(PHONE, "r1", "a-4711")
 PUBLISHED = Published("e1", PROVISIONED_TYPE, confirmed=True, seconds=0.004)
 UNPUBLISHED = Published("e1", HELD_TYPE, confirmed=False, seconds=10.0, detail="no confirm in time")
 PAUSED = LaneChanged(PHONE, LaneState.PAUSED_BY_CREDENTIALS, "401")
@@ -78,6 +80,6 @@ SURPRISED = Surprised("upkeep", RuntimeError("boom"), "r1")
 
 FACTS: tuple[Fact, ...] = (
     RECEIVED, CONFLICT, BURIED, BEGAN, ENDED, CREATED, CREATE_REFUSED, LOOKED_UP, PROBED, SENDS, WAITS, DOUBTS, HOLDS,
-    HURRIED, FINISHED, PUBLISHED, UNPUBLISHED, PAUSED, OPENED, CONNECTED, DISCONNECTED, CONSUMED, NOT_SERVED,
+    HURRIED, FINISHED, STRAY, PUBLISHED, UNPUBLISHED, PAUSED, OPENED, CONNECTED, DISCONNECTED, CONSUMED, NOT_SERVED,
     LEDGER_WELL, LEDGER_SICK, RESCUED, RESCUED_NONE, CLOCK_STEPPED, COUNTED, UNSETTLED, SURPRISED,
 )  # fmt: skip

@@ -55,6 +55,12 @@ BOUND = {"request_id": "r1", "idempotency_key": "order-1", "provider": "phone_co
             {"outcome": "provisioned", "reason": "created", "seconds": 1.5},
         ),
         (
+            facts.STRAY,
+            "warning",
+            "stray_account",
+            {"provider": "phone_com", "request_id": "r1", "account_id": "a-4711"},
+        ),
+        (
             facts.PUBLISHED,
             "debug",
             "result_published",

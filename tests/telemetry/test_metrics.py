@@ -44,6 +44,7 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
         ),
         (facts.FINISHED, "requests_finished_total", {**PHONE, "outcome": "provisioned"}),
         (facts.FINISHED, "request_end_to_end_seconds_count", {**PHONE, "outcome": "provisioned"}),
+        (facts.STRAY, "stray_accounts_total", PHONE),
         (facts.BEGAN, "requests_in_progress", PHONE),
         (facts.WAITS, "retries_scheduled_total", {**PHONE, "reason": "rate_limited"}),
         (
@@ -229,7 +230,7 @@ def test_every_kind_of_fact_is_counted_by_some_metric(metrics: Metrics) -> None:
         observer.tell(fact)
         assert (page(metrics) == before) is (fact in UNCOUNTED)
     assert {type(fact) for fact in facts.FACTS} == set(get_args(Fact))
-    assert not re.search("order-1|r1|d1|e1|disk full", page(metrics))
+    assert not re.search("order-1|r1|d1|e1|a-4711|disk full", page(metrics))
 
 
 def test_promtool_has_no_complaint(metrics: Metrics) -> None:

@@ -99,6 +99,15 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
+class StrayAccount:
+    """An answer named an account that its request has no place for any more: it may be paid and belong to nobody."""
+
+    provider: str
+    request_id: str
+    account_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Published:
     """A result event was confirmed, or not."""
 
@@ -192,7 +201,7 @@ class Surprised:
 
 
 Fact = (
-    Received | Buried | Began | Ended | Called | Moved | Finished | Published
+    Received | Buried | Began | Ended | Called | Moved | Finished | StrayAccount | Published
     | LaneChanged | BrokerChanged | QueueChanged | LedgerChanged | Rescued | ClockStepped | Counted | Unsettled
     | Surprised
 )  # fmt: skip

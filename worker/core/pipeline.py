@@ -34,7 +34,16 @@ from worker.core.errors import (
 )
 from worker.core.lanes import Lane, LaneClosed, Slot
 from worker.core.late import awaits
-from worker.core.observer import Began, Called, Ended, LaneState, Published, Received, Surprised
+from worker.core.observer import (
+    Began,
+    Called,
+    Ended,
+    LaneState,
+    Published,
+    Received,
+    StrayAccount,
+    Surprised,
+)
 from worker.core.overview import CREDENTIALS, Pause
 from worker.core.provider import Doubt, Finding, Order, Prepared, Provider, Several, Unclear
 from worker.core.recording import Stage
@@ -374,7 +383,12 @@ class Pipeline:
         }
         now, worker = self._desk.clock.now(), self._desk.worker
         line = HistoryLine(now, worker, "answer_after_all", None, None, outcome.reason, None, detail)
+        row = await self._desk.ledger.find(entry.request_id)
         await self._desk.ledger.note(entry.request_id, line, created)
+        # One that is closed without an account may have it of this very note, written before and not confirmed.
+        is_told = row and row.account_id == created and row.state in {State.PROVISIONED, State.HELD}
+        if created is not None and not is_told:
+            self._desk.observer.tell(StrayAccount(entry.provider, entry.request_id, created))
 
     # --- look-ups ---------------------------------------------------------------------------------------------
 

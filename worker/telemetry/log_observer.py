@@ -26,6 +26,7 @@ from worker.core.observer import (
     QueueState,
     Received,
     Rescued,
+    StrayAccount,
     Surprised,
     Unsettled,
 )
@@ -40,6 +41,7 @@ _EVENTS: Mapping[type[Fact], str] = {
     Called: "provider_called",
     Moved: "request_moved",
     Finished: "request_finished",
+    StrayAccount: "stray_account",
     Published: "result_published",
     LaneChanged: "provider_state_changed",
     BrokerChanged: "broker_connected",
@@ -112,6 +114,7 @@ def _level(fact: Fact) -> int:
             Buried()
             | Rescued()
             | ClockStepped()
+            | StrayAccount()
             | Received(novelty="conflict")
             | Moved(enters=State.IN_DOUBT | State.HELD)
             | (

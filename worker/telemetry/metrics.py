@@ -37,6 +37,7 @@ from worker.core.observer import (
     QueueState,
     Received,
     Rescued,
+    StrayAccount,
     Surprised,
     Unsettled,
 )
@@ -77,7 +78,7 @@ class Metrics:
     def tell(self, fact: Fact) -> None:
         """Count one fact."""
         match fact:
-            case Received() | Began() | Ended() | Moved() | Finished():
+            case Received() | Began() | Ended() | Moved() | Finished() | StrayAccount():
                 self._requests.tell(fact, self._label(fact.provider))
             case Called() | LaneChanged():
                 self._calls.tell(fact, self._label(fact.provider))
@@ -143,8 +144,14 @@ class _Requests:
             ["provider", "reason"],
             registry=registry,
         )
+        self._stray_accounts = Counter(
+            "provisioner_stray_accounts_total",
+            "Accounts named by an answer whose request has no place for them any more.",
+            ["provider"],
+            registry=registry,
+        )
 
-    def tell(self, fact: Received | Began | Ended | Moved | Finished, provider: str) -> None:
+    def tell(self, fact: Received | Began | Ended | Moved | Finished | StrayAccount, provider: str) -> None:
         match fact:
             case Received():
                 self._received.labels(provider, fact.content_mode, fact.novelty).inc()
@@ -158,6 +165,8 @@ class _Requests:
             case Finished():
                 self._finished.labels(provider, fact.outcome).inc()
                 self._end_to_end.labels(provider, fact.outcome).observe(fact.seconds)
+            case StrayAccount():
+                self._stray_accounts.labels(provider).inc()
 
     def begin_at_zero(self, provider: str) -> None:
         for content_mode in ("structured", "binary", "plain"):
@@ -170,6 +179,7 @@ class _Requests:
             if reason.retried == "yes":
                 self._retries.labels(provider, reason.code)
         self._in_progress.labels(provider)
+        self._stray_accounts.labels(provider)
 
 
 class _Calls:
