@@ -209,6 +209,18 @@ async def test_the_key_of_an_account_that_a_sibling_was_given_is_kept_for_its_co
     assert (opened["account_id"], opened["credentials"]) == ("A-1", {"api_key": "shown only once"})
 
 
+async def test_a_key_that_no_result_can_tell_any_more_is_kept_for_its_consumer(world: World) -> None:
+    """The request was abandoned while the answer was under way: whoever finds the account finds its key."""
+    answer = await taken_for_dead(world)
+    await operate(world, Verb.ABANDON)
+    await answered(world, answer, make_done("A-1", secrets=KEY))
+    last = (await world.history())[-1]
+    assert (last.name, last.detail["account_id"]) == ("answer_after_all", "A-1")
+    assert world.place.opened(str(last.detail["credentials"]))["credentials"] == {
+        "api_key": "shown only once"
+    }
+
+
 async def test_the_half_of_the_credentials_that_came_is_kept_for_their_consumer(world: World) -> None:
     """A person must make the other half anew; what was shown once is not thrown away."""
     world.place.acme.creates.then(make_done("A-1", secrets=KEY, missing=("password",)))

@@ -380,6 +380,7 @@ class Pipeline:
             "rule": outcome.rule_id,
             "status": outcome.status,
             "account_id": created,
+            **self._desk.recorder.kept(entry, outcome.created),
         }
         now, worker = self._desk.clock.now(), self._desk.worker
         line = HistoryLine(now, worker, "answer_after_all", None, None, outcome.reason, None, detail)

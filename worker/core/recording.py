@@ -132,7 +132,7 @@ class Recorder:
         except AccountClaimed as claimed:
             hold = Hold(ReasonCode.ACCOUNT_CLAIMED_ELSEWHERE)
             created = decision.created if isinstance(decision, Provision | Hold) else None
-            kept = _and(self._kept(claim.entry, seen, created), {"claimed": str(claimed)})
+            kept = _and(seen, {**self.kept(claim.entry, created), "claimed": str(claimed)})
             return await self._instead(claim, hold, stage, kept, outcome, sent_at)
 
     async def _instead(
@@ -209,7 +209,7 @@ class Recorder:
             case Hold(reason=reason, created=created):
                 account_id = created.account_id if created else None
                 event = self.events.held(subject_of(entry), now, reason, account_id)
-                kept = self._kept(entry, seen, created)
+                kept = _and(seen, self.kept(entry, created))
                 return Change(way, now, reason, claim.worker, kept, account_id=account_id, event=event)
             case Retry(reason=reason, due_at=due_at, counts=counts):
                 return Change(way, now, reason, claim.worker, seen, due_at=due_at, counts=counts)
@@ -230,17 +230,17 @@ class Recorder:
             evidence=evidence,
         )
 
-    def _kept(self, entry: Entry, seen: Seen | None, created: Created | None) -> Seen | None:
-        """What was seen, with the credentials that came and that nobody can be given yet: only the consumer reads them.
+    def kept(self, entry: Entry, created: Created | None) -> Mapping[str, JsonValue]:
+        """For the history: credentials that came and that no event may tell, encrypted to the consumer alone.
 
-        A provider shows them once. Where the consumer has no key they cannot be kept.
+        A provider shows them once. Empty where there are none, or where the consumer has no key.
         """
         if created is None or not created.secrets:
-            return seen
+            return {}
         try:
-            return _and(seen, {"credentials": self._encrypted(entry, created)})
+            return {"credentials": self._encrypted(entry, created)}
         except (ConfigurationError, ValueError):
-            return seen
+            return {}
 
     def _encrypted(self, entry: Entry, created: Created) -> str | None:
         if not created.secrets:
