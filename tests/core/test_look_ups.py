@@ -7,12 +7,14 @@ import pytest
 from contracts.reason import ReasonCode
 from contracts.result import AccountProvisioned, Evidence
 from tests.builders import make_done, make_outcome
+from tests.core.operating import operate
 from tests.core.world import LEASE, Place, World, make_place, open_world
 from tests.fakes import BlindProvider, ScriptedProvider
-from worker.core.observer import Called, Surprised
+from worker.core.observer import Called, StrayAccount, Surprised
 from worker.core.provider import Absent, Finding, Found, Several, Unclear
 from worker.core.states import State
 from worker.core.verdict import Created, Verdict
+from worker.operations.verbs import Verb
 
 DOUBT = make_outcome(Verdict.IN_DOUBT, reason=ReasonCode.CONNECTION_LOST)
 
@@ -193,6 +195,37 @@ async def test_what_was_sent_elsewhere_is_not_looked_for_here(place: Place) -> N
         (line,) = [line for line in await world.history() if line.enters == "held"]
         assert line.detail["detail"] == {"sent_to": sent_to, "settings_name": place.acme.settings.place}
     assert (len(place.acme.sent), place.acme.asked) == (1, [])
+
+
+async def test_what_a_look_up_finds_after_an_operator_gave_up_is_told(world: World) -> None:
+    """The request stays abandoned; that its account exists is in its story, and told as an account without a place."""
+    await in_doubt(world)
+    finding = world.place.acme.findings.held()
+    await world.go_round(after=16)
+    await operate(world, Verb.ABANDON)
+    finding.set_result(Found(Created("A-1", {}), {"asked": "list"}))
+    await world.calm()
+    entry = await world.entry()
+    assert (entry.state, entry.account_id, (await world.story())[-1]) == (
+        State.ABANDONED, "A-1", "found_after_all",
+    )  # fmt: skip
+    assert [fact.account_id for fact in world.place.watch.all(StrayAccount)] == ["A-1"]
+
+
+async def test_what_a_look_up_finds_that_is_known_already_is_no_news(world: World) -> None:
+    """A late answer was quicker by a moment: one account, one result, and nobody is told of another."""
+    answer = world.place.acme.creates.held()
+    await world.ask()
+    await world.pass_time(30)
+    await operate(world, Verb.REPLAY)
+    finding = world.place.acme.findings.held()
+    await world.go_round()
+    answer.set_result(make_done("A-1"))
+    await world.calm()
+    finding.set_result(Found(Created("A-1", {}), {"asked": "list"}))
+    await world.calm()
+    assert ((await world.entry()).state, (await world.story())[-1]) == (State.PROVISIONED, "late_answer")
+    assert world.place.watch.all(StrayAccount) == []
 
 
 async def test_what_was_proven_absent_is_sent_where_the_settings_say(place: Place) -> None:

@@ -24,6 +24,7 @@ _MEANING: Mapping[str, str] = {
     "accept": "the request came",
     "publish_again": "the newest result event is published again, with the same id",
     "answer_after_all": "an answer came when nobody could wait for it any more",
+    "found_after_all": "a look-up found an account when somebody else had decided already",
 }
 _LABELS: Mapping[str, str] = {
     "baseline": "before it",

@@ -13,10 +13,12 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
+
+from pydantic import JsonValue
 
 from contracts.reason import ReasonCode
 from worker.core.broker import Delivery
@@ -45,14 +47,14 @@ from worker.core.observer import (
     Surprised,
 )
 from worker.core.overview import CREDENTIALS, Pause
-from worker.core.provider import Doubt, Finding, Order, Prepared, Provider, Several, Unclear
+from worker.core.provider import Doubt, Finding, Found, Order, Prepared, Provider, Several, Unclear
 from worker.core.recording import Stage
 from worker.core.retry import Decision, Hold, LookUp, Refuse, Retry, after_attempt, after_look_up
 from worker.core.seen import PLACE, harmless, seen_by_look_up, seen_in, sent_elsewhere, surprise
 from worker.core.states import State
 from worker.core.steps import Step
 from worker.core.story import HistoryLine
-from worker.core.verdict import Effect, Outcome, Verdict
+from worker.core.verdict import Created, Effect, Outcome, Verdict
 
 T = TypeVar("T")
 
@@ -374,22 +376,27 @@ class Pipeline:
 
     async def _evidence_for_others(self, entry: Entry, outcome: Outcome) -> None:
         """Somebody else decided about the row meanwhile: what was seen is kept, but changes no state."""
-        created = outcome.created.account_id if outcome.created else None
-        detail = {
-            "verdict": outcome.verdict,
-            "rule": outcome.rule_id,
-            "status": outcome.status,
-            "account_id": created,
-            **self._desk.recorder.kept(entry, outcome.created),
-        }
-        now, worker = self._desk.clock.now(), self._desk.worker
-        line = HistoryLine(now, worker, "answer_after_all", None, None, outcome.reason, None, detail)
+        detail = {"verdict": outcome.verdict, "rule": outcome.rule_id, "status": outcome.status}
+        await self._after_others(entry, "answer_after_all", outcome.reason, detail, outcome.created)
+
+    async def _after_others(
+        self,
+        entry: Entry,
+        name: str,
+        reason: ReasonCode,
+        detail: Mapping[str, JsonValue],
+        created: Created | None,
+    ) -> None:
+        """Keep what was seen; an account that the row has no place for is told as well."""
+        account_id = created.account_id if created else None
+        shown = {**detail, "account_id": account_id, **self._desk.recorder.kept(entry, created)}
+        line = HistoryLine(self._desk.clock.now(), self._desk.worker, name, None, None, reason, None, shown)
         row = await self._desk.ledger.find(entry.request_id)
-        await self._desk.ledger.note(entry.request_id, line, created)
+        await self._desk.ledger.note(entry.request_id, line, account_id)
         # One that is closed without an account may have it of this very note, written before and not confirmed.
-        is_told = row and row.account_id == created and row.state in {State.PROVISIONED, State.HELD}
-        if created is not None and not is_told:
-            self._desk.observer.tell(StrayAccount(entry.provider, entry.request_id, created))
+        is_told = row and row.account_id == account_id and row.state in {State.PROVISIONED, State.HELD}
+        if account_id is not None and not is_told:
+            self._desk.observer.tell(StrayAccount(entry.provider, entry.request_id, account_id))
 
     # --- look-ups ---------------------------------------------------------------------------------------------
 
@@ -398,8 +405,6 @@ class Pipeline:
         try:
             with self._working_on(claim):
                 await self._look_up(claim)
-        except StaleClaim:
-            pass  # a late answer or an operator settled it first
         except LedgerUnavailable as error:
             self._desk.gate.sick(error)
         except Exception as error:  # noqa: BLE001 - the row stays in doubt and is looked at again
@@ -425,7 +430,17 @@ class Pipeline:
         decision = after_look_up(
             finding, entry, now=asked_at, is_late=is_late(desk, entry), settings=provider.settings
         )
-        await self._decided(claim, decision, Stage.LOOKED_UP, seen=seen_by_look_up(finding))
+        try:
+            await self._decided(claim, decision, Stage.LOOKED_UP, seen=seen_by_look_up(finding))
+        except StaleClaim:  # a late answer or an operator settled it first
+            await self._found_after_all(entry, finding)
+
+    async def _found_after_all(self, entry: Entry, finding: Finding) -> None:
+        """What was found is worth a word if whoever was quicker does not know of it."""
+        now = await self._desk.ledger.find(entry.request_id)
+        if isinstance(finding, Found) and (now is None or now.account_id != finding.created.account_id):
+            code = ReasonCode.FOUND_BY_LOOK_UP
+            await self._after_others(entry, "found_after_all", code, finding.evidence, finding.created)
 
     async def _ask(self, provider: Provider, entry: Entry) -> Finding:
         doubt = Doubt(sent_at=entry.attempt_sent_at or entry.changed_at, baseline=entry.baseline)
