@@ -6,9 +6,11 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from psycopg.pq import TransactionStatus
 
 from tests.fakes import FixedClock
 from tests.ledger.scene import Scene, connected
@@ -209,6 +211,12 @@ def hang_up(url: str) -> None:
         )
 
 
+def status_of(connection: sa.Connection) -> TransactionStatus:
+    """What the driver is in the middle of."""
+    driver: Any = connection.connection.driver_connection
+    return TransactionStatus(driver.info.transaction_status)
+
+
 class TestPostgresql:
     pytestmark = on_postgresql
 
@@ -221,13 +229,28 @@ class TestPostgresql:
             await scene.ledger.check()
         await works_again(scene, claim)
 
+    async def test_why_a_connection_was_lost_is_told(self, scene: Scene) -> None:
+        """In the server's words, whichever way the statement went that met the loss."""
+        claim = await scene.accepted()
+        for write in (scene.take(claim, states.SEND), scene.accepted("new"), scene.ledger.check()):
+            hang_up(scene.url)
+            with pytest.raises(LedgerUnavailable, match="terminating connection"):
+                await write
+            await scene.ledger.check()
+        await works_again(scene, claim)
+
     async def test_a_connection_that_is_lost_during_the_commit(self, scene: Scene) -> None:
         """Nobody knows whether it was committed, so nobody is told that it was; the guards sort it out."""
         claims = [await scene.accepted(f"key-{number}") for number in range(5)]
         engine = scene.sql._writer._store._writing  # type: ignore[attr-defined]
 
-        def cut(_: sa.Connection) -> None:
-            hang_up(scene.url)
+        commits_cut = 0
+
+        def cut(connection: sa.Connection) -> None:
+            nonlocal commits_cut
+            if status_of(connection) is TransactionStatus.INTRANS:  # not at the gate, which wrote nothing
+                hang_up(scene.url)
+                commits_cut += 1
 
         async with Gate(scene.sql):
             tasks = [asyncio.create_task(scene.take(claim, states.SEND)) for claim in claims]
@@ -235,6 +258,7 @@ class TestPostgresql:
             sa.event.listen(engine, "commit", cut)
         results = await asyncio.gather(*tasks, return_exceptions=True)
         sa.event.remove(engine, "commit", cut)
+        assert commits_cut == 1
         assert {type(result) for result in results} == {LedgerUnavailable}
         again = await asyncio.gather(*(scene.take(claim, states.SEND) for claim in claims))
         assert {claim.entry.attempts for claim in again} == {0}

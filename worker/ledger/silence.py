@@ -32,7 +32,6 @@ class HeedfulConnection(psycopg.Connection[Any]):
     limit: float
     patient = False
     parameters: Mapping[str, Any]
-    _given_up = ""
 
     @classmethod
     def open(cls, parameters: Mapping[str, Any], limit: float) -> Self:
@@ -51,10 +50,12 @@ class HeedfulConnection(psycopg.Connection[Any]):
 
     def wait(self, gen: PQGen[RV], interval: float = _LOOKS, timeout: float | None = None) -> RV:
         """Every wait of the driver's passes through here; `gen` goes on whenever something can be read or written."""
-        if self._given_up:
-            # A rollback comes here once more: it must not tell of a closed connection instead.
-            raise NoAnswer(self._given_up)
         return super().wait(self._heeded(gen), interval, timeout)
+
+    def rollback(self) -> None:
+        """Nothing on a connection that is lost: the server undoes it by itself, and why it was lost is told already."""
+        if not self.closed:
+            super().rollback()
 
     def _heeded(self, waiting: PQGen[RV]) -> PQGen[RV]:
         """The same, with a look at the clock whenever nothing happened."""
@@ -78,9 +79,8 @@ class HeedfulConnection(psycopg.Connection[Any]):
         """Nothing was heard for too long: give up, unless the server says why."""
         if self.patient and (self._is_worked_on() or self._has_spoken()):
             return
-        self._given_up = _in_words(self.limit)
         self.close()  # does not wait either: it sends only what can leave at once
-        raise NoAnswer(self._given_up)
+        raise NoAnswer(_in_words(self.limit))
 
     def _is_worked_on(self) -> bool:
         """Ask the same server on another connection."""
