@@ -1,26 +1,36 @@
 """Ports on 127.0.0.1, and whether RabbitMQ answers on one."""
 
+import itertools
+import os
 import random
 import socket
+from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 
 HOST = "127.0.0.1"
 
 # Below the ports that the kernel lends to outgoing connections (32768 and up): a server that restarts finds its port
 # still free, and a client that retries meanwhile can never be connected to itself.
 _PORTS = range(20_000, 32_000)
+_PROCESSES = 100  # side by side that share no port
 _AMQP_HEADER = b"AMQP\x00\x00\x09\x01"
 _METHOD_FRAME = b"\x01"
 
 
 def free_ports(number: int) -> list[int]:
-    """That many different ports on which nothing listens at the moment."""
-    found: list[int] = []
-    while len(found) < number:
-        port = random.choice(_PORTS)
-        if port not in found and is_free(port):
-            found.append(port)
-    return found
+    """That many different ports on which nothing listens, and which neither this process nor its neighbours will draw
+    soon: a server takes seconds until it listens.
+    """
+    return list(itertools.islice(filter(is_free, _own_ports(os.getpid())), number))
+
+
+@cache
+def _own_ports(process: int) -> Iterator[int]:
+    """The process's part of them, round and round, begun anywhere."""
+    own = _PORTS[process % _PROCESSES :: _PROCESSES]
+    begin = random.SystemRandom().randrange(len(own))
+    return itertools.cycle((*own[begin:], *own[:begin]))
 
 
 def is_free(port: int) -> bool:
