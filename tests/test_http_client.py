@@ -5,7 +5,7 @@ import gzip
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -16,8 +16,8 @@ from worker.http_client import HttpClient
 
 Connected = Callable[["Peer"], Awaitable[None]]
 
-LIMITS = Limits(connect=5, total=20)
-SHORT = Limits(connect=5, total=0.2)
+LIMITS = Limits(connect=60, total=120)
+SHORT = Limits(connect=60, total=2)
 BODY = b'{"name": "x"}'
 
 
@@ -206,7 +206,7 @@ async def test_refused_connection_sends_nothing(client: HttpClient) -> None:
     assert exchange == Exchange(Moment.CONNECTING, failure="refused")
 
 
-@pytest.mark.parametrize("limits", [Limits(connect=0.2, total=20), Limits(connect=20, total=0.2)])
+@pytest.mark.parametrize("limits", [replace(LIMITS, connect=0.2), replace(LIMITS, total=0.2)])
 async def test_full_backlog_sends_nothing(client: HttpClient, limits: Limits) -> None:
     """A connection that is never taken is a connect time-out, whichever limit ends it."""
     with socket.socket() as full:
@@ -229,7 +229,7 @@ async def test_a_request_that_is_too_late_is_not_sent(servers: Servers, client: 
     async def connected(peer: Peer) -> None:
         seen.append(await peer.reader.read())
 
-    limits = Limits(connect=20, total=20, in_time=lambda: False)
+    limits = replace(LIMITS, in_time=lambda: False)
     exchange = await client.exchange(post(await servers.start(connected)), limits)
     await servers.stop()
     assert exchange == Exchange(Moment.CONNECTING, failure="too_late")
@@ -241,13 +241,15 @@ async def test_a_request_that_becomes_too_late_between_head_and_body_is_in_doubt
 ) -> None:
     """Still no byte is written; but the head was on its way, so nobody claims that it was not sent."""
     seen: list[bytes] = []
-    answers = iter([True, False])
+    answers, arrived = iter([True, False]), asyncio.Event()
 
     async def connected(peer: Peer) -> None:
+        arrived.set()
         seen.append(await peer.reader.read())
 
-    limits = Limits(connect=20, total=20, in_time=lambda: next(answers))
+    limits = replace(LIMITS, in_time=lambda: next(answers))
     exchange = await client.exchange(post(await servers.start(connected)), limits)
+    await arrived.wait()
     await servers.stop()
     assert exchange.moment is Moment.HEADERS_SENT
     assert exchange.failure is not None
@@ -268,7 +270,7 @@ async def test_unknown_host_sends_nothing(client: HttpClient, monkeypatch: pytes
 async def test_stalled_tls_handshake_sends_nothing(servers: Servers, client: HttpClient) -> None:
     """The handshake belongs to connecting: a peer that never answers it has not seen the request."""
     address = await servers.start(Peer.stall)
-    exchange = await client.exchange(post(address, "https"), Limits(connect=0.2, total=20))
+    exchange = await client.exchange(post(address, "https"), replace(LIMITS, connect=0.2))
     assert exchange == Exchange(Moment.CONNECTING, failure="connect_timeout")
 
 
@@ -331,7 +333,7 @@ async def test_decompression_bomb_is_cut_off(servers: Servers, client: HttpClien
 async def test_larger_limit_reads_more(servers: Servers, client: HttpClient) -> None:
     """A caller who expects a list may ask for more bytes."""
     address = await servers.start(answering(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 1_100_000))
-    exchange = await client.exchange(post(address), Limits(5, 20, max_bytes=2_000_000))
+    exchange = await client.exchange(post(address), replace(LIMITS, max_bytes=2_000_000))
     assert (exchange.failure, len(exchange.body)) == (None, 1_100_000)
 
 

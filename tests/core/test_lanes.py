@@ -139,7 +139,7 @@ async def test_a_cancelled_waiter_leaves_its_turn_to_the_next() -> None:
     await turns()
     slot.free()
     first.cancel()
-    await asyncio.wait_for(second, 1)
+    await asyncio.wait_for(second, 60)
     assert rig.lane.in_use == 1
 
 
@@ -151,7 +151,7 @@ async def test_freeing_a_slot_does_not_stumble_over_a_cancelled_waiter() -> None
     await turns()
     first.cancel()
     slot.free()
-    await asyncio.wait_for(second, 1)
+    await asyncio.wait_for(second, 60)
     assert rig.lane.in_use == 1
 
 
@@ -173,7 +173,7 @@ async def test_a_closing_lane_turns_everybody_away(close: Any, reason: str) -> N
     await turns()
     close(rig.lane)
     with pytest.raises(LaneClosed):
-        await asyncio.wait_for(waiter, 1)
+        await asyncio.wait_for(waiter, 60)
     with pytest.raises(LaneClosed):
         await rig.lane.slot()
     assert not rig.lane.takes_work, reason
@@ -282,7 +282,7 @@ async def test_while_trying_one_create_is_let_through() -> None:
     await turns()
     assert not waiter.done()
     rig.lane.learn(ANSWER)
-    await asyncio.wait_for(waiter, 1)
+    await asyncio.wait_for(waiter, 60)
     assert (rig.lane.state, rig.lane.in_use) == (LaneState.OPEN, 2)
     slot.free()
 
@@ -371,7 +371,7 @@ async def test_a_part_that_shrinks_ends_nothing_and_begins_nothing() -> None:
     await turns()
     assert (waiter.done(), rig.lane.wish.keeps) == (False, 1)
     slots[2].free()
-    await asyncio.wait_for(waiter, 1)
+    await asyncio.wait_for(waiter, 60)
     assert rig.lane.in_use == 1
 
 

@@ -191,6 +191,18 @@ def make_arrival(key: str, at: datetime) -> Arrival:
     )
 
 
+def wait_for_others(url: str, state: str = "%") -> None:
+    """Wait until no other session of this database on a server is in such a state, or in any."""
+    others = sa.text(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid() AND coalesce(state, '') LIKE :state"
+    )
+    found = 1
+    while found:
+        with connected(url) as connection:  # anew each time: within a transaction the answer stays the same
+            found = connection.execute(others, {"state": state}).scalar_one()
+
+
 @contextmanager
 def connected(url: str) -> Iterator[sa.Connection]:
     """A connection of the test's own, which commits."""

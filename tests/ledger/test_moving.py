@@ -183,7 +183,7 @@ async def test_a_worker_that_was_opened_before_the_server_was_filled_does_not_be
 
         def told(progress: Progress) -> None:
             if progress.step == "prepared":
-                asyncio.run_coroutine_threadsafe(begin(), loop).result(10)
+                asyncio.run_coroutine_threadsafe(begin(), loop).result(60)
 
         await asyncio.to_thread(move, source, target, told)
         assert refused == [True]

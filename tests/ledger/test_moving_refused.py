@@ -225,7 +225,7 @@ async def test_an_operators_write_that_waits_for_the_end_of_a_move_is_refused(
 
         def told(progress: Progress) -> None:
             if progress.step == "verified":
-                asyncio.run_coroutine_threadsafe(begin(), loop).result(10)
+                asyncio.run_coroutine_threadsafe(begin(), loop).result(60)
 
         await asyncio.to_thread(move, source, target, told)
         with pytest.raises(ConfigurationError, match="was moved to"):

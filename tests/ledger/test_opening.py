@@ -19,8 +19,6 @@ from worker.ledger import migrate, open_ledger, sqlite_path
 from worker.ledger.urls import store_at
 from worker.ledger.writer import Batch
 
-PATIENCE = 10.0
-
 
 def modes_in(folder: Path) -> dict[str, int]:
     """Who may read and write each file in a folder."""

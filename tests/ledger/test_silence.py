@@ -2,14 +2,15 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, ExitStack
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, contextmanager
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from tests.fakes import FixedClock
-from tests.ledger.scene import Scene, connected
+from tests.ledger.scene import Scene, connected, wait_for_others
 from tests.ledger.test_writer import PATIENCE, handed_in
 from tests.servers import frozen
 from worker.core import states
@@ -25,7 +26,7 @@ from worker.local.postgresql_server import PostgresqlServer
 
 pytestmark = pytest.mark.postgresql
 
-LIMIT = 1.2  # seconds; a busy machine needs some of them
+LIMIT = 1.2  # seconds
 SILENT = rf"the ledger 127\.0\.0\.1:\d+/\w+ cannot be used: its server did not answer within {LIMIT} seconds"
 CONNECTING = r"its server did not answer within 2 seconds"
 
@@ -34,13 +35,6 @@ def sql(scene: Scene) -> SqlLedger:
     """The ledger, with its threads."""
     assert isinstance(scene.ledger, SqlLedger)
     return scene.ledger
-
-
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody has time; but two seconds to connect is the least that the driver allows."""
-    monkeypatch.setattr(postgresql, "_SILENCE", LIMIT)
-    monkeypatch.setattr(postgresql, "_CONNECT", 2)
 
 
 @pytest.fixture
@@ -56,6 +50,31 @@ async def scene(own_postgresql_server: PostgresqlServer, clock: FixedClock) -> A
 async def attempts(scene: Scene, claim: Claim) -> int:
     """How often the row was marked as sending."""
     return len(await scene.ledger.attempts(claim.entry.request_id))
+
+
+@contextmanager
+def impatient() -> Iterator[None]:
+    """Nobody waits long for an answer. (Before and after it a busy machine may take its time.)"""
+
+    def keep(connection: HeedfulConnection, seconds: float) -> None:
+        vars(connection)["limit"] = seconds
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(HeedfulConnection, "limit", property(lambda _: LIMIT, keep), raising=False)
+        yield
+
+
+@contextmanager
+def silent(server: PostgresqlServer) -> Iterator[None]:
+    """The server says nothing and nobody waits long; two seconds to connect is the least that the driver allows."""
+    connect = HeedfulConnection.open
+
+    def in_haste(parameters: Mapping[str, Any], limit: float) -> HeedfulConnection:
+        return connect({**parameters, "connect_timeout": 2}, limit)
+
+    with pytest.MonkeyPatch.context() as patch, impatient(), frozen(server):
+        patch.setattr(HeedfulConnection, "open", in_haste)
+        yield
 
 
 def when_asked(monkeypatch: pytest.MonkeyPatch, act: Callable[[int], None]) -> list[bool]:
@@ -83,7 +102,7 @@ def ask_for(lock: int) -> Callable[[sa.Connection], None]:
 async def test_a_write_that_nobody_answers(scene: Scene, own_postgresql_server: PostgresqlServer) -> None:
     """It is refused in words after the limit, and so is the next; when the server goes on, so does the ledger."""
     claim = await scene.accepted()
-    with frozen(own_postgresql_server):
+    with silent(own_postgresql_server):
         with pytest.raises(LedgerUnavailable, match=SILENT):
             await scene.take(claim, states.SEND)
         with pytest.raises(LedgerUnavailable, match=CONNECTING):
@@ -96,7 +115,7 @@ async def test_a_question_that_nobody_answers(scene: Scene, own_postgresql_serve
     """It is not asked once more, as it is when a connection was lost: that would only double the wait."""
     claim = await scene.accepted()
     assert await scene.entry(claim) == claim.entry
-    with frozen(own_postgresql_server):
+    with silent(own_postgresql_server):
         with pytest.raises(LedgerUnavailable, match=SILENT):
             await scene.entry(claim)
         with pytest.raises(LedgerUnavailable, match=CONNECTING):
@@ -113,7 +132,7 @@ async def test_a_commit_that_is_carried_out_after_it_was_given_up(
     with ExitStack() as stack:
 
         def freeze(_: sa.Connection) -> None:
-            stack.enter_context(frozen(own_postgresql_server))
+            stack.enter_context(silent(own_postgresql_server))
 
         sa.event.listen(engine, "commit", freeze, once=True)
         with pytest.raises(LedgerUnavailable, match=SILENT):
@@ -132,7 +151,7 @@ async def test_a_transaction_that_was_given_up_before_its_commit_holds_nobody_up
 
     def change(batch: Batch) -> None:
         batch.connection.exec_driver_sql("UPDATE requests SET deferrals = 7")
-        with frozen(own_postgresql_server):
+        with silent(own_postgresql_server):
             batch.connection.exec_driver_sql("UPDATE requests SET deferrals = 8")
 
     with pytest.raises(LedgerUnavailable, match=SILENT):
@@ -148,7 +167,7 @@ async def test_the_ledger_is_closed_while_the_server_is_silent(
     async with AsyncExitStack() as opened:
         ledger = await opened.enter_async_context(open_ledger(scene.url, clock=clock))
         await ledger.check()
-        with frozen(own_postgresql_server):
+        with silent(own_postgresql_server):
             asked = [asyncio.create_task(work) for work in (ledger.check(), ledger.check(), ledger.pauses())]
             await handed_in(3)
             await opened.aclose()
@@ -168,8 +187,15 @@ async def test_a_long_question_is_waited_for(scene: Scene, monkeypatch: pytest.M
     """As long as the server says that it works on it."""
     with connected(scene.url) as holder:
         ask_for(7)(holder)
-        answers = when_asked(monkeypatch, lambda number: holder.rollback() if number == 3 else None)
-        await sql(scene)._reader.ask(ask_for(7))
+
+        def let_it_be_answered(number: int) -> None:
+            if number == 3:
+                holder.rollback()
+                wait_for_others(scene.url, "active")
+
+        answers = when_asked(monkeypatch, let_it_be_answered)
+        with impatient():
+            await sql(scene)._reader.ask(ask_for(7))
     assert answers == [True, True, False]  # when it was asked last it had answered already
 
 
@@ -178,7 +204,8 @@ async def test_a_migration_waits_for_another_one(scene: Scene, monkeypatch: pyte
     with connected(scene.url) as holder:
         ask_for(postgresql._MIGRATING)(holder)
         answers = when_asked(monkeypatch, lambda number: holder.rollback() if number == 3 else None)
-        await asyncio.to_thread(migrate, scene.url)
+        with impatient():
+            await asyncio.to_thread(migrate, scene.url)
     assert answers[:2] == [True, True]
 
 
@@ -186,12 +213,11 @@ async def test_a_migration_is_given_up_when_the_server_is_silent(
     scene: Scene, own_postgresql_server: PostgresqlServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that does not answer the question either is not waited for."""
-    with connected(scene.url) as holder, ExitStack() as stack:
+    with connected(scene.url) as holder, impatient(), ExitStack() as stack:
         ask_for(postgresql._MIGRATING)(holder)
-        answers = when_asked(monkeypatch, lambda _: stack.enter_context(frozen(own_postgresql_server)))
+        answers = when_asked(monkeypatch, lambda _: stack.enter_context(silent(own_postgresql_server)))
         with pytest.raises(LedgerUnavailable, match=SILENT):
             await asyncio.to_thread(migrate, scene.url)
-        stack.close()
     assert answers == [False]
 
 
@@ -204,10 +230,9 @@ async def test_an_answer_that_was_lost_is_not_waited_for(scene: Scene) -> None:
 
 
 async def test_a_server_that_lives_ends_what_takes_too_long_before_it_is_taken_for_silent(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    scene: Scene,
 ) -> None:
     """And ends the transaction of a worker that it hears nothing of, so that others come to its rows."""
-    monkeypatch.undo()
 
     def milliseconds(batch: Batch) -> dict[str, int]:
         found = batch.connection.exec_driver_sql("SELECT name, setting FROM pg_settings WHERE unit = 'ms'")

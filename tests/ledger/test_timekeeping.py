@@ -152,7 +152,7 @@ async def test_a_sign_of_life_tells_by_how_much_the_clock_is_off(ledger_url: str
     machine = SetClock()
     clock = SteadyClock(machine)
     async with open_any(ledger_url, clock=clock, exclusive=True) as ledger:
-        assert abs(await ledger.heartbeat("worker-1", clock.now())) < 1
+        assert abs(await ledger.heartbeat("worker-1", clock.now())) < 30
         machine.jump(HOUR)
         told = await ledger.heartbeat("worker-1", clock.now())
     expected = 0 if ledger_url.startswith("postgresql") else HOUR

@@ -18,7 +18,7 @@ from worker.core.states import State
 from worker.ledger import SqlLedger, open_ledger, story
 from worker.ledger.writer import Batch
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 @pytest.fixture(params=SQL)

@@ -75,7 +75,7 @@ def nowhere(status: int) -> Arrange:
 
 DRY_RUN = {"dry_run": True}
 AFTER_DOUBT = {"after_doubt": True}
-IMPATIENT = {"listen_for": 0.3}
+IMPATIENT = {"listen_for": 2.0}
 UNKNOWN_PARENT = {"parent_id": "00000000-0000-4000-8000-00000000dead"}
 
 OWN_SHAPE: Mapping[str, object] = {

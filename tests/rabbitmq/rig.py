@@ -292,7 +292,8 @@ class Rig:
         """Wait until every queue that is open is consumed."""
 
         async def consuming() -> bool:
-            await self.probe.ready(DEAD_LETTERS)  # some way to the broker and back
+            with suppress(ChannelNotFoundEntity):  # not declared yet
+                await self.probe.ready(DEAD_LETTERS)  # some way to the broker and back
             return consumer.consuming
 
         await eventually(consuming)
