@@ -56,7 +56,8 @@ printf '{"keys": [{"id": "k%s", "created": "%s", "key": "%s"}]}\n' \
 
 # An empty file counts as not set: a provider without its credentials is not configured.
 for name in credentials__keys providers__canary_speech__api_key providers__phone_com__token \
-    providers__gateway360__api_key providers__postcode_eu__key providers__postcode_eu__secret; do
+    providers__phone_com__extra_fields providers__gateway360__api_key providers__postcode_eu__key \
+    providers__postcode_eu__secret; do
     keep "provisioner_$name" </dev/null
 done
 

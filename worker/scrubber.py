@@ -97,3 +97,18 @@ def _secrets_in(value: object) -> Iterator[str]:
                 yield from _secrets_in(item)
         case _:
             return
+
+
+def texts_in(value: object) -> Iterator[str]:
+    """Every text in JSON data, however deep."""
+    match value:
+        case str():
+            yield value
+        case Mapping():
+            for item in value.values():
+                yield from texts_in(item)
+        case list():
+            for item in value:
+                yield from texts_in(item)
+        case _:
+            return

@@ -14,6 +14,7 @@ SETTINGS = {
     "PROVIDERS__CANARY_SPEECH__API_KEY": "canary:api-key",
     "PROVIDERS__PHONE_COM__TOKEN": "canary-token",
     "PROVIDERS__PHONE_COM__ACCOUNT_ID": "1",
+    "PROVIDERS__PHONE_COM__EXTRA_FIELDS": '{"cc_token": "canary-payment", "card": [{"token": "canary-deep"}]}',
     "PROVIDERS__GATEWAY360__API_KEY": "canary-gateway-key",
     "PROVIDERS__POSTCODE_EU__KEY": "canary-postcode-key",
     "PROVIDERS__POSTCODE_EU__SECRET": "canary-postcode-secret",
@@ -23,6 +24,8 @@ SECRETS = [
     BODY.decode(),
     "canary-in-a-file",
     "canary-broker-password",
+    "canary-payment",
+    "canary-deep",
     *(value for value in SETTINGS.values() if "canary" in value),
 ]
 

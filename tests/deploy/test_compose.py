@@ -207,7 +207,7 @@ def test_prepare_makes_every_secret_that_compose_mounts(secrets: Path) -> None:
         assert (secrets.parent / each["file"]).is_file()
     empty = {path.name for path in secrets.iterdir() if path.stat().st_size == 0}
     assert all("providers__" in name or name == "provisioner_credentials__keys" for name in empty)
-    assert len(empty) == 6
+    assert len(empty) == 7
 
 
 def test_only_the_owner_can_reach_the_secrets(secrets: Path) -> None:

@@ -1,5 +1,6 @@
 """What people see of the settings: the present state, the reference and a file to begin with."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,9 @@ from pydantic import Field, SecretStr
 
 from worker.core.errors import ConfigurationError
 from worker.core.provider import ProviderSettings
+from worker.providers.phone_com import PhoneComSettings
 from worker.settings import Settings, environment_example, load, reference, secret_values, show
-from worker.settings.catalogue import ALONE, Setting, settings_of
+from worker.settings.catalogue import ALONE, MASK, Setting, settings_of
 
 CANARY = "canary-7f3a"
 
@@ -22,6 +24,7 @@ class PhoneSettings(ProviderSettings):
 
 KINDS = {"phone_com": PhoneSettings}
 TOKEN = "PROVISIONER_PROVIDERS__PHONE_COM__TOKEN"
+EXTRA_FIELDS = "PROVISIONER_PROVIDERS__PHONE_COM__EXTRA_FIELDS"
 
 
 @pytest.fixture
@@ -99,6 +102,35 @@ def test_secrets_to_mask_hold_passwords_inside_addresses(settings: Settings) -> 
 def test_secret_without_a_form_is_masked_as_a_whole() -> None:
     """A secret that looks like a broken URL is no reason to fail."""
     assert list(secret_values(load(KINDS, {TOKEN: "http://[canary"}))) == ["http://[canary"]
+
+
+@pytest.fixture
+def with_extra_fields() -> Settings:
+    fields = {"cc_token": CANARY, "tos_accept_date": "now", "card": {"holders": [f"deep-{CANARY}", "US"]}}
+    return load(
+        {"phone_com": PhoneComSettings},
+        {
+            TOKEN: "the-token",
+            "PROVISIONER_PROVIDERS__PHONE_COM__ACCOUNT_ID": "1",
+            EXTRA_FIELDS: json.dumps(fields),
+        },
+    )
+
+
+def test_of_a_mapping_with_secrets_only_the_names_are_shown(with_extra_fields: Settings) -> None:
+    """A payment token among Phone.com's extra fields is masked, however deep; which fields are set may be seen."""
+    rows = {row.name: row for row in show(with_extra_fields)}
+    names = dict.fromkeys(("cc_token", "tos_accept_date", "card"), MASK)
+    assert json.loads(rows[EXTRA_FIELDS].value) == names
+    assert CANARY not in repr(rows)
+    assert f"| `{EXTRA_FIELDS}` | a JSON object (in TOML a table), secret |" in reference(
+        {"phone_com": PhoneComSettings}
+    )
+
+
+def test_secrets_to_mask_hold_the_telling_texts_of_a_mapping(with_extra_fields: Settings) -> None:
+    """Logs mask what is long enough to be a secret, however deep, and no word that half of the log may hold."""
+    assert set(secret_values(with_extra_fields)) == {"the-token", CANARY, f"deep-{CANARY}"}
 
 
 def test_key_file_lies_beside_the_database() -> None:

@@ -5,7 +5,7 @@ list follow the vendor's newer documents as collected in providers.md 2.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, ClassVar, Final, TypeAlias
 
@@ -31,7 +31,7 @@ from worker.core.provider import (
 from worker.core.rules import COMMON, Reading, Rule, judge
 from worker.core.verdict import Created, Effect, Outcome
 from worker.exchange import Exchange, Http, Request
-from worker.scrubber import Scrubber, is_telling, secrets_of
+from worker.scrubber import Scrubber, is_telling, secrets_of, texts_in
 
 _Item: TypeAlias = Mapping[str, JsonValue]
 
@@ -100,6 +100,8 @@ class PhoneComSettings(ProviderSettings):
     extra_fields: Annotated[dict[str, JsonValue], AfterValidator(_checked_extra_fields)] = Field(
         default_factory=dict,
         repr=False,
+        json_schema_extra={"secret": True},
+        examples=['{"billing_day": 5}'],
         description="Further fields of every create, for what the vendor demands beyond its first document, "
         "such as billing_day; tos_accept_date may be given as now and is then the moment of sending.",
     )
@@ -210,7 +212,7 @@ class Handler:
         """All texts of the first level, as ever; of deeper ones those that are too long to be a common word."""
         own = self._own.extra_fields
         plain = {value for value in own.values() if isinstance(value, str)}
-        return tuple(text for text in _texts(own) if text != "now" and (text in plain or is_telling(text)))
+        return tuple(text for text in texts_in(own) if text != "now" and (text in plain or is_telling(text)))
 
     def _find(self, seen: Sequence[_Item], evidence: Mapping[str, JsonValue], order: Order) -> Finding:
         parameters = contract.Parameters.model_validate(order.parameters)
@@ -224,19 +226,6 @@ class Handler:
         if named or any(True in _agreement(one, parameters) for one in unsure):
             return Several(ids, shown)
         return Unclear({**shown, "why": "entries without a user name"}) if unsure else Absent(shown)
-
-
-def _texts(value: JsonValue) -> Iterator[str]:
-    """Every text in the value, however deep."""
-    match value:
-        case str():
-            yield value
-        case dict():
-            yield from (text for one in value.values() for text in _texts(one))
-        case list():
-            yield from (text for one in value for text in _texts(one))
-        case _:
-            return
 
 
 def _judge_named(item: _Item, account_id: str, evidence: Mapping[str, JsonValue], order: Order) -> Finding:

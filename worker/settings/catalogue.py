@@ -86,7 +86,9 @@ class Setting:
 
     @property
     def is_secret(self) -> bool:
-        return self.kind is SecretStr
+        """By its type, or by ``json_schema_extra={"secret": True}`` where a secret may be inside of a mapping."""
+        extra = self.field.json_schema_extra
+        return self.kind is SecretStr or (isinstance(extra, dict) and extra.get("secret") is True)
 
     @property
     def is_mapping(self) -> bool:
@@ -145,6 +147,13 @@ def shown(value: object) -> str:
             return json.dumps({str(key): shown(item) for key, item in value.items()}) if value else ""
         case _:
             return "" if value is None else str(value)
+
+
+def masked(value: object) -> str:
+    """A secret value as a person may see it: of a mapping the names, of anything else whether it is there."""
+    if isinstance(value, Mapping):
+        return json.dumps(dict.fromkeys(map(str, value), MASK)) if value else ""
+    return MASK if shown(value) else ""
 
 
 def _shown_number(value: float) -> str:

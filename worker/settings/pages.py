@@ -6,7 +6,8 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, SecretStr
 
-from worker.settings.catalogue import ALONE, PROVIDERS, ProviderKinds, Setting, settings_of, shown
+from worker.scrubber import is_telling, texts_in
+from worker.settings.catalogue import ALONE, PROVIDERS, ProviderKinds, Setting, masked, settings_of, shown
 from worker.settings.groups import Settings
 from worker.settings.sources import DEFAULT
 
@@ -56,12 +57,15 @@ def secret_values(settings: Settings) -> Iterator[str]:
         if isinstance(value, SecretStr) and value.get_secret_value() != setting.default:
             yield value.get_secret_value()
             yield from _passwords(value.get_secret_value())
+        elif setting.is_secret:
+            # Beside a payment token there may be a country or a plan: a word that half of the log may hold.
+            yield from filter(is_telling, texts_in(value))
 
 
 def _row(settings: Settings, setting: Setting) -> Row:
     value = _value(settings, setting)
     is_default = isinstance(value, SecretStr) and value.get_secret_value() == setting.default
-    text = setting.default if is_default else shown(value)
+    text = setting.default if is_default else (masked if setting.is_secret else shown)(value)
     origin = settings.origins.get(setting.dotted, DEFAULT)
     return Row(setting.variable, text or "not set", origin, setting.description)
 
