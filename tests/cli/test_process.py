@@ -7,14 +7,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from tests.cli.books import Books
 from worker.core.states import State
 from worker.demo.surroundings import provider_settings
-from worker.keyring import load_or_create
+from worker.keyring import load_or_create, new_consumer_key
 
 PROGRAM = [sys.executable, "-m", "worker"]
 BROKEN = """
@@ -168,6 +170,46 @@ def test_a_worker_whose_ledger_is_migrated_while_it_starts_ends_as_if_it_came_la
     )
     assert (ended.returncode, "Traceback" in ended.stderr) == (78, False)
     assert "run `provisioner ledger migrate`" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem", "in_use"),
+    [
+        ({"crv": "P-384"}, "key 2 (kid new) is of another kind", "kid old is in use"),
+        ({"exp": 1}, "no key is in its time", "none"),
+    ],
+    ids=["unusable", "expired"],
+)
+def test_a_worker_warns_of_a_consumer_key_that_cannot_be_used_and_serves(
+    tmp_path: Path, changed: dict[str, object], problem: str, in_use: str
+) -> None:
+    """The line names the key, why, and the one that is used; the worker stays, and ends well when it is told to."""
+    _, keys = new_consumer_key("old", datetime(2026, 1, 1, tzinfo=UTC))
+    (first,) = keys["keys"]
+    given = [{**first, **changed}] if "exp" in changed else [first, {**first, "kid": "new", **changed}]
+    settings = {
+        "BROKER__URL": "amqp://127.0.0.1:1",
+        "LEDGER__URL": f"sqlite:///{tmp_path}/ledger.db",
+        "MONITORING__PORT": "0",
+        "LOG__FORMAT": "json",
+        "CREDENTIALS__KEYS": json.dumps({"keys": given}),
+        "PROVIDERS__CANARY_SPEECH__API_KEY": "client:secret",
+    }
+    with running("run", **settings) as process:
+        assert process.stderr is not None
+        lines = [json.loads(line) for line in iter_until(process.stderr, "broker_disconnected")]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    (told,) = (line for line in lines if line["event"] == "consumer_key_not_usable")
+    assert (told["level"], problem in told["problem"], in_use in told["in_use"]) == ("warning", True, True)
+
+
+def iter_until(stream: IO[str], word: str) -> Iterator[str]:
+    """The lines up to the one with this word."""
+    for line in stream:
+        yield line
+        if word in line:
+            return
 
 
 @pytest.mark.rabbitmq

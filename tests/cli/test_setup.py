@@ -126,8 +126,62 @@ def test_a_new_consumer_pair_is_two_files(bare: Terminal) -> None:
     assert stat.S_IMODE(Path("crm-2026.private.jwk.json").stat().st_mode) == 0o600
     assert "d" not in json.loads(Path("crm-2026.jwks.json").read_text())["keys"][0]
     checked = bare("config", "check", CREDENTIALS__KEYS_FILE="crm-2026.jwks.json", **CANARY)
-    assert parts(checked.out)["consumer keys"] == "yes usable"
+    used = "yes usable; crm-2026.jwks.json: kid crm-2026 is in use"
+    assert parts(checked.out)["consumer keys"] == used
     assert bare("keys", "new", "consumer", "--kid", "../crm").code == 2
+
+
+def consumers_file(**second: object) -> str:
+    """A JWKS with a key that serves, kid `old`, and a second one, kid `new`, that differs from it in this."""
+    _, keys = new_consumer_key("old", datetime(2026, 1, 1, tzinfo=UTC))
+    (first,) = keys["keys"]
+    Path("crm.jwks.json").write_text(json.dumps({"keys": [first, {**first, "kid": "new", **second}]}))
+    return "crm.jwks.json"
+
+
+@pytest.mark.parametrize(
+    ("second", "why"),
+    [
+        ({"crv": "P-384"}, "key 2 (kid new) is of another kind and is not used; usable are EC keys on P-256"),
+        ({"alg": "ECDH-ES"}, "key 2 (kid new) asks for another algorithm than ECDH-ES+A256KW"),
+        ({"iat": "2026-11-26"}, "key 2 (kid new) has an iat that is not a number of seconds"),
+        ({"use": "encryption"}, "key 2 (kid new) has a use that is neither enc nor sig"),
+    ],
+    ids=str,
+)
+def test_a_new_consumer_key_that_cannot_be_used_is_told(
+    bare: Terminal, second: dict[str, object], why: str
+) -> None:
+    """Who believes to have rotated would throw away the private half of the key that is still in use: it is named."""
+    said = bare("config", "check", "--json", CREDENTIALS__KEYS_FILE=consumers_file(**second), **CANARY)
+    (found,) = (it for it in said.json if it["part"] == "consumer keys")
+    assert (said.code, found["well"]) == (78, False)
+    assert why in found["words"]
+    assert found["words"].endswith("crm.jwks.json: kid old is in use")
+
+
+def test_a_set_of_which_every_key_has_expired_is_told(bare: Terminal) -> None:
+    """It can encrypt, and no request would be taken because of it."""
+    _, keys = new_consumer_key("old", datetime(2026, 1, 1, tzinfo=UTC))
+    keys["keys"][0]["exp"] = 1_767_229_200
+    said = bare("config", "check", CREDENTIALS__KEYS=json.dumps(keys), **CANARY)
+    assert said.code == 78
+    found = "no PROVISIONER_CREDENTIALS__KEYS: no key is in its time (nbf, exp)"
+    assert parts(said.out)["consumer keys"] == found
+
+
+@pytest.mark.parametrize(
+    "second",
+    [{"use": "sig"}, {"use": None, "key_ops": ["verify"]}],
+    ids=str,
+)
+def test_a_key_for_signatures_beside_it_is_no_fault(bare: Terminal, second: dict[str, object]) -> None:
+    """A consumer's JWKS may hold both kinds; nobody expects to decrypt with that one."""
+    said = bare("config", "check", CREDENTIALS__KEYS_FILE=consumers_file(**second), **CANARY)
+    assert (said.code, parts(said.out)["consumer keys"]) == (
+        0,
+        "yes usable; crm.jwks.json: kid old is in use",
+    )
 
 
 def test_a_private_consumer_key_is_refused_without_showing_it(bare: Terminal) -> None:

@@ -254,7 +254,7 @@ def test_the_addresses_carry_the_passwords_and_meet_the_permissions(secrets: Pat
 def test_the_keys_are_keys(secrets: Path) -> None:
     """The worker reads the sealing key and the sandbox's consumer key that the script made."""
     assert len(read_keys((secrets / "provisioner_sealing__keys").read_text(), "sealing")) == 1
-    (key,) = load_consumer_keys(secrets / "sandbox-consumer-keys.json")
+    (key,) = load_consumer_keys(secrets / "sandbox-consumer-keys.json").keys
     assert key.kid == "sandbox"
 
 

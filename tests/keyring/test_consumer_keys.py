@@ -135,6 +135,29 @@ def test_newest_usable_key_is_chosen(entries: list[dict[str, object]], kid: str,
     assert kid_of(token) == kid, reason
 
 
+@pytest.mark.parametrize(
+    ("entry", "troubles"),
+    [
+        ({"crv": "P-384"}, 1),
+        ({"crv": "P-384", "alg": "ES384"}, 0),
+        ({"kty": "OKP", "crv": "Ed25519"}, 0),
+        ({"kty": "OKP", "crv": "Ed25519", "use": "enc"}, 1),
+        ({"kty": "RSA", "alg": "RS256"}, 0),
+        ({"kty": "RSA", "alg": "RSA-OAEP"}, 1),
+        ({"nbf": SECONDS + 1}, 0),
+        ({"exp": SECONDS}, 0),
+    ],
+    ids=str,
+)
+def test_keys_that_only_sign_and_keys_of_another_time_are_no_trouble(
+    entry: dict[str, object], troubles: int
+) -> None:
+    """Beside a key in use: what a consumer may take for its new key is told, and nothing else."""
+    keys = box(public("P-256", kid="a"), public("P-256", kid="b") | entry)
+    assert keys.in_use() == ("here: kid a is in use",)
+    assert len(keys.troubles()) == troubles
+
+
 def test_key_without_id_is_named_by_its_thumbprint() -> None:
     """A key that came without `kid` gets the one every library can compute."""
     token = box(public("P-256")).encrypt(CRM, {})

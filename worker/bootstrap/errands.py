@@ -190,11 +190,12 @@ async def _check_keys(configured: Settings) -> str:
 
 
 async def _check_consumer_keys(configured: Settings) -> str:
-    parts.credential_box(configured)
-    given = configured.credentials
-    if given.keys is None and given.keys_file is None and not given.by_source:
+    box = parts.credential_box(configured)
+    if troubles := box.troubles():
+        raise ConfigurationError("; ".join([*troubles, *box.in_use()]))
+    if not box.in_use():
         return "none: requests that end with credentials are rejected before the provider is asked"
-    return "usable"
+    return "; ".join(["usable", *box.in_use()])
 
 
 async def _check_broker(configured: Settings) -> str:

@@ -8,7 +8,7 @@ from worker import keyring, providers
 from worker import settings as settings_edge
 from worker.core.errors import ConfigurationError
 from worker.core.provider import ProviderSettings
-from worker.core.sealing import CredentialBox, Sealer
+from worker.core.sealing import Sealer
 from worker.settings import Settings
 
 _KEYS_FILE = "PROVISIONER_SEALING__KEYS_FILE"
@@ -76,10 +76,14 @@ def require_ledger(configured: Settings) -> None:
         )
 
 
-def credential_box(configured: Settings) -> CredentialBox:
-    """The consumers' public keys."""
+def credential_box(configured: Settings) -> "keyring.ConsumerKeys":
+    """The consumers' public keys.
+
+    Raises:
+        ConfigurationError: a set cannot be read, holds a private key, or holds no key that can encrypt.
+    """
     credentials = configured.credentials
-    general: tuple[keyring.ConsumerKey, ...] = ()
+    general = keyring.KeySet()
     if credentials.keys is not None:
         where = "PROVISIONER_CREDENTIALS__KEYS"
         general = keyring.read_consumer_keys(credentials.keys.get_secret_value(), where)

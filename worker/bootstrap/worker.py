@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 from uuid import uuid4
 
+import structlog
+
 from worker import ledger, providers, telemetry
 from worker import settings as settings_edge
 from worker.bootstrap import broker, clients, parts
@@ -26,6 +28,7 @@ from worker.core.pace import Pace
 from worker.core.pipeline import Pipeline
 from worker.core.recording import Recorder
 from worker.core.retry import RetryPolicy
+from worker.core.sealing import CredentialBox
 from worker.core.steps import Reached, unwatched
 from worker.core.upkeep import Upkeep, UpkeepPolicy
 from worker.rabbitmq.consumer import Consumer
@@ -142,7 +145,7 @@ async def _desk(
     reached: Reached,
 ) -> Desk:
     """Keys, ledger, providers and lanes on one desk."""
-    keys, box = parts.sealer(configured, may_create=True), parts.credential_box(configured)
+    keys, box = parts.sealer(configured, may_create=True), _credential_box(configured)
     url, lease = configured.ledger.url.get_secret_value(), configured.ledger.lease
     opened = await stack.enter_async_context(
         ledger.open_ledger(url, clock=clock, lease=lease, exclusive=True)
@@ -167,6 +170,16 @@ async def _desk(
         policy=RetryPolicy(retry.base, retry.cap, retry.attempts, retry.max_age),
         reached=reached,
     )
+
+
+def _credential_box(configured: Settings) -> CredentialBox:
+    """The consumers' keys. Some that cannot be used keep nobody from being served under the others."""
+    box = parts.credential_box(configured)
+    for trouble in box.troubles():
+        structlog.get_logger("worker.bootstrap").warning(
+            "consumer_key_not_usable", problem=trouble, in_use="; ".join(box.in_use()) or "none"
+        )
+    return box
 
 
 def _lane(configured: Settings, name: str, clock: Clock, observer: Observer, changed: asyncio.Event) -> Lane:

@@ -14,15 +14,15 @@ from worker.keyring.sealing_keys import Keyring, SealingKey, new_key, read_keys,
 
 if TYPE_CHECKING:
     from worker.keyring.consumer_keys import (
-        ConsumerKey,
         ConsumerKeys,
+        KeySet,
         load_consumer_keys,
         new_consumer_key,
         read_consumer_keys,
     )
 else:
     _OF_CONSUMERS = {
-        "ConsumerKey", "ConsumerKeys", "load_consumer_keys", "new_consumer_key", "read_consumer_keys",
+        "ConsumerKeys", "KeySet", "load_consumer_keys", "new_consumer_key", "read_consumer_keys",
     }  # fmt: skip
 
     def __getattr__(name: str) -> object:
@@ -32,8 +32,8 @@ else:
 
 
 __all__ = [
-    "ConsumerKey",
     "ConsumerKeys",
+    "KeySet",
     "Keyring",
     "SealingKey",
     "load",

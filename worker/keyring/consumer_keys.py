@@ -5,8 +5,9 @@ RSA; the content is A256GCM. What a key's own `alg` says can only lead to refusa
 """
 
 import json
+import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +25,9 @@ _AGREEMENT = "ECDH-ES+A256KW"
 _TRANSPORT = "RSA-OAEP-256"
 _MIN_RSA_BITS = 2048
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+_SIGNING = re.compile(r"(ES|RS|PS)\d+K?|EdDSA|Ed\d+|secp256k1")
+"""Algorithms and curves that can do nothing but sign."""
+
 _USABLE = "usable are EC keys on P-256, OKP keys on X25519 and RSA keys of 2048 bits or more"
 
 
@@ -53,6 +57,21 @@ class ConsumerKey:
         return begun and (self.expires is None or seconds < self.expires)
 
 
+@dataclass(frozen=True, slots=True)
+class KeySet:
+    """The keys of one JWKS; none where nothing is configured.
+
+    Attributes:
+        where: Names the file or the setting.
+        keys: Those that can encrypt.
+        unusable: Each key that is not for signatures and cannot encrypt, and why not, in words.
+    """
+
+    where: str = ""
+    keys: tuple[ConsumerKey, ...] = ()
+    unusable: tuple[str, ...] = ()
+
+
 class ConsumerKeys:
     """Encrypts for consumers. Implements `worker.core.sealing.CredentialBox`.
 
@@ -64,8 +83,8 @@ class ConsumerKeys:
 
     def __init__(
         self,
-        general: Sequence[ConsumerKey] = (),
-        by_source: Mapping[str, Sequence[ConsumerKey]] | None = None,
+        general: KeySet = KeySet(),
+        by_source: Mapping[str, KeySet] | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._general = general
@@ -74,7 +93,16 @@ class ConsumerKeys:
 
     def can_encrypt_for(self, source: str) -> bool:
         """Whether a key for this source is in its time."""
-        return self._newest(source) is not None
+        return self._newest(self._keys_of(source)) is not None
+
+    def in_use(self) -> tuple[str, ...]:
+        """The id of the key under which each set encrypts now, in words."""
+        newest = [(each.where, self._newest(each.keys)) for each in self._sets()]
+        return tuple(f"{where}: kid {key.kid} is in use" for where, key in newest if key)
+
+    def troubles(self) -> tuple[str, ...]:
+        """Keys that a consumer may believe in and that are not used, and sets without any that is, in words."""
+        return tuple(trouble for each in self._sets() for trouble in self._troubles_of(each))
 
     def encrypt(self, source: str, payload: Mapping[str, object]) -> str:
         """The payload as JSON in a compact JWE, under the newest key in its time.
@@ -82,19 +110,31 @@ class ConsumerKeys:
         Where none is (any more), any other still serves: the account exists, and nobody else will ever have these
         credentials. Whether a request is taken at all was decided before, by `can_encrypt_for`.
         """
-        key = self._newest(source) or _newest_of(self._keys_of(source))
+        keys = self._keys_of(source)
+        key = self._newest(keys) or _newest_of(keys)
         if key is None:
             raise ConfigurationError("no consumer key for this source is configured")
         header = {"alg": key.algorithm, "enc": _CONTENT_ENCRYPTION, "kid": key.kid}
         allowed = [key.algorithm, _CONTENT_ENCRYPTION]
         return jwe.encrypt_compact(header, json.dumps(payload).encode(), key.key, algorithms=allowed)
 
-    def _newest(self, source: str) -> ConsumerKey | None:
+    def _troubles_of(self, key_set: KeySet) -> Iterator[str]:
+        for words in key_set.unusable:
+            yield f"{key_set.where}: {words} and is not used; {_USABLE}"
+        if self._newest(key_set.keys) is None:
+            yield f"{key_set.where}: no key is in its time (nbf, exp)"
+
+    def _newest(self, keys: Iterable[ConsumerKey]) -> ConsumerKey | None:
         now = self._clock.time_of_day().timestamp()
-        return _newest_of(key for key in self._keys_of(source) if key.is_usable_at(now))
+        return _newest_of(key for key in keys if key.is_usable_at(now))
 
     def _keys_of(self, source: str) -> Sequence[ConsumerKey]:
-        return self._by_source.get(source, self._general)
+        return self._by_source.get(source, self._general).keys
+
+    def _sets(self) -> Iterable[KeySet]:
+        """Those that are configured, a file that serves several sources once."""
+        sets = {each.where: each for each in (self._general, *self._by_source.values()) if each.keys}
+        return sets.values()
 
 
 def _newest_of(keys: Iterable[ConsumerKey]) -> ConsumerKey | None:
@@ -102,7 +142,7 @@ def _newest_of(keys: Iterable[ConsumerKey]) -> ConsumerKey | None:
     return max(reversed(tuple(keys)), key=lambda key: key.issued, default=None)
 
 
-def load_consumer_keys(path: Path) -> tuple[ConsumerKey, ...]:
+def load_consumer_keys(path: Path) -> KeySet:
     """The keys in a JWKS file.
 
     Raises:
@@ -117,8 +157,8 @@ def load_consumer_keys(path: Path) -> tuple[ConsumerKey, ...]:
     return read_consumer_keys(text, str(path))
 
 
-def read_consumer_keys(text: str, where: str) -> tuple[ConsumerKey, ...]:
-    """The keys of a JWKS (RFC 7517) that can encrypt; keys for signing or of other kinds are left out.
+def read_consumer_keys(text: str, where: str) -> KeySet:
+    """The keys of a JWKS (RFC 7517) that can encrypt; keys for signatures are left out.
 
     Args:
         text: JSON ``{"keys": [...]}``.
@@ -150,27 +190,40 @@ def new_consumer_key(kid: str, issued: datetime) -> tuple[dict[str, Any], dict[s
     return private, {"keys": [public]}
 
 
-def _usable(entries: Sequence[Mapping[str, Any]], where: str) -> tuple[ConsumerKey, ...]:
-    keys, refusals = [], []
+def _usable(entries: Sequence[Mapping[str, Any]], where: str) -> KeySet:
+    keys, unusable, signing = [], [], []
     for place, entry in enumerate(entries, start=1):
         try:
             keys.append(_read(entry))
+        except _ForSignatures as reason:
+            signing.append(f"{_name(place, entry)} {reason}")
         except _Unusable as reason:
-            refusals.append(f"key {place} {reason}")
+            unusable.append(f"{_name(place, entry)} {reason}")
     if not keys:
         raise ConfigurationError(
-            "; ".join([f"{where} has no key that can encrypt", *refusals]) + f"; {_USABLE}"
+            "; ".join([f"{where} has no key that can encrypt", *signing, *unusable, _USABLE])
         )
-    return tuple(keys)
+    return KeySet(where, tuple(keys), tuple(unusable))
+
+
+def _name(place: int, entry: Mapping[str, Any]) -> str:
+    kid = entry.get("kid")
+    return f"key {place} (kid {kid})" if isinstance(kid, str) and kid else f"key {place}"
 
 
 class _Unusable(Exception):
     """Why a key is left out; no error of the whole set."""
 
 
+class _ForSignatures(_Unusable):
+    """It is left out as it should be."""
+
+
 def _read(entry: Mapping[str, Any]) -> ConsumerKey:
-    if entry.get("use", "enc") != "enc" or "verify" in str(entry.get("key_ops")):
-        raise _Unusable("is for signatures")
+    if _is_for_signatures(entry):
+        raise _ForSignatures("is for signatures")
+    if entry.get("use", "enc") != "enc":
+        raise _Unusable("has a use that is neither enc nor sig")
     algorithm, key = _key(entry)
     if entry.get("alg", algorithm) != algorithm:
         raise _Unusable(f"asks for another algorithm than {algorithm}")
@@ -183,6 +236,12 @@ def _read(entry: Mapping[str, Any]) -> ConsumerKey:
         begins=begins,
         expires=expires,
     )
+
+
+def _is_for_signatures(entry: Mapping[str, Any]) -> bool:
+    if entry.get("use") == "sig" or "verify" in str(entry.get("key_ops")):
+        return True
+    return "use" not in entry and any(_SIGNING.fullmatch(str(entry.get(name))) for name in ("alg", "crv"))
 
 
 class _Importable(Protocol):
