@@ -85,3 +85,13 @@ def test_status_knows_the_breaker_of_the_worker_on_this_machine(
     lines = terminal("provider", "status", "--json", MONITORING__PORT=port).json
     assert {it["provider"]: it["worker_here"] for it in lines}["phone_com"] == "broken"
     assert "asks nothing: outage" in terminal("provider", "status", MONITORING__PORT=port).out
+
+
+def test_a_proxy_does_not_answer_for_the_worker_on_this_machine(
+    terminal: Terminal, metrics_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A health check that goes through `http_proxy` would call a dead worker well: what answers 200 here is a proxy."""
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{metrics_port}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert terminal("healthcheck", MONITORING__PORT="1").code == 1
+    assert terminal("healthcheck", MONITORING__PORT=str(metrics_port)).code == 0
