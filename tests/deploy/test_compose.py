@@ -210,6 +210,55 @@ def test_prepare_makes_every_secret_that_compose_mounts(secrets: Path) -> None:
     assert len(empty) == 7
 
 
+@pytest.fixture
+def unprepared(tmp_path: Path) -> Path:
+    """A folder for programs, and beside it prepare.sh, which finds everything that it needs there but openssl."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("cat", "chmod", "date", "dirname", "head", "mkdir", "mktemp", "mv", "rm", "tail", "tr"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    shutil.copy(DEPLOY / "prepare.sh", tmp_path)
+    return programs
+
+
+def prepared_with(programs: Path) -> "subprocess.CompletedProcess[str]":
+    """What prepare.sh does with these programs and no others."""
+    return subprocess.run(
+        [str(shutil.which("sh")), programs.parent / "prepare.sh"],
+        env={"PATH": str(programs)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_prepare_without_openssl_makes_nothing(unprepared: Path) -> None:
+    """It says what is missing and ends; else every password would be the empty one."""
+    done = prepared_with(unprepared)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "there is no openssl here" in done.stderr
+    assert not (unprepared.parent / "secrets").exists()
+
+
+@pytest.mark.parametrize("failing", ["rand", "base64", "dgst", "ecparam", "ec"])
+def test_prepare_keeps_nothing_that_openssl_did_not_make(unprepared: Path, failing: str) -> None:
+    """One of its commands fails: the script ends there, and a second run with a whole one is complete."""
+    openssl = shutil.which("openssl")
+    (unprepared / "openssl").write_text(
+        f'#!/bin/sh\n[ "$1" != {failing} ] || {{ echo broken >&2; exit 1; }}\nexec {openssl} "$@"\n'
+    )
+    (unprepared / "openssl").chmod(0o755)
+    assert prepared_with(unprepared).returncode != 0
+    (unprepared / "openssl").unlink()
+    (unprepared / "openssl").symlink_to(str(openssl))
+    assert prepared_with(unprepared).returncode == 0
+    secrets = unprepared.parent / "secrets"
+    test_prepare_makes_every_secret_that_compose_mounts(secrets)
+    test_rabbitmq_knows_the_passwords_by_hash(secrets)
+    test_the_addresses_carry_the_passwords_and_meet_the_permissions(secrets)
+    test_the_keys_are_keys(secrets)
+
+
 def test_only_the_owner_can_reach_the_secrets(secrets: Path) -> None:
     """The folder is closed to others, its files can be read by a container's user, and git never sees them."""
     assert stat.S_IMODE(secrets.stat().st_mode) == 0o700
