@@ -171,6 +171,18 @@ async def test_a_key_of_two_sources_must_be_named_by_id(world: World) -> None:
     assert all(request_id in str(caught.value) for request_id in ids)
 
 
+async def test_a_key_that_is_another_requests_id_names_neither_of_them(world: World) -> None:
+    """Publishers choose their keys: what might act on a request that is not meant is refused; both can be named."""
+    entry = await world.ask()
+    await world.take(make_message(make_request(idempotency_key=entry.request_id)))
+    (other,) = (one for one in await world.entries() if one.request_id != entry.request_id)
+    hands = operations(world)
+    with pytest.raises(AmbiguousKey, match=f"its key 'order-1', the other by its id {other.request_id}$"):
+        await hands.find(entry.request_id)
+    assert (await hands.find("order-1")).request_id == entry.request_id
+    assert await hands.find(other.request_id) == other
+
+
 async def test_an_unknown_reference_says_where_to_look(world: World) -> None:
     """Nobody is left with a bare 'not found'."""
     with pytest.raises(UnknownRequest, match="requests list"):

@@ -9,7 +9,7 @@ WorkerError
 ├── AccountClaimed          another request has this account already; one account is never given to two
 ├── StaleClaim              the row moved on under another fence; whoever holds the claim must let go
 ├── UnknownRequest          no row has this id
-│   └── AmbiguousKey        several sources used this idempotency key; which request is meant must be asked
+│   └── AmbiguousKey        several requests have this as key or id; which request is meant must be asked
 ├── NotAllowed              an operator's verb does not fit the state the row is in
 └── SealBroken              sealed data cannot be opened: the key is missing or the data was changed
 """
@@ -64,7 +64,7 @@ class UnknownRequest(WorkerError):
 
 
 class AmbiguousKey(UnknownRequest):
-    """Several sources used this idempotency key; the text names the requests, one of which is meant."""
+    """Several requests have this as key or id; the text names them, one of which is meant."""
 
 
 class NotAllowed(WorkerError):

@@ -62,20 +62,18 @@ class RequestOperations:
 
         Raises:
             UnknownRequest: none has it.
-            AmbiguousKey: several sources used the key.
+            AmbiguousKey: several sources used the key, or it is the id of another request.
         """
-        entry = await self._ledger.find(reference)
-        if entry is not None:
-            return entry
-        entries = await self._ledger.find_by_key(None, reference)
-        if len(entries) > 1:
-            ids = ", ".join(entry.request_id for entry in entries)
-            raise AmbiguousKey(f"{len(entries)} sources used the key {reference!r}; name one of {ids}")
-        if not entries:
+        bearer, users = await self._ledger.find(reference), await self._ledger.find_by_key(None, reference)
+        found = {entry.request_id: entry for entry in (bearer, *users) if entry}
+        if not found:
             raise UnknownRequest(
                 f"no request has the id or key {reference!r}; see `provisioner requests list`"
             )
-        return entries[0]
+        if len(found) > 1:
+            raise AmbiguousKey(_which(reference, bearer, users))
+        (entry,) = found.values()
+        return entry
 
     async def plan(self, verb: Verb, references: Sequence[str], wanted: Filter | None) -> tuple[Plan, ...]:
         """What the verb would do to each of the named requests, or to those the filter finds."""
@@ -175,6 +173,18 @@ class RequestOperations:
             return ()
         known = secrets.keys() | asked_for(self._sealer, entry)
         return tuple(name for name in contract.Credentials.model_fields if name not in known)
+
+
+def _which(reference: str, bearer: Entry | None, users: Sequence[Entry]) -> str:
+    """By what else the request that is meant can be named. Keys are the publishers' choice: one may be another's id."""
+    own = bearer.request_id if bearer else None
+    ids = ", ".join(entry.request_id for entry in users if entry.request_id != own)
+    if bearer is None:
+        return f"{len(users)} sources used the key {reference!r}; name one of {ids}"
+    return (
+        f"{reference!r} is the id of one request and the key of another; name the first by its key "
+        f"{bearer.idempotency_key!r}, the other by its id {ids}"
+    )
 
 
 def for_account(planned: Plan, account: Account | None) -> Plan:
