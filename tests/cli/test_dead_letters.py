@@ -1,5 +1,6 @@
 """The verbs on dead letters."""
 
+import sqlite3
 from datetime import timedelta
 
 import aio_pika
@@ -8,7 +9,6 @@ import pytest
 from contracts.reason import ReasonCode
 from tests.cli.books import Books
 from tests.cli.terminal import Terminal
-from worker.cli import explain
 from worker.core.dead_letter import DeadLetter
 from worker.operations.dead_letters import DeadLetterOperations, LetterPlan
 
@@ -76,16 +76,31 @@ def test_explain_does_not_show_a_dead_letter_for_a_key_of_two_sources(
     assert all(request_id in said.err for request_id in (first, second))
 
 
-def test_explain_finds_a_dead_letter_by_its_id_however_old(
-    books: Books, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An id needs no search; a key is looked for among the newest letters only."""
-    monkeypatch.setattr(explain, "_MOST_LETTERS", 1)
-    old = books.bury("old", idempotency_key="order-1", received_at=books.clock.now() - timedelta(days=1))
-    books.bury("new", idempotency_key="order-2")
+def multiply(books: Books, name: str, times: int) -> None:
+    """So many more dead letters like this one."""
+    with sqlite3.connect(books.file) as database:
+        columns = [row[1] for row in database.execute("PRAGMA table_info(dead_letters)")]
+        values = ", ".join("dead_letter_id || n" if it == "dead_letter_id" else it for it in columns)
+        database.execute(
+            f"INSERT INTO dead_letters SELECT {values} FROM dead_letters, "  # noqa: S608 - our own columns
+            "(WITH RECURSIVE counted (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < ?) "
+            "SELECT n FROM counted) WHERE dead_letter_id = ?",
+            (times, name),
+        )
+    database.close()
+
+
+def test_a_dead_letter_is_found_behind_any_number_of_newer_ones(books: Books, terminal: Terminal) -> None:
+    """By id, key and filters: what is not among the newest must not look as if it were not there."""
+    received = books.clock.now() - timedelta(minutes=9)
+    old = books.bury("old", idempotency_key="order-1", source="urn:old", received_at=received)
+    books.bury("new")
+    multiply(books, "new", 10_000)
     assert f"dead letter {old} is open" in terminal("explain", old).out
-    assert "dead letter new is open" in terminal("explain", "order-2").out
-    assert terminal("explain", "order-1").code == 4
+    assert f"dead letter {old} is open" in terminal("explain", "order-1").out
+    for words in (("--source", "urn:old"), ("--older-than", "65")):
+        listed = terminal("dead-letters", "list", *words, "--json").json
+        assert [it["dead_letter_id"] for it in listed] == [old]
 
 
 def test_discard_is_tried_done_and_safe_to_repeat(books: Books, terminal: Terminal) -> None:

@@ -19,6 +19,7 @@ from worker.core.dead_letter import DeadLetter
 from worker.core.decode import Decoded, Limits, decode
 from worker.core.errors import ConfigurationError
 from worker.core.observer import Buried, Surprised
+from worker.core.overview import LetterFilter
 from worker.core.states import State
 from worker.keyring import Keyring, new_key
 
@@ -65,7 +66,7 @@ HOSTILE: list[tuple[Message, ReasonCode, bool, str]] = [
 
 async def letters(world: World) -> list[DeadLetter]:
     """All dead letters."""
-    return list(await world.ledger.real.dead_letters(None, None, 100))
+    return list(await world.ledger.real.dead_letters(LetterFilter()))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from tests.core.world import DEAD_LETTERS, World
 from tests.fakes import FakeDelivery
 from worker.core.errors import BrokerUnavailable
 from worker.core.observer import LaneState
+from worker.core.overview import LetterFilter
 from worker.core.states import State
 from worker.core.verdict import Effect, Verdict
 
@@ -34,7 +35,7 @@ async def test_each_queue_has_its_own_handler(world: World) -> None:
     await world.doors.open_now[DEAD_LETTERS][0](dead)
     await world.calm()
     assert (await world.entry()).state is State.PROVISIONED
-    assert len(await world.ledger.real.dead_letters("open", None, 10)) == 1
+    assert len(await world.ledger.real.dead_letters(LetterFilter(state="open", limit=10))) == 1
     assert (request.verbs, dead.verbs) == (["ack"], ["ack"])
 
 

@@ -13,6 +13,7 @@ from contracts.result import AccountHeld, AccountProvisioned
 from tests.builders import make_done, make_message, make_outcome, make_request
 from tests.core.operating import operate
 from tests.core.world import Place, World, make_place, open_world
+from worker.core.overview import LetterFilter
 from worker.core.provider import Found
 from worker.core.states import State
 from worker.core.verdict import Created, Verdict
@@ -177,6 +178,6 @@ async def test_a_dead_letter_hides_what_its_sender_sent(secretive: World) -> Non
     parameters = {"company": "Example", "password": ASKED, "mistyped": GENERATED}
     await secretive.bury(make_message(make_request(parameters=parameters)))
     await secretive.bury(make_message(f'{{"cut": "{ISSUED}'.encode(), message_id="m-1"))
-    letters = await secretive.ledger.real.dead_letters(None, None, 10)
+    letters = await secretive.ledger.real.dead_letters(LetterFilter(limit=10))
     assert len(letters) == 2
     assert found_in(secretive.place, letters) == []

@@ -14,6 +14,7 @@ from tests.scenarios.conftest import House
 from worker.core import states
 from worker.core.entry import Entry
 from worker.core.ledger import Ledger
+from worker.core.overview import LetterFilter
 from worker.core.states import State
 from worker.core.story import EventLine, HistoryLine
 from worker.demo.mailbox import SOURCE, Mailbox
@@ -206,7 +207,7 @@ def _about_the_events(lines: Sequence[EventLine], event_id: str) -> Iterator[str
 
 
 async def _about_the_dead_letter(ledger: Ledger, key: str, event_id: str) -> list[str]:
-    letters = [one for one in await ledger.dead_letters(None, None, 100) if one.idempotency_key == key]
+    letters = [one for one in await ledger.dead_letters(LetterFilter()) if one.idempotency_key == key]
     if len(letters) != 1:
         return [f"{len(letters)} dead letters and no row have the key"]
     return [*_about_the_events(await ledger.events(letters[0].dead_letter_id), event_id)]

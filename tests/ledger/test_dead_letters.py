@@ -1,12 +1,15 @@
 """Messages that could not become requests: kept once, shown, closed by a person."""
 
 from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from contracts.reason import ReasonCode
 from tests.ledger.scene import Scene
 from worker.core.errors import NotAllowed, UnknownRequest
+from worker.core.overview import LetterFilter
 
 
 async def test_a_dead_letter_is_kept_as_it_came_with_its_event(scene: Scene) -> None:
@@ -87,13 +90,31 @@ async def test_dead_letters_are_listed_the_newest_first(scene: Scene) -> None:
     await scene.ledger.change_dead_letter("c", "discarded", "olivia", "", scene.now)
 
     async def listed(state: str | None, reason: ReasonCode | None, limit: int = 10) -> str:
-        found = await scene.ledger.dead_letters(state, reason, limit)
+        found = await scene.ledger.dead_letters(LetterFilter(state=state, reason=reason, limit=limit))
         return "".join(letter.dead_letter_id for letter in found)
 
     assert await listed(None, None) == "cba"
     assert await listed("open", None) == "ba"
     assert await listed(None, ReasonCode.NOT_JSON, 1) == "c"
     assert await listed("open", ReasonCode.NOT_JSON) == "a"
+
+
+async def test_dead_letters_are_found_by_what_their_sender_named(scene: Scene) -> None:
+    """Provider, source, key and age, each by itself and together; wild text is found as it was kept."""
+    for name, source in (("a", "urn:shop"), ("b", "urn:shop\0")):
+        letter = scene.letter(name, source=source, idempotency_key=f"order-{name}", provider=f"acme-{name}")
+        await scene.ledger.bury(letter, None)
+        scene.clock.advance(1)
+
+    async def found(**wanted: Any) -> str:
+        letters = await scene.ledger.dead_letters(LetterFilter(**wanted))
+        return "".join(letter.dead_letter_id for letter in letters)
+
+    assert await found(source="urn:shop") == "a"
+    assert await found(source="urn:shop\ufffd") == "b"
+    assert await found(idempotency_key="order-a") == await found(provider="acme-a") == "a"
+    assert await found(older_than=scene.now - timedelta(seconds=1)) == "a"
+    assert await found(source="urn:shop", idempotency_key="order-b") == ""
 
 
 async def test_a_dead_letter_may_say_anything(scene: Scene) -> None:

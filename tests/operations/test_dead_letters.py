@@ -13,6 +13,7 @@ from worker.core.broker import Message
 from worker.core.dead_letter import DeadLetter
 from worker.core.errors import BrokerUnavailable, NotAllowed, SealBroken, UnknownRequest
 from worker.core.ledger import Ledger
+from worker.core.overview import LetterFilter
 from worker.core.states import State
 from worker.operations.dead_letters import DeadLetterOperations
 from worker.operations.verbs import Effect
@@ -28,7 +29,7 @@ def operations(world: World) -> DeadLetterOperations:
 async def buried(world: World, message: Message = BAD) -> DeadLetter:
     """One dead letter."""
     await world.bury(message)
-    (letter,) = await world.ledger.real.dead_letters(None, None, 10)
+    (letter,) = await world.ledger.real.dead_letters(LetterFilter(limit=10))
     return cast("DeadLetter", letter)
 
 

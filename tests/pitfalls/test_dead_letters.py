@@ -18,6 +18,7 @@ from tests.pitfalls.works import CLOUD_EVENT, KEY, QUEUE, TOPOLOGY, Works, at_wo
 from tests.rabbitmq.rig import Rig
 from worker.core.broker import Message
 from worker.core.ledger import Ledger
+from worker.core.overview import LetterFilter
 from worker.core.states import State
 from worker.operations.dead_letters import DeadLetterOperations
 from worker.rabbitmq.admin import Admin
@@ -188,7 +189,7 @@ async def live(place: Place, lives: list[tuple[int, str]]) -> None:
             await act(world, f"letter {number}", deed, wanted)
             world.clock.advance(timedelta(days=100).total_seconds())
             await world.ledger.real.prune(world.clock.now(), 100)
-        left = await world.ledger.real.dead_letters("open", None, 100)
+        left = await world.ledger.real.dead_letters(LetterFilter(state="open"))
         assert {letter.message_id for letter in left} == {
             name for name, state in wanted.items() if state == "open"
         }
@@ -198,7 +199,7 @@ async def live(place: Place, lives: list[tuple[int, str]]) -> None:
 async def act(world: World, name: str, deed: str, wanted: dict[str, str]) -> None:
     """One deed, and what must be true afterwards."""
     ledger, hands = world.ledger.real, hands_of(world)
-    oldest = (await ledger.dead_letters("open", None, 100))[-1:]
+    oldest = (await ledger.dead_letters(LetterFilter(state="open")))[-1:]
     if deed == "bury":
         await world.bury(make_message(name.encode(), message_id=name))
         wanted[name] = "open"

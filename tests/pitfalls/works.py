@@ -13,6 +13,7 @@ from tests.fakes import RecordingPublisher
 from tests.rabbitmq.rig import Rig, within
 from worker.core.dead_letter import DeadLetter
 from worker.core.intake import Intake
+from worker.core.overview import LetterFilter
 from worker.core.states import State
 from worker.rabbitmq.consumer import Consumer
 from worker.rabbitmq.publisher import RabbitPublisher
@@ -56,7 +57,7 @@ class Works:
         found: list[DeadLetter] = []
 
         async def so_many() -> bool:
-            found[:] = await self.world.ledger.real.dead_letters("open", None, 100)
+            found[:] = await self.world.ledger.real.dead_letters(LetterFilter(state="open"))
             return len(found) == count
 
         await until(so_many)

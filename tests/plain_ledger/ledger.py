@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
-from contracts.reason import ReasonCode
 from tests.plain_ledger import changes, claims, letters, questions
 from tests.plain_ledger.tables import Tables
 from worker.core import ledger as port
@@ -15,7 +14,7 @@ from worker.core.clock import Clock
 from worker.core.dead_letter import DeadLetter
 from worker.core.entry import Acceptance, Arrival, Claim, Entry
 from worker.core.errors import WorkerError
-from worker.core.overview import Filter, Pause, Standing
+from worker.core.overview import Filter, LetterFilter, Pause, Standing
 from worker.core.shares import Share, Wish
 from worker.core.story import Attempt, EventLine, HistoryLine
 
@@ -215,10 +214,8 @@ class PlainLedger(port.Ledger):
     async def owner_of(self, provider: str, account_id: str) -> str | None:
         return await self._access.ask(lambda tables: tables.owners.get((provider, account_id)))
 
-    async def dead_letters(
-        self, state: str | None, reason: ReasonCode | None, limit: int
-    ) -> Sequence[DeadLetter]:
-        return await self._access.ask(lambda tables: questions.dead_letters(tables, state, reason, limit))
+    async def dead_letters(self, wanted: LetterFilter) -> Sequence[DeadLetter]:
+        return await self._access.ask(lambda tables: questions.dead_letters(tables, wanted))
 
     async def dead_letter(self, dead_letter_id: str) -> DeadLetter | None:
         return await self._access.ask(lambda tables: questions.dead_letter(tables, dead_letter_id))

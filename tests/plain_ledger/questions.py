@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from contracts.reason import ReasonCode
 from contracts.result import UNKNOWN_PROVIDER
 from tests.plain_ledger.tables import Tables
 from worker.core.dead_letter import DeadLetter
 from worker.core.entry import Entry
-from worker.core.overview import Filter, Standing
+from worker.core.overview import Filter, LetterFilter, Standing
 from worker.core.story import EventLine
 
 
@@ -60,15 +59,25 @@ def events(tables: Tables, subject_id: str) -> Sequence[EventLine]:
     return sorted(lines, key=lambda line: (line.event.recorded_at, line.event.event_id))
 
 
-def dead_letters(
-    tables: Tables, state: str | None, reason: ReasonCode | None, limit: int
-) -> Sequence[DeadLetter]:
-    """Dead letters, newest first."""
-    letters = [known.letter for known in tables.dead_letters.values()]
+def dead_letters(tables: Tables, wanted: LetterFilter) -> Sequence[DeadLetter]:
+    """Dead letters a person wants to see, newest first."""
+    letters = [known.letter for known in tables.dead_letters.values() if _is_asked_for(known.letter, wanted)]
     letters.sort(key=lambda letter: letter.dead_letter_id)
     letters.sort(key=lambda letter: letter.received_at, reverse=True)
-    wanted = (one for one in letters if state in (None, one.state) and reason in (None, one.reason))
-    return list(wanted)[:limit]
+    return letters[: wanted.limit]
+
+
+def _is_asked_for(letter: DeadLetter, wanted: LetterFilter) -> bool:
+    equal = (
+        (wanted.state, letter.state),
+        (wanted.reason, letter.reason),
+        (wanted.provider, letter.provider),
+        (wanted.source, letter.source),
+        (wanted.idempotency_key, letter.idempotency_key),
+    )
+    return all(wish in (None, value) for wish, value in equal) and (
+        wanted.older_than is None or letter.received_at < wanted.older_than
+    )
 
 
 def standings(tables: Tables) -> Sequence[Standing]:

@@ -13,6 +13,7 @@ from worker.cli.output import age, as_data, cell, out, print_json, print_table, 
 from worker.core.dead_letter import DeadLetter
 from worker.core.entry import Entry
 from worker.core.errors import AmbiguousKey, UnknownRequest
+from worker.core.overview import LetterFilter
 from worker.core.states import TRANSITIONS, State
 from worker.core.story import HistoryLine
 from worker.operations.story import Story, tell
@@ -33,7 +34,6 @@ _LABELS: Mapping[str, str] = {
     "dry_run": "dry run",
 }
 _DUE = frozenset({State.WAITING, State.IN_DOUBT})
-_MOST_LETTERS = 1_000
 
 
 def explain(
@@ -66,8 +66,8 @@ def _dead_letter(desk: Office, reference: str) -> DeadLetter | None:
     letter = desk.run(desk.ledger.dead_letter(reference))
     if letter is not None:
         return letter
-    newest = desk.run(desk.ledger.dead_letters(None, None, _MOST_LETTERS))
-    return next((it for it in newest if it.idempotency_key == reference), None)
+    newest = desk.run(desk.ledger.dead_letters(LetterFilter(idempotency_key=reference, limit=1)))
+    return newest[0] if newest else None
 
 
 def _print_story(desk: Office, story: Story, reference: str, attempts: int) -> None:

@@ -11,7 +11,7 @@ from contracts.reason import ReasonCode
 from worker.cli.common import Misuse, Office
 from worker.cli.output import err
 from worker.core.dead_letter import DeadLetter
-from worker.core.overview import Filter
+from worker.core.overview import Filter, LetterFilter
 from worker.core.states import State
 
 Ids = Annotated[
@@ -40,8 +40,6 @@ OlderOption = Annotated[
 LimitOption = Annotated[
     int, typer.Option("--limit", metavar="ROWS", min=1, max=10_000, help="At most this many, the newest.")
 ]
-
-_MOST = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +78,15 @@ class Selection:
 
     def letters(self, desk: Office, state: str | None) -> list[DeadLetter]:
         """The dead letters in this state that the filters find, newest first."""
-        # The ledger itself finds dead letters by state and code; the rest is picked here.
-        elsewhere = (self.provider, self.source, self.older_than)
-        most = self.limit if all(value is None for value in elsewhere) else _MOST
-        found = desk.run(desk.ledger.dead_letters(state, self.code, most))
-        before = self._before(desk.now())
-        return [
-            letter
-            for letter in found
-            if self.provider in {None, letter.provider}
-            and self.source in {None, letter.source}
-            and (before is None or letter.received_at < before)
-        ][: self.limit]
+        wanted = LetterFilter(
+            state=state,
+            reason=self.code,
+            provider=self.provider,
+            source=self.source,
+            older_than=self._before(desk.now()),
+            limit=self.limit,
+        )
+        return list(desk.run(desk.ledger.dead_letters(wanted)))
 
     def _before(self, now: datetime) -> datetime | None:
         return None if self.older_than is None else now - timedelta(minutes=self.older_than)

@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from contracts.reason import ReasonCode
 from worker.core.change import Change, Event
 from worker.core.dead_letter import DeadLetter
 from worker.core.entry import Acceptance, Arrival, Claim, Entry
-from worker.core.overview import Filter, Pause, Standing
+from worker.core.overview import Filter, LetterFilter, Pause, Standing
 from worker.core.shares import Share, Wish
 from worker.core.story import Attempt, EventLine, HistoryLine
 
@@ -201,9 +200,7 @@ class Ledger(Protocol):
         """The request that has this account, if one has."""
         ...
 
-    async def dead_letters(
-        self, state: str | None, reason: ReasonCode | None, limit: int
-    ) -> Sequence[DeadLetter]:
+    async def dead_letters(self, wanted: LetterFilter) -> Sequence[DeadLetter]:
         """Dead letters, newest first."""
         ...
 

@@ -45,3 +45,16 @@ class Filter:
     source: str | None = None
     older_than: datetime | None = None
     limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class LetterFilter:
+    """Which dead letters a person wants to see. None means any."""
+
+    state: str | None = None
+    reason: ReasonCode | None = None
+    provider: str | None = None
+    source: str | None = None
+    idempotency_key: str | None = None
+    older_than: datetime | None = None
+    limit: int = 100

@@ -6,14 +6,13 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from contracts.reason import ReasonCode
 from worker.core import ledger as port
 from worker.core.change import Change, Event
 from worker.core.clock import Clock
 from worker.core.dead_letter import DeadLetter
 from worker.core.entry import Acceptance, Accepted, Arrival, Claim, Conflict, Entry, Same
 from worker.core.errors import AccountClaimed, WorkerError
-from worker.core.overview import Filter, Pause, Standing
+from worker.core.overview import Filter, LetterFilter, Pause, Standing
 from worker.core.shares import Share, Wish
 from worker.core.story import Attempt, EventLine, HistoryLine
 from worker.ledger import (
@@ -245,10 +244,8 @@ class SqlLedger(port.Ledger):
     async def owner_of(self, provider: str, account_id: str) -> str | None:
         return await self._reader.ask(lambda reading: questions.owner_of(reading, provider, account_id))
 
-    async def dead_letters(
-        self, state: str | None, reason: ReasonCode | None, limit: int
-    ) -> Sequence[DeadLetter]:
-        return await self._reader.ask(lambda reading: questions.dead_letters(reading, state, reason, limit))
+    async def dead_letters(self, wanted: LetterFilter) -> Sequence[DeadLetter]:
+        return await self._reader.ask(lambda reading: questions.dead_letters(reading, wanted))
 
     async def dead_letter(self, dead_letter_id: str) -> DeadLetter | None:
         return await self._reader.ask(lambda reading: questions.dead_letter(reading, dead_letter_id))

@@ -5,11 +5,10 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from contracts.reason import ReasonCode
 from contracts.result import UNKNOWN_PROVIDER
 from worker.core.dead_letter import DeadLetter
 from worker.core.entry import Entry
-from worker.core.overview import Filter, Pause, Standing
+from worker.core.overview import Filter, LetterFilter, Pause, Standing
 from worker.core.states import OPEN
 from worker.core.story import Attempt, EventLine, HistoryLine
 from worker.ledger import dead_letters as letters
@@ -92,17 +91,23 @@ def owner_of(connection: sa.Connection, provider: str, account_id: str) -> str |
     return found
 
 
-def dead_letters(
-    connection: sa.Connection, state: str | None, reason: ReasonCode | None, limit: int
-) -> Sequence[DeadLetter]:
-    """Dead letters, newest first."""
-    equal = ((_d.state, state), (_d.reason, reason))
+def dead_letters(connection: sa.Connection, wanted: LetterFilter) -> Sequence[DeadLetter]:
+    """Dead letters a person wants to see, newest first."""
+    equal = (
+        (_d.state, wanted.state),
+        (_d.reason, wanted.reason),
+        (_d.provider, wanted.provider),
+        (_d.source, wanted.source),
+        (_d.idempotency_key, wanted.idempotency_key),
+    )
     statement = (
         sa.select(*letters.DEAD_LETTER)
         .where(*(column == value for column, value in equal if value is not None))
         .order_by(_d.received_at.desc(), _d.dead_letter_id)
-        .limit(limit)
+        .limit(wanted.limit)
     )
+    if wanted.older_than is not None:
+        statement = statement.where(_d.received_at < wanted.older_than)
     return [letters.letter_of(row) for row in connection.execute(statement)]
 
 
