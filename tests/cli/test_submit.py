@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,11 @@ import pytest
 from tests.cli.terminal import Said, Terminal
 from tests.scenarios.conftest import House
 from worker import bootstrap
+from worker.bootstrap import errands
+from worker.core.broker import Message
 from worker.core.errors import PublishUnconfirmed
 from worker.demo.cast import canary_speech, phone_com
+from worker.rabbitmq.admin import Results
 from worker.sandbox import Fault, Rule
 
 NESTED = ("-p", "name=acme", "-p", "contact.email=it@acme.example", "-p", "contact.phone_number=+18585551111")
@@ -154,6 +159,64 @@ def test_an_unconfirmed_request_names_the_command_that_repeats_it(
     assert (said.code, told in said.err) == (69, True), f"{reason}: {said.err}"
     assert "may be queued" in said.err
     assert "geheim" not in said.everything
+
+
+class PlayedWorker:
+    """Answers every request at once with these results, in this order."""
+
+    def __init__(self, *answers: dict[str, Any]) -> None:
+        self._answers = answers
+        self._results = Results()
+
+    @asynccontextmanager
+    async def connected(self, _: object) -> AsyncIterator["PlayedWorker"]:
+        """Stands for the connection to RabbitMQ."""
+        yield self
+
+    @asynccontextmanager
+    async def results(self) -> AsyncIterator[Results]:
+        """As a real connection's."""
+        yield self._results
+
+    async def publish_request(self, _body: bytes, *, routing_key: str) -> None:
+        """Take it, and answer."""
+        for answer in self._answers:
+            message = Message(json.dumps(answer).encode(), "provisioning.results", routing_key)
+            self._results._messages.put_nowait(message)
+
+
+def result(causationid: str, outcome: str, **more: object) -> dict[str, Any]:
+    """A result event for the key of `whole("k")`, caused by this event."""
+    about = {"idempotency_key": "k", "request_source": "urn:shop", "outcome": outcome, **more}
+    return {"id": "result-1", "causationid": causationid, "data": about}
+
+
+FIRST = result("event-of-the-first", "provisioned", account_id="A-1")
+CONFLICT = result("event-k", "rejected", reason={"code": "idempotency_conflict", "message": "other content"})
+
+
+@pytest.mark.parametrize(
+    ("answers", "code", "out", "reason"),
+    [
+        ([FIRST, CONFLICT], 1, "rejected", "other content, and the first request ended meanwhile"),
+        ([CONFLICT, FIRST], 1, "rejected", "the other way round"),
+        ([FIRST], 0, "provisioned account A-1", "the same content once more"),
+    ],
+)
+def test_the_result_of_an_earlier_request_is_told_as_such(
+    bare: Terminal,
+    monkeypatch: pytest.MonkeyPatch,
+    answers: list[dict[str, Any]],
+    code: int,
+    out: str,
+    reason: str,
+) -> None:
+    """A conflict does not end as the success of the request that it is in conflict with."""
+    monkeypatch.setattr(errands, "_admin", PlayedWorker(*answers).connected)
+    monkeypatch.setattr(errands, "_OWN_ANSWER_WITHIN", 0.01)
+    said = bare("submit", "-", "--wait", stdin=json.dumps(whole("k")))
+    is_of_another = "answers an earlier request with the same key (event event-of-the-first)" in said.err
+    assert (said.code, out in said.out, is_of_another) == (code, True, code == 0), reason
 
 
 class Client:

@@ -23,12 +23,14 @@ from worker.ledger.reader import Reader
 from worker.ledger.schema import REVISION
 from worker.ledger.urls import store_at
 from worker.operations.dead_letters import Republish
-from worker.rabbitmq.admin import Admin
+from worker.rabbitmq.admin import Admin, Results
 from worker.rabbitmq.calls import NOT_FOUND, Refused
 from worker.rabbitmq.declaration import Difference
 from worker.settings import Settings
 
 _NO_PROVIDER = "no provider is configured; set for example PROVISIONER_PROVIDERS__CANARY_SPEECH__API_KEY"
+_OWN_ANSWER_WITHIN = 2.0
+"""Seconds after the answer to an earlier request with the same key."""
 
 
 def require_runnable(configured: Settings) -> None:
@@ -107,7 +109,9 @@ async def submit(
     wait: float | None,
     published: Callable[[], None],
 ) -> dict[str, Any] | None:
-    """Publish one request; with `wait`, its first result event, or None when none came in that many seconds.
+    """Publish one request; with `wait`, its result event, or None when none came in that many seconds.
+
+    The result may be that of an earlier request with the same key; its `causationid` tells.
 
     Args:
         configured: The settings.
@@ -123,8 +127,25 @@ async def submit(
         published()
         if results is None or wait is None:
             return None
-        answer = await results.wait_for(lambda message: _answers(message, event), seconds=wait)
+        answer = await _answer_to(event, results, wait)
     return _told(answer) if answer is not None else None
+
+
+async def _answer_to(event: Mapping[str, Any], results: Results, seconds: float) -> Message | None:
+    """The result that this very request caused, else the one of its key.
+
+    The same content again is answered by the event of the first request, other content by a rejection of its own:
+    where the first request ends meanwhile, that may come a moment later.
+    """
+    answer = await results.wait_for(lambda message: _answers(message, event), seconds=seconds)
+    if answer is None or _is_caused_by(answer, event):
+        return answer
+    own = await results.wait_for(lambda message: _is_caused_by(message, event), seconds=_OWN_ANSWER_WITHIN)
+    return own or answer
+
+
+def _is_caused_by(message: Message, event: Mapping[str, Any]) -> bool:
+    return event.get("id") is not None and _told(message).get("causationid") == event.get("id")
 
 
 def _answers(message: Message, event: Mapping[str, Any]) -> bool:
@@ -139,7 +160,7 @@ def _answers(message: Message, event: Mapping[str, Any]) -> bool:
         and data.get("request_source") == event.get("source")
         and data.get("idempotency_key") == key
     )
-    return same_key or (event.get("id") is not None and told.get("causationid") == event.get("id"))
+    return same_key or _is_caused_by(message, event)
 
 
 def _told(message: Message) -> dict[str, Any]:

@@ -101,6 +101,11 @@ def submit(
         complain(f"no result within {timeout:g} s", f"`{_follow(event)}` tells how it stands")
         raise typer.Exit(Exit.FAILED)
     if told is not None:
+        if told.get("causationid") != event.get("id"):
+            words = (
+                f"this answers an earlier request with the same key (event {cell(told.get('causationid'))})"
+            )
+            err.print(words, markup=False, style="dim")
         _print_result(told, as_json=as_json)
 
 
