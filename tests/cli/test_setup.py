@@ -93,6 +93,22 @@ def test_the_topology_is_shown_and_exported(bare: Terminal) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("path", "virtual_host"),
+    [
+        (None, "/"), ("", "/"), ("/", "/"), ("/%2F", "/"),
+        ("/provisioning", "provisioning"), ("/a%20b%2Fc?heartbeat=9", "a b/c"),
+    ],
+)  # fmt: skip
+def test_definitions_are_for_the_virtual_host_that_is_configured(
+    bare: Terminal, path: str | None, virtual_host: str
+) -> None:
+    """Importing them is the remedy for what is missing, so they must lead to where it is missed."""
+    address = {} if path is None else {"BROKER__URL": f"amqp://user:geheim@rabbitmq{path}"}
+    definitions = bare("topology", "show", "--json", **address).json
+    assert {it["vhost"] for kind in definitions.values() for it in kind} == {virtual_host}
+
+
 def test_contracts_are_written_checked_and_found_drifted(bare: Terminal) -> None:
     """Written files have not drifted; a changed one has, by name, with the command that mends it."""
     assert bare("contracts", "export", "--folder", "wire").code == 0

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from worker.bootstrap.broker import topology
+    from worker.bootstrap.broker import definitions, topology
     from worker.bootstrap.errands import (
         Finding,
         Gap,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from worker.telemetry.tracebacks import describe, summarize
 else:
     _HOMES = {
-        "worker.bootstrap.broker": {"topology"},
+        "worker.bootstrap.broker": {"definitions", "topology"},
         "worker.bootstrap.errands": {
             "Finding", "Gap", "check", "check_topology", "declare_topology", "require_runnable",
             "requests_exchange", "submit",
@@ -78,6 +78,7 @@ __all__ = [
     "check",
     "check_topology",
     "declare_topology",
+    "definitions",
     "describe",
     "ledger_revisions",
     "ledger_standing",

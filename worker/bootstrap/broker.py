@@ -1,5 +1,7 @@
 """RabbitMQ as it is configured: where it is, and what must be there."""
 
+from typing import Any
+
 from worker import providers
 from worker.rabbitmq.connection import ConnectionSettings
 from worker.rabbitmq.topology import Topology
@@ -28,3 +30,9 @@ def topology(configured: Settings) -> Topology:
     return Topology(
         names, audit=configured.broker.audit_queue, delivery_limit=configured.broker.delivery_limit
     )
+
+
+def definitions(configured: Settings) -> dict[str, Any]:
+    """The same as a RabbitMQ definitions file, for the virtual host in the broker's address; ``/`` without one."""
+    where = connection(configured).virtual_host if configured.broker.url is not None else "/"
+    return topology(configured).definitions(where)

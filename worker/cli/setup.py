@@ -63,11 +63,12 @@ def config_reference() -> None:
 
 @topology.command("show", epilog="Example: provisioner topology show --json > definitions.json")
 def topology_show(as_json: Json = False) -> None:
-    """Show exchanges, queues and bindings; `--json` is a RabbitMQ definitions file."""
+    """Show exchanges, queues and bindings; `--json` is a RabbitMQ definitions file for the configured virtual host."""
     with exit_codes():
-        wanted = bootstrap.topology(bootstrap.settings())
+        configured = bootstrap.settings()
+        wanted, definitions = bootstrap.topology(configured), bootstrap.definitions(configured)
     if as_json:
-        print_json(wanted.definitions())
+        print_json(definitions)
         return
     exchanges = ((it.name, it.kind, dict(it.arguments)) for it in wanted.exchanges)
     print_table(("exchange", "kind", "arguments"), exchanges, empty="", folds={"arguments"})

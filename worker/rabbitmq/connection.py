@@ -62,6 +62,11 @@ class ConnectionSettings:
         user = f"{parts.username}:***@" if parts.username else ""
         return f"{parts.scheme}://{user}{parts.netloc.rpartition('@')[2]}{parts.path}"
 
+    @property
+    def virtual_host(self) -> str:
+        """As the client library asks for it."""
+        return make_url(self.url).path.removeprefix("/").replace("%2F", "/") or "/"
+
 
 class Connection:
     """An open connection and its socket.
