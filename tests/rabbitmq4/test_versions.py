@@ -60,6 +60,7 @@ async def test_delivery_limits(rig: Rig, version: Version, limit: Limit) -> None
     async with rig.probe.channel() as channel:
         await _declare(channel, _GONE)
         await _declare(channel, "q", **_DEAD_LETTERED, **limit.arguments)
+        await rig.probe.publish(BODY, "q", exchange="")
         seen = await _deliveries_until_gone(channel)
     assert seen == (limit.on_4 if version >= (4,) else limit.on_3), limit.reason
 
@@ -81,8 +82,10 @@ async def test_deaths_of_a_message_that_is_published_again(rig: Rig, version: Ve
     async with rig.probe.channel() as channel:
         await _declare(channel, _GONE)
         await _declare(channel, "q", **_DEAD_LETTERED)
-        first = await _die(channel, headers=None)
-        again = await _die(channel, headers=first)
+        await rig.probe.publish(BODY, "q", exchange="")
+        first = await _die(channel)
+        await rig.probe.publish(BODY, "q", exchange="", headers=first)
+        again = await _die(channel)
     counts = [headers["x-death"][0]["count"] for headers in (first, again)]
     assert counts == ([1, 1] if version >= (4,) else [1, 2])
 
@@ -104,28 +107,27 @@ async def test_result_of_more_than_16_mib(rig: Rig, version: Version) -> None:
 
 
 async def test_consumer_of_a_queue_that_is_declared_again_at_once(rig: Rig, version: Version) -> None:
-    """Pitfall 16: version 4 cancels the consumer; 3.10 counts it on, hands it the message and never sends it."""
+    """Pitfall 16: version 4 cancels the consumer; 3.10 does so too, or it counts it on, hands it the message and never
+    sends it, as its processes happen to come to it.
+    """
     arrived: asyncio.Queue[DeliveredMessage] = asyncio.Queue()
     cancelled = asyncio.Event()
-    async with rig.probe.channel() as channel, rig.probe.channel() as other:
+    is_cancelled, is_counted_on = (1, 0, True), (0, 1, False)
+    expected = {is_cancelled} if version >= (4,) else {is_cancelled, is_counted_on}
+    async with rig.probe.channel() as channel:
         await _declare(channel, "q")
         channel.on_consumer_cancel_callbacks.add(lambda _frame: cancelled.set())
         await channel.basic_consume("q", arrived.put)
-        await other.queue_delete("q")
-        await _declare(other, "q")
-        await other.basic_publish(BODY, routing_key="q")
-        expected = (1, 0) if version >= (4,) else (0, 1)
+        await rig.probe.delete("q")
+        await rig.probe.declare("q", {"x-queue-type": "quorum"})
+        await rig.probe.publish(BODY, "q", exchange="")
 
         async def as_expected() -> bool:
-            found = await other.queue_declare("q", passive=True)
-            return (found.message_count, found.consumer_count) == expected
+            found = await rig.probe.declared("q")
+            return (found.message_count, found.consumer_count, cancelled.is_set()) in expected
 
         await eventually(as_expected)
         assert arrived.empty()
-        if version >= (4,):
-            await within(cancelled.wait())
-        else:
-            assert not cancelled.is_set()
 
 
 async def _declare(channel: AbstractChannel, queue: str, **arguments: str | int) -> None:
@@ -134,12 +136,11 @@ async def _declare(channel: AbstractChannel, queue: str, **arguments: str | int)
 
 
 async def _deliveries_until_gone(channel: AbstractChannel) -> int:
-    """Deliveries of one message that is requeued each time, until it is a dead letter or was delivered often enough."""
+    """Deliveries of the message that waits, requeued each time, until it is a dead letter or was delivered often."""
     arrived: asyncio.Queue[DeliveredMessage] = asyncio.Queue()
     await channel.basic_qos(prefetch_count=1)
     for queue in ("q", _GONE):
         await channel.basic_consume(queue, arrived.put, consumer_tag=queue)
-    await channel.basic_publish(BODY, routing_key="q")
     for seen in range(_MANY):
         message = await within(arrived.get())
         if message.consumer_tag == _GONE:
@@ -149,9 +150,8 @@ async def _deliveries_until_gone(channel: AbstractChannel) -> int:
     return _MANY
 
 
-async def _die(channel: AbstractChannel, headers: dict[str, Any] | None) -> dict[str, Any]:
-    """Publish with these headers, reject, and give the headers of the dead letter."""
-    await channel.basic_publish(BODY, routing_key="q", properties=Basic.Properties(headers=headers))
+async def _die(channel: AbstractChannel) -> dict[str, Any]:
+    """Reject what waits, and give the headers of the dead letter."""
     message = await _get(channel, "q")
     assert message.delivery_tag is not None
     await channel.basic_reject(message.delivery_tag, requeue=False)
