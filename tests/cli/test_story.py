@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.cli.terminal import Said, Terminal
-from tests.scenarios.conftest import House
+from tests.scenarios.conftest import UNHURRIED, House, paced
 from worker.demo.cast import canary_speech, postcode_eu
 from worker.demo.mailbox import Mailbox
 from worker.sandbox import Fault, Rule
@@ -29,7 +29,7 @@ class Operator:
 
 async def at_work(house: House) -> tuple[Operator, Mailbox]:
     """A worker, an operator beside it, and an upstream system."""
-    worker = await house.worker(UPKEEP__REPUBLISH_AFTER="0.5")
+    worker = await house.worker(UPKEEP__REPUBLISH_AFTER="0.5", **paced("canary_speech", UNHURRIED))
     own = {name: value for name, value in worker.environment.items() if name.startswith("PROVISIONER_")}
     return Operator(Terminal({**own, "PROVISIONER_ACTOR": "olivia"})), await house.mailbox()
 
@@ -39,7 +39,7 @@ async def test_a_lost_create_is_told_from_the_cut_to_the_account(house: House) -
     operator, mailbox = await at_work(house)
     house.sandbox.faults.add(Rule(fault=Fault.CUT_BEFORE_CREATE, match="lost", times=1))
     await mailbox.ask("lost", "canary_speech", canary_speech("lost"))
-    assert await mailbox.until(lambda: mailbox.outcomes("lost") == ["provisioned"], 30)
+    assert await mailbox.until(lambda: mailbox.outcomes("lost") == ["provisioned"], 60)
     account = mailbox.last("lost")["data"]["account_id"]
 
     text = (await operator("explain", "lost")).out
@@ -73,7 +73,7 @@ async def test_a_held_request_is_told_with_what_an_operator_can_do_and_did(
     operator, mailbox = await at_work(house)
     house.sandbox.faults.add(Rule(fault=Fault.CUT_AFTER_CREATE, provider="postcode_eu", times=1))
     await mailbox.ask("held one", "postcode_eu", postcode_eu("Held B.V."))
-    assert await mailbox.until(lambda: mailbox.outcomes("held one") == ["held"], 30)
+    assert await mailbox.until(lambda: mailbox.outcomes("held one") == ["held"], 60)
 
     held = (await operator("explain", "held one")).out
     assert "provisioner requests resolve 'held one' --account-id ACCOUNT" in held
@@ -92,7 +92,7 @@ async def test_a_held_request_is_told_with_what_an_operator_can_do_and_did(
     ]
     words += ["--credentials-file", str(_credentials(tmp_path, dict(account.issued)))]
     assert (await operator(*words)).code == 0
-    assert await mailbox.until(lambda: mailbox.outcomes("held one") == ["held", "provisioned"], 30)
+    assert await mailbox.until(lambda: mailbox.outcomes("held one") == ["held", "provisioned"], 60)
 
     story = (await operator("explain", "held one")).out
     for told in (

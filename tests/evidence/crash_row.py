@@ -10,6 +10,7 @@ from contracts.reason import ReasonCode
 from contracts.result import Outcome
 from tests.evidence.crash_promises import Ending
 from tests.evidence.doomed_worker import Commit
+from tests.scenarios.conftest import UNHURRIED
 from worker.core.states import State
 from worker.core.steps import Step
 from worker.demo.cast import canary_speech, gateway360, phone_com, postcode_eu
@@ -66,6 +67,9 @@ class Way(StrEnum):
     MISROUTED = "misrouted request"
     """A good request under a routing key that nobody reads: found in the dead-letter queue, it is run."""
 
+
+_AWAITED: Final = frozenset({Way.SILENT_UNMADE, Way.SILENT_MADE, Way.SILENT_MADE_LATER, Way.LATE})
+"""The provider does not answer in time, which the worker is to see soon."""
 
 _RULES: Final[Mapping[Way, tuple[Rule, ...]]] = {
     Way.LIMITED: (Rule(fault=Fault.RATE_LIMITED, seconds=1),),
@@ -141,6 +145,8 @@ class Row:
     def pace(self) -> Mapping[str, str]:
         """Settings of the provider that this row needs besides the hurried ones, in seconds."""
         pace: dict[str, str] = {}
+        if self.way not in _AWAITED:
+            pace |= UNHURRIED
         if self.lingers:  # nobody gives up before the kill
             pace |= {"ANSWER_WITHIN": "3", "LISTEN_FOR": "4", "SETTLE": "7"}
         if self.way is Way.LATE:  # the answer comes after the doubt, and is still listened for

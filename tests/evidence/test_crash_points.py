@@ -58,7 +58,7 @@ async def test_a_row_that_claims_what_was_not_so_fails(broker_url: str, tmp_path
         made=True,
         states=(State.SENDING,),
     )
-    result = await play(claimed, _place(broker_url, tmp_path), patience=20)
+    result = await play(claimed, _place(broker_url, tmp_path), patience=60)
     assert result.complaints == (
         "0 accounts existed and 0 creates had been read at the death, instead of 1 and 1",
         "the ledger had [<State.ACCEPTED: 'accepted'>] at the death, instead of [<State.SENDING: 'sending'>]",

@@ -1,11 +1,11 @@
 """A whole house for each test: sandbox, RabbitMQ virtual host, and worker processes on a ledger of their own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -15,6 +15,16 @@ from worker.demo.show import operator
 from worker.demo.surroundings import HURRIED, consumer_keys, provider_settings
 from worker.demo.worker_process import WorkerProcess
 from worker.sandbox import Sandbox
+
+UNHURRIED: Final[Mapping[str, str]] = {
+    "CONNECT_TIMEOUT": "2",
+    "ANSWER_WITHIN": "4",
+    "LISTEN_FOR": "4",
+    "SETTLE": "8",
+}
+"""In seconds, for a provider whose silence nobody means: a busy machine's pause makes no doubt, and the absence of an
+account can still be proved while a test waits.
+"""
 
 
 @dataclass
@@ -73,7 +83,12 @@ async def furnish(broker_url: str, folder: Path, stack: AsyncExitStack) -> House
 
 def patient(provider: str) -> dict[str, str]:
     """Settings of a worker that waits for this provider's answers however long the machine keeps them back."""
-    waits = {"ANSWER_WITHIN": "30", "LISTEN_FOR": "40", "SETTLE": "70"}
+    waits = {"CONNECT_TIMEOUT": "10", "ANSWER_WITHIN": "30", "LISTEN_FOR": "40", "SETTLE": "70"}
+    return paced(provider, waits)
+
+
+def paced(provider: str, waits: Mapping[str, str]) -> dict[str, str]:
+    """Settings of a worker that waits so long for this provider."""
     return {f"PROVIDERS__{provider.upper()}__{name}": seconds for name, seconds in waits.items()}
 
 
