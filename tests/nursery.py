@@ -32,7 +32,7 @@ from worker.demo.worker_process import WorkerProcess
 
 _SOCKET: Final = "nursery"
 _LONGEST_ORDER: Final = 1 << 20  # bytes
-_READY_WITHIN: Final = 30.0  # seconds
+_READY_WITHIN: Final = 120.0  # seconds
 
 
 class Kind(StrEnum):

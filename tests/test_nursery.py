@@ -9,6 +9,7 @@ import pytest
 
 from tests.local.processes import Watch
 from tests.nursery import Child, Kind, Nursery, nursery
+from worker.demo.surroundings import consumer_keys, provider_settings
 
 
 @pytest.fixture
@@ -18,8 +19,14 @@ def log(tmp_path: Path) -> Path:
 
 
 async def born(log: Path, ledger: str, place: Nursery | None = None) -> Child:
-    """A worker that knows nothing but a ledger."""
-    settings = {"PROVISIONER_LEDGER__URL": ledger, "PROVISIONER_BROKER__URL": "amqp://127.0.0.1:1"}
+    """A worker that lacks nothing but a broker that answers, and so looks for one until it is ended."""
+    settings = {
+        **provider_settings("http://127.0.0.1:1"),
+        "PROVISIONER_LEDGER__URL": ledger,
+        "PROVISIONER_BROKER__URL": "amqp://127.0.0.1:1",
+        "PROVISIONER_CREDENTIALS__KEYS_FILE": str(consumer_keys(log.parent)[0]),
+        "PROVISIONER_MONITORING__PORT": "0",
+    }
     return await (place or nursery()).start(Kind.WORKER, {**settings, "PATH": os.environ["PATH"]}, log)
 
 

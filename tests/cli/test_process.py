@@ -84,7 +84,7 @@ def test_the_sandbox_says_how_to_use_it_and_ends_when_told_to(number: signal.Sig
         lines = iter(process.stdout.readline, "")
         last = next(line for line in lines if "POSTCODE_EU__SECRET" in line)
         process.send_signal(number)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     assert [line[0] for line in told] == ["providers", "control", "seed"]
     assert told[2][1] == "7"
     assert last.startswith("export PROVISIONER_PROVIDERS__POSTCODE_EU__SECRET='")
@@ -166,7 +166,7 @@ def test_a_worker_whose_ledger_is_migrated_while_it_starts_ends_as_if_it_came_la
         capture_output=True,
         text=True,
         check=False,
-        timeout=20,
+        timeout=100,
     )
     assert (ended.returncode, "Traceback" in ended.stderr) == (78, False)
     assert "run `provisioner ledger migrate`" in ended.stderr
@@ -222,7 +222,7 @@ def test_ctrl_c_ends_only_the_waiting(broker_url: str) -> None:
         assert process.stderr is not None
         key, published = process.stderr.readline(), process.stderr.readline()
         process.send_signal(signal.SIGINT)
-        code, rest = process.wait(20), process.stderr.read()
+        code, rest = process.wait(60), process.stderr.read()
     assert (declared.returncode, code) == (0, 130)
     assert key.startswith("idempotency key ")
     assert "Ctrl-C ends only the waiting" in published

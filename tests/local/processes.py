@@ -17,20 +17,26 @@ class Watch:
     """The processes below one process, and that process: watched through pidfds, so that no number can mislead."""
 
     def __init__(self, top: int) -> None:
-        self.names = {pid: name_of(pid) for pid in [top, *descendants(top)]}
-        self._descriptors = {os.pidfd_open(pid): pid for pid in self.names}
+        self._descriptors = {os.pidfd_open(top): top}
+        self.names = {top: name_of(top)}
+        for pid in descendants(top):
+            with suppress(FileNotFoundError, ProcessLookupError):  # it has ended since it was found
+                self._descriptors[os.pidfd_open(pid)] = pid
+                self.names[pid] = name_of(pid)
 
     def still_running(self, seconds: float = 60.0) -> list[str]:
-        """Names of those that have not ended within so many seconds; returns as soon as all have."""
+        """Names of those that have not ended within so many seconds; returns as soon as all have, and always looks."""
         poll = select.poll()
         for descriptor in self._descriptors:
             poll.register(descriptor, select.POLLIN)
         deadline = time.monotonic() + seconds
-        while self._descriptors and (left := deadline - time.monotonic()) > 0:
+        left = seconds
+        while self._descriptors and left >= 0:
             for descriptor, _ in poll.poll(left * 1000):
                 poll.unregister(descriptor)
                 os.close(descriptor)
                 del self._descriptors[descriptor]
+            left = deadline - time.monotonic()
         return [self.names[pid] for pid in self._close()]
 
     def _close(self) -> Iterable[int]:

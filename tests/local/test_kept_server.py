@@ -24,7 +24,7 @@ def log(tmp_path: Path) -> Path:
 @pytest.fixture
 def server(log: Path) -> Iterator[KeptServer]:
     server = KeptServer.start(Order([FOREVER, WITH_A_DAEMON]), log, os.environ)
-    assert server.wait_until(lambda: name_of(server.pid) == "sleep", 10)
+    assert server.wait_until(lambda: name_of(server.pid) == "sleep", 60)
     yield server
     server.kill()
 
@@ -34,7 +34,7 @@ def started_by_a_child(order: str, log: Path) -> tuple[str, ...]:
         "import os, sys; from pathlib import Path",
         "from worker.local.kept_server import KeptServer, Order",
         f"server = KeptServer.start({order}, Path({str(log)!r}), os.environ)",
-        f"server.wait_until(lambda: 'started' in Path({str(log)!r}).read_text(), 10)",
+        f"server.wait_until(lambda: 'started' in Path({str(log)!r}).read_text(), 60)",
         "print(server.keeper, flush=True)",
         "sys.stdin.read()",
     )
@@ -84,13 +84,13 @@ def test_a_paused_server_stands_still_until_resumed(server: KeptServer) -> None:
     server.pause()
     assert state_of(server.pid) == "T"
     server.resume()
-    assert server.wait_until(lambda: state_of(server.pid) == "S", 5)
+    assert server.wait_until(lambda: state_of(server.pid) == "S", 60)
 
 
 def test_a_paused_server_can_be_stopped(server: KeptServer) -> None:
     """`stop` wakes a paused server, so that it hears the request."""
     server.pause()
-    server.stop(seconds=10)
+    server.stop(seconds=60)
     assert not server.running
 
 
@@ -98,7 +98,7 @@ def test_a_server_that_will_not_stop_is_killed(log: Path) -> None:
     """A server that ignores the request to stop is killed when its time is up."""
     command = ["sh", "-c", "trap '' TERM; echo deaf >&2; while :; do sleep 1000; done"]
     server = KeptServer.start(Order([command]), log, os.environ)
-    assert server.wait_until(lambda: "deaf" in log.read_text(), 10)
+    assert server.wait_until(lambda: "deaf" in log.read_text(), 60)
     server.stop(signal.SIGTERM, seconds=0.05)
     assert not server.running
 
@@ -121,7 +121,7 @@ def test_only_the_given_environment_is_passed_on(log: Path) -> None:
     server = KeptServer.start(
         Order([["sh", "-c", 'echo "[$GIVEN][$HOME]"']]), log, {"GIVEN": "yes", "PATH": os.defpath}
     )
-    server.wait_until(lambda: False, 10)
+    server.wait_until(lambda: False, 60)
     server.kill()
     assert log.read_text() == "[yes][]\n"
 
@@ -182,10 +182,10 @@ def test_orphans_that_end_are_buried(log: Path, orphans: int) -> None:
     abandon = f"for _ in $(seq {orphans}); do (sh -c 'echo $$ >&2' &); done; exec sleep 1000"
     server = KeptServer.start(Order([["sh", "-c", abandon]]), log, os.environ)
     try:
-        server.wait_until(lambda: len(log.read_text().split()) == orphans, 30)
+        server.wait_until(lambda: len(log.read_text().split()) == orphans, 60)
         numbers = log.read_text().split()
         assert len(numbers) == orphans, numbers
         folders = [Path("/proc", number) for number in numbers]
-        assert server.wait_until(lambda: not any(folder.exists() for folder in folders), 10)
+        assert server.wait_until(lambda: not any(folder.exists() for folder in folders), 60)
     finally:
         server.kill()

@@ -59,7 +59,7 @@ def test_it_listens_on_the_loopback_address_only(rabbitmq_node: RabbitmqNode) ->
     identity = rabbitmq_node._identity
     for port in (identity.port, identity.distribution_port, identity.epmd_port):
         assert not is_free(port)
-    assert answers_amqp(identity.port)
+    assert answers_amqp(identity.port, seconds=30)
     assert not answers_amqp(identity.port, host="127.0.0.2")
 
 
@@ -85,7 +85,7 @@ def test_pause_and_resume(own_rabbitmq_node: RabbitmqNode) -> None:
     assert state_of(own_rabbitmq_node.pid) == "T"
     assert not answers_amqp(own_rabbitmq_node.port, seconds=0.3)
     own_rabbitmq_node.resume()
-    assert answers_amqp(own_rabbitmq_node.port, seconds=10)
+    assert answers_amqp(own_rabbitmq_node.port, seconds=30)
 
 
 def test_kill_and_restart_keep_data_port_and_address(own_rabbitmq_node: RabbitmqNode) -> None:

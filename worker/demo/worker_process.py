@@ -11,7 +11,7 @@ from typing import Self
 
 import aiohttp
 
-_READY_WITHIN = 30.0  # seconds
+_READY_WITHIN = 60.0  # seconds
 
 
 class WorkerProcess:
