@@ -17,7 +17,7 @@ from worker.core.broker import Message
 from worker.core.errors import PublishUnconfirmed
 from worker.demo.cast import canary_speech, phone_com
 from worker.rabbitmq.admin import Results
-from worker.sandbox import Fault, Rule
+from worker.sandbox import Fault, Operation, Rule
 
 NESTED = ("-p", "name=acme", "-p", "contact.email=it@acme.example", "-p", "contact.phone_number=+18585551111")
 
@@ -278,7 +278,10 @@ async def test_what_goes_wrong_is_told_with_exit_code_1(house: House, client: Cl
     assert "rejected invalid_parameters" in rejected.out
     assert "  /data/parameters/nmae: is not a field that is known here" in rejected.out
 
-    house.sandbox.faults.add(Rule(fault=Fault.LATE_ANSWER, match="slow-one", until="later", times=1))
+    house.sandbox.faults.add(
+        Rule(fault=Fault.LATE_ANSWER, match="slow-one", until="later", times=1),
+        Rule(fault=Fault.UNAVAILABLE, provider="phone_com", operation=Operation.LOOK_UP),
+    )
     slow = ("-", "--wait", "--timeout", "1")
     late = await client(
         *slow, stdin=json.dumps(data("slow", provider="phone_com", parameters=phone_com("slow-one")))

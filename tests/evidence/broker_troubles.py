@@ -106,9 +106,9 @@ async def queues_deleted(place: Place, *, declared_again: bool = False, at_once:
             await house.told(await house.ask(_PROVIDER))
             house.note("request queue deleted: seconds until a request went through", since)
             await _delete(channel, DEAD_LETTERS, house)
-        since = time.monotonic()
         if not at_once:
             await _all_stands(place, house, PATIENCE if declared_again else BACK_WITHIN)
+        since = time.monotonic()
         await house.upstream.ask("order-refused", _PROVIDER, {"username": "order-refused"})
         await house.told("order-refused", outcome="rejected", seconds=300 if at_once else PATIENCE)
         house.note("dead-letter queue deleted: seconds until a refusal was told", since)
@@ -131,7 +131,7 @@ async def queue_lost(place: Place, *, patience: float) -> RunResult:
             await house.told(await house.ask(_PROVIDER), seconds=patience)
             house.note("queue without a leader: seconds until another was served", since)
             await until(lambda: shows(house.worker, f'provisioner_queue_not_served{{queue="{lost}"}} 1.0'))
-            assert f"consuming ({lost}: closed by the broker: 541 INTERNAL_ERROR" in await _ailing(house)
+            await until(lambda: _ails(house, f"consuming ({lost}: closed by the broker: 541 INTERNAL_ERROR"))
         since = time.monotonic()
         await house.told(await house.ask(_LOST))
         house.note("queue without a leader: seconds until it was served again", since)
@@ -156,8 +156,8 @@ async def unroutable(place: Place) -> RunResult:
         since = time.monotonic()
         await house.told(key)
         house.note("results unbound: seconds until the result came", since)
-        assert [told.event_id for told in house.upstream.told[key]] == [kept]
         await until(lambda: shows(house.worker, "provisioner_results_unpublished 0.0"))
+        assert [told.event_id for told in house.upstream.told[key]] == [kept]
         return await house.result("results unroutable for a while")
 
 
@@ -166,11 +166,16 @@ async def impatient(
 ) -> RunResult:
     """The node closes channels that hold a delivery for too long, and the provider takes longer than that."""
     async with _patience_of(place, consumer_timeout), place.house(settings=_SLOW_PROVIDER) as house:
-        house.house.sandbox.faults.add(Rule(fault=Fault.SLOW, seconds=provider_takes))
+        sandbox, held = house.house.sandbox, "held"
+        sandbox.faults.add(Rule(fault=Fault.SLOW, until=held))
         keys = [await house.ask(_PROVIDER) for _ in range(requests)]
         under_way = min(requests, 8)
-        await until(lambda: _asked(house, under_way))
+        asked_at = await until(lambda: _asked(house, under_way))
         house.notes["deliveries held while the provider works"] = await place.side(house).unacknowledged()
+        sandbox.faults.clear()
+        sandbox.faults.add(Rule(fault=Fault.SLOW, seconds=provider_takes))
+        await asyncio.sleep(asked_at + provider_takes - time.monotonic())
+        sandbox.gate(held).set()
         await house.told(*keys, seconds=60 + 10 * provider_takes)
         return await house.result(
             f"{requests} requests, provider takes {provider_takes:g} s, consumer_timeout {consumer_timeout:g} s"
@@ -244,9 +249,9 @@ async def _all_stands(place: Place, house: TroubledHouse, seconds: float = BACK_
         assert await side.standing() == expected
 
 
-async def _ailing(house: TroubledHouse) -> str:
-    """What the worker's readiness complains of."""
-    return (await page(house.worker, "readyz"))[1]
+async def _ails(house: TroubledHouse, complaint: str) -> bool:
+    """Whether the worker's readiness complains of it."""
+    return complaint in (await page(house.worker, "readyz"))[1]
 
 
 async def _was_returned(house: TroubledHouse) -> bool:

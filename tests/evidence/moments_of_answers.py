@@ -24,7 +24,7 @@ from worker.core.verdict import Verdict
 from worker.sandbox import Fault, Operation
 
 READ = "answer_read"
-IMPATIENT = {"listen_for": 0.8}
+IMPATIENT = {"listen_for": 2.5}
 """For answers that never end; in true seconds."""
 IN_THE_BODY = 300
 """Bytes of an answer of Phone.com after which its head is over and its body is not."""

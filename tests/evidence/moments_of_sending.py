@@ -31,8 +31,8 @@ from worker.sandbox import Fault
 
 CUT, RESET = Trouble(kind=Kind.CUT), Trouble(kind=Kind.RESET)
 SWALLOWED = Trouble(kind=Kind.BLACK_HOLE, direction=Direction.DOWN)
-IMPATIENT = {"listen_for": 0.4}
-"""For answers that never come; in true seconds."""
+IMPATIENT = {"listen_for": 2.5}
+"""For answers that never come; in true seconds, of which a busy machine may take some before the create is sent."""
 
 
 def up(size: int) -> Trouble:
@@ -143,7 +143,7 @@ async def stalled_handshake(stage: Stage) -> None:
 
 async def stalled_in_all(stage: Stage) -> None:
     """The same, ended by the limit for the whole exchange: the same class of exception as moment 6."""
-    await stage.restart(f"https://{stage.proxy.host}:{stage.proxy.port}", connect_timeout=30, **IMPATIENT)
+    await stage.restart(f"https://{stage.proxy.host}:{stage.proxy.port}", connect_timeout=30, listen_for=0.4)
     await network(Trouble(kind=Kind.STALL))(stage)
     await stage.restart()
 
@@ -319,7 +319,7 @@ SILENT: Sequence[Moment] = (
         "never answered",
         unanswered_for_good,
         Code.NO_ANSWER,
-        settings={"listen_for": 1.0},
+        settings=IMPATIENT,
     ),
 )
 

@@ -3,13 +3,14 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 import aiohttp
+
+from worker.local.loopback import free_ports
 
 _READY_WITHIN = 60.0  # seconds
 
@@ -26,7 +27,7 @@ class WorkerProcess:
         port: int | None = None,
     ) -> None:
         """Watched on that port, or on any free one."""
-        watched = {"PROVISIONER_MONITORING__PORT": str(port or free_port())}
+        watched = {"PROVISIONER_MONITORING__PORT": str(port or free_ports(1)[0])}
         self._environment = {**os.environ, **environment, **watched}
         self._log = log
         self._command = command
@@ -123,11 +124,3 @@ class WorkerProcess:
 
     def _tail(self) -> str:
         return "\n".join(self.log_text().splitlines()[-15:])
-
-
-def free_port() -> int:
-    """A port nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
