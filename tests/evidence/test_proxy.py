@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.evidence import connection
 from tests.evidence.line import LARGE, Rig, open_rig, other, turns
 from tests.evidence.proxy import Direction, Kind, Trouble
 
@@ -14,8 +15,9 @@ UP, DOWN = Direction.UP, Direction.DOWN
 
 
 @pytest.fixture
-async def rig() -> AsyncIterator[Rig]:
-    """A server and a proxy in front of it."""
+async def rig(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
+    """A server and a proxy in front of it, which gives both ends the time to close that a busy machine takes."""
+    monkeypatch.setattr(connection, "_LINGER", 30.0)
     async with open_rig() as opened:
         yield opened
 
