@@ -24,7 +24,7 @@ _AT_ONCE = 10
 
 Run = Callable[[str], Awaitable[ScheduleResult]]
 
-pytestmark = [pytest.mark.rabbitmq, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.rabbitmq, pytest.mark.timeout(480)]  # above `give_up_after`, which says more
 
 
 @pytest.fixture
