@@ -4,15 +4,20 @@ import asyncio
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
 import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.exceptions import DeliveryError
+from aiormq.exceptions import ChannelInvalidStateError, ConnectionInternalError
 
 SOURCE = "urn:demo:upstream"
+_FAILED = (ConnectionInternalError, ChannelInvalidStateError, DeliveryError)
+"""What RabbitMQ 3.10 may answer to the first message of a queue that was just declared (541, or a nack)."""
 
 
 class Mailbox:
@@ -20,26 +25,25 @@ class Mailbox:
 
     def __init__(self, broker_url: str) -> None:
         self._url = broker_url
-        self._connection: AbstractConnection | None = None
-        self._channel: AbstractChannel | None = None
+        self._connections = AsyncExitStack()
+        self._outbox: AbstractChannel | None = None
         self._came = asyncio.Condition()
         self.events: dict[str, list[dict[str, Any]]] = defaultdict(list)
         """Result events by idempotency key, every delivery of them."""
 
     async def __aenter__(self) -> Self:
-        self._connection = await aio_pika.connect(self._url)
-        self._channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
-        exchange = await self._channel.get_exchange("provisioning.results")
-        queue = await self._channel.declare_queue(exclusive=True)
+        inbox = await self._channel()
+        exchange = await inbox.get_exchange("provisioning.results")
+        queue = await inbox.declare_queue(exclusive=True)
         await queue.bind(exchange, "result.#")
         await queue.consume(self._receive, no_ack=True)
+        self._outbox = await self._channel()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._connection is not None:
-            await self._connection.close()
+        await self._connections.aclose()
 
     async def ask(self, key: str, provider: str, parameters: Mapping[str, Any]) -> None:
         """Publish one request as structured CloudEvents, and wait for the broker's confirmation."""
@@ -54,10 +58,7 @@ class Mailbox:
         await self.send(json.dumps(event).encode(), f"request.{provider}", "application/cloudevents+json")
 
     async def send(self, body: bytes, routing_key: str, content_type: str) -> None:
-        """Publish any bytes."""
-        if self._channel is None:
-            raise RuntimeError("the mailbox is not open")
-        exchange = await self._channel.get_exchange("provisioning.requests", ensure=False)
+        """Publish any bytes: once more, where the broker fails before it confirms them."""
         message = aio_pika.Message(
             body,
             content_type=content_type,
@@ -65,7 +66,11 @@ class Mailbox:
             message_id=str(uuid4()),
             timestamp=datetime.now(UTC),
         )
-        await exchange.publish(message, routing_key, mandatory=True, timeout=10)
+        try:
+            await self._publish(message, routing_key)
+        except _FAILED:
+            self._outbox = await self._channel()
+            await self._publish(message, routing_key)
 
     async def until(self, condition: Callable[[], bool], seconds: float) -> bool:
         """Wait until the condition on what came holds; whether it did in time."""
@@ -84,6 +89,17 @@ class Mailbox:
     def last(self, key: str) -> dict[str, Any]:
         """The newest event of a key; empty when none came."""
         return self.events[key][-1] if self.events[key] else {}
+
+    async def _channel(self) -> AbstractChannel:
+        """A channel with confirms, on a connection of its own: what goes wrong with one disturbs no other."""
+        connection = await self._connections.enter_async_context(await aio_pika.connect(self._url))
+        return await connection.channel(publisher_confirms=True, on_return_raises=True)
+
+    async def _publish(self, message: aio_pika.Message, routing_key: str) -> None:
+        if self._outbox is None:
+            raise RuntimeError("the mailbox is not open")
+        exchange = await self._outbox.get_exchange("provisioning.requests", ensure=False)
+        await exchange.publish(message, routing_key, mandatory=True, timeout=60)
 
     async def _receive(self, message: AbstractIncomingMessage) -> None:
         event = json.loads(message.body)
