@@ -5,12 +5,12 @@ import shutil
 import stat
 from pathlib import Path
 
-import aio_pika
 import pytest
 from yarl import URL
 
 from tests.local.processes import Watch, state_of
-from worker.local import rabbitmq_node
+from tests.rabbitmq.rig import Probe
+from worker.local import rabbitmq_node as rabbitmq_node_module
 from worker.local.errors import ServerFailed, ServerMissing
 from worker.local.loopback import answers_amqp, is_free
 from worker.local.rabbitmq_node import RabbitmqNode
@@ -20,13 +20,10 @@ pytestmark = pytest.mark.rabbitmq
 
 async def test_a_test_has_a_virtual_host_of_its_own(broker_url: str, rabbitmq_node: RabbitmqNode) -> None:
     """A fresh virtual host takes connections, declares quorum queues and confirms publishes, and is not the default."""
-    async with await aio_pika.connect(broker_url) as connection:
-        channel = await connection.channel()
-        queue = await channel.declare_queue("q", durable=True, arguments={"x-queue-type": "quorum"})
-        await channel.default_exchange.publish(aio_pika.Message(b"hello"), "q")
-        message = await queue.get()
-        await message.ack()
-    assert message.body == b"hello"
+    probe = Probe(broker_url)
+    await probe.declare("q", {"x-queue-type": "quorum"})
+    await probe.publish(b"hello", "q", exchange="")
+    await probe.until_ready("q", 1)
     assert URL(broker_url).path.removeprefix("/") in rabbitmq_node.rabbitmqctl("list_vhosts").split()
     assert URL(broker_url).path != "/"
 
@@ -38,6 +35,23 @@ def test_virtual_hosts_come_and_go(rabbitmq_node: RabbitmqNode) -> None:
     assert "provisioner" in rabbitmq_node.rabbitmqctl("list_permissions", "-p", "coming.and-going_1")
     rabbitmq_node.delete_vhost("coming.and-going_1")
     assert "coming" not in rabbitmq_node.rabbitmqctl("list_vhosts")
+
+
+@pytest.mark.parametrize(("failures", "left"), [(2, []), (3, ["busy"])])
+def test_a_busy_node_may_fail_to_delete(
+    rabbitmq_node: RabbitmqNode, monkeypatch: pytest.MonkeyPatch, failures: int, left: list[str]
+) -> None:
+    """What cannot be deleted at once is tried again, and in the end left: what is to be added is there all the same."""
+    delete = "rabbit_vhost:delete(Name, User)"
+    failing = f"case Times > {3 - failures} of true -> error(busy); false -> {delete} end"
+    text = rabbitmq_node_module._REPLACE_VHOSTS.replace(delete, failing).replace("sleep(1000)", "sleep(1)")
+    rabbitmq_node.replace_vhosts((), ("busy",))
+    with monkeypatch.context() as patched:
+        patched.setattr(rabbitmq_node_module, "_REPLACE_VHOSTS", text)
+        rabbitmq_node.replace_vhosts(("busy",), ("next",))
+    found = set(rabbitmq_node.rabbitmqctl("list_vhosts").split())
+    assert found & {"busy", "next"} == {*left, "next"}
+    rabbitmq_node.replace_vhosts(("busy", "next"), ())
 
 
 @pytest.mark.parametrize(
@@ -123,7 +137,7 @@ def test_a_node_that_does_not_start_says_why(tmp_path: Path, monkeypatch: pytest
     program = tmp_path / "rabbitmq-server"
     program.write_text('#!/bin/sh\necho "disk on fire"; cat "$RABBITMQ_ADVANCED_CONFIG_FILE"\n')
     program.chmod(0o755)
-    monkeypatch.setattr(rabbitmq_node, "rabbitmq_program", lambda _name: str(program))
+    monkeypatch.setattr(rabbitmq_node_module, "rabbitmq_program", lambda _name: str(program))
     node = RabbitmqNode(tmp_path / "node")
     with pytest.raises(ServerFailed, match="disk on fire") as raised:
         node.start()
