@@ -2,11 +2,14 @@
 
 import json
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pamqp import decode as decode_wire
+from pamqp import encode
 
 from contracts.reason import ReasonCode
 from contracts.result import AccountRejected
@@ -16,7 +19,7 @@ from tests.fakes import FakeDelivery
 from worker.core.broker import Message
 from worker.core.burial import packed, unpacked
 from worker.core.dead_letter import DeadLetter
-from worker.core.decode import Decoded, Limits, decode
+from worker.core.decode import Decoded, Limits, Refusal, decode
 from worker.core.errors import ConfigurationError
 from worker.core.observer import Buried, Surprised
 from worker.core.overview import LetterFilter
@@ -295,23 +298,69 @@ def test_the_brokers_own_headers_are_left_out() -> None:
     assert unpacked(packed(message)).headers == {"tenant": "t"}
 
 
-NATIVE: list[dict[str, Any]] = [
-    {"ce-id": b"e-1", "ce-source": b"urn:shop", "ce-specversion": b"1.0", "ce-type": b"account.requested.v1"},
-    {
-        "cloudEvents:id": "e-1",
-        "cloudEvents:source": "urn:shop",
-        "cloudEvents:specversion": "1.0",
-        "cloudEvents:type": "account.requested.v1",
-        "cloudEvents:time": datetime(2026, 11, 21, 12, 0, tzinfo=UTC),
-    },
+def test_headers_that_nobody_reads_are_kept_where_they_are_plain() -> None:
+    """A list would come back as something else, and a `CC` that is no list is refused by the broker."""
+    message = make_message(
+        headers={"tenant": bytearray(b"t"), "weight": 0.1, "tries": 3, "CC": ["elsewhere"]}
+    )
+    assert unpacked(packed(message)).headers == {"tenant": "t", "weight": "0.1", "tries": 3}
+
+
+SPOKEN = {"id": "e-1", "source": "urn:shop", "specversion": "1.0", "type": "account.requested.v1"}
+BINARY: dict[str, Any] = {f"ce-{name}": value for name, value in SPOKEN.items()}
+NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+NATIVE: list[tuple[dict[str, Any], str]] = [
+    ({name: value.encode() for name, value in BINARY.items()}, "bytes"),
+    ({name: bytearray(value.encode()) for name, value in BINARY.items()}, "byte arrays"),
+    ({**BINARY, "ce-time": NOON}, "a native time"),
+    ({**BINARY, "ce-expirytime": bytearray(b"2026-11-21T12:00:00Z")}, "a deadline as a byte array"),
+    ({**BINARY, "ce-size": 1e300}, "a number that no single precision holds"),
+    ({**BINARY, "ce-tags": ["a"], "ce-nothing": None}, "a list and nothing in extensions"),
 ]
 
 
-@pytest.mark.parametrize("headers", NATIVE, ids=["bytes", "a native time"])
-def test_a_binary_request_reads_the_same_after_a_replay(headers: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("headers", "reason"), NATIVE, ids=[reason for _, reason in NATIVE])
+def test_a_binary_request_reads_the_same_after_a_replay(headers: dict[str, Any], reason: str) -> None:
     """AMQP gives header values as bytes or times, too; they are not lost on the way through a dead letter."""
     body = json.dumps(make_request()["data"]).encode()
     message = make_message(body, content_type="application/json", headers=headers)
     before, after = decode(message, Limits()), decode(unpacked(packed(message)), Limits())
     assert isinstance(before, Decoded)
+    assert after == before, reason
+
+
+@pytest.mark.parametrize("deadline", [["soon"], Decimal(5), {"at": "noon"}], ids=["list", "decimal", "table"])
+def test_a_deadline_that_cannot_be_read_does_not_vanish_by_a_replay(deadline: Any) -> None:
+    """The request is refused as before, not run without its deadline."""
+    body = json.dumps(make_request()["data"]).encode()
+    message = make_message(
+        body, content_type="application/json", headers={**BINARY, "ce-expirytime": deadline}
+    )
+    before, after = decode(message, Limits()), decode(unpacked(packed(message)), Limits())
+    assert isinstance(before, Refusal)
     assert after == before
+
+
+WIRE: st.SearchStrategy[Any] = st.recursive(
+    TEXT
+    | st.booleans()
+    | st.none()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats()
+    | st.decimals(allow_nan=False, allow_infinity=False)
+    | st.binary(max_size=20)
+    | st.binary(max_size=20).map(bytearray)
+    | st.datetimes(timezones=st.just(UTC)),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXT, inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["ce-id", "ce-size", "source", "tenant", "CC"]) | TEXT, WIRE, max_size=4)
+)
+def test_whatever_a_header_holds_can_be_sent_again(headers: dict[str, Any]) -> None:
+    """The client library takes all that is kept, and gives the same back, so that another replay is the same too."""
+    kept = unpacked(packed(make_message(headers=headers))).headers
+    sent = encode.field_table(dict(kept))  # type: ignore[arg-type]  # that it is so is what is tested
+    assert decode_wire.field_table(sent)[1] == kept

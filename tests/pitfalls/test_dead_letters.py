@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from datetime import timedelta
+import struct
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar, cast
 
@@ -10,12 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from contracts.reason import ReasonCode
 from tests.builders import make_message, make_request
 from tests.core.operating import ACTOR, REASON
 from tests.core.world import Place, World, make_place, open_world
 from tests.fakes import Vendor
 from tests.pitfalls.works import CLOUD_EVENT, KEY, QUEUE, TOPOLOGY, Works, at_work, until
-from tests.rabbitmq.rig import Rig
+from tests.rabbitmq.rig import Rig, long_text, properties, table, text
 from worker.core.broker import Message
 from worker.core.ledger import Ledger
 from worker.core.overview import LetterFilter
@@ -45,6 +47,37 @@ async def test_a_dead_letter_that_is_replayed_again_and_again_comes_back_every_t
             await hands.replay(hands.plan_replay(letter), REASON, admin.publish_again)
             await until(partial(buried, world, times + 1))
     assert len(await works.until_letters(1)) == 1
+
+
+@pytest.mark.rabbitmq
+async def test_a_request_whose_headers_are_byte_arrays_keeps_its_deadline_through_a_replay(
+    works: Works,
+) -> None:
+    """What reads as good when it comes reads the same when it comes again, and a huge number stops no replay."""
+    world = works.world
+    await works.rig.probe.publish_raw(BINARY, b"request.elsewhere", json.dumps(ORDER["data"]).encode())
+    (letter,) = await works.until_letters(1)
+    assert letter.reason is ReasonCode.PROVIDER_NOT_CONFIGURED
+    cast("dict[str, Any]", world.desk.providers)["elsewhere"] = world.place.acme
+    hands = hands_of(world)
+    async with Admin.connect(works.rig.settings, TOPOLOGY) as admin:
+        await hands.replay(hands.plan_replay(letter), REASON, admin.publish_again)
+    await works.until_state(State.ACCEPTED, "order-1")
+    assert (await world.entry()).deadline == datetime(2030, 1, 1, tzinfo=UTC)
+
+
+ORDER = make_request(provider="elsewhere")
+SPOKEN = {name: value for name, value in ORDER.items() if name != "data"} | {
+    "expirytime": "2030-01-01T00:00:00Z"
+}
+BINARY = properties(
+    content_type=text(b"application/json"),
+    headers=table(
+        *((f"ce-{name}".encode(), b"x" + long_text(value.encode())[1:]) for name, value in SPOKEN.items()),
+        (b"ce-size", b"d" + struct.pack(">d", 1e300)),
+    ),
+)
+"""A request in binary form, as a client writes it that has bytes for texts."""
 
 
 async def test_headers_of_the_broker_count_for_nothing(world: World) -> None:

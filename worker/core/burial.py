@@ -2,16 +2,18 @@
 
 import base64
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID, uuid5
+
+from pydantic import JsonValue
 
 from contracts.reason import ReasonCode
 from contracts.result import Problem
 from worker.core.broker import Delivery, Message
 from worker.core.change import Event
 from worker.core.dead_letter import DeadLetter
-from worker.core.decode import Readable, Refusal, as_attribute
+from worker.core.decode import Readable, Refusal, as_attribute, is_attribute
 from worker.core.desk import Desk
 from worker.core.entrance import read
 from worker.core.entry import Accepted, Arrival, Conflict, Same
@@ -23,6 +25,7 @@ from worker.core.sealing import Sealer
 from worker.core.steps import Step
 
 _NAMESPACE = UUID("5d2c9c1b-9d55-5d0f-8a39-0f4a1b5b7f11")
+_PLAIN = str | bytes | bytearray | int | float | datetime
 
 
 class Burial:
@@ -134,17 +137,12 @@ def dead_letter(
 
 
 def packed(message: Message) -> bytes:
-    """A message as bytes, with the headers that matter to read it again; the broker's own are left out."""
-    headers = {
-        name: as_attribute(value)
-        for name, value in message.headers.items()
-        if isinstance(value, str | int | float | bool | bytes | datetime) and not name.startswith("x-")
-    }
+    """A message as bytes: all that is read of it, and of what nobody reads the headers that can be sent again."""
     return json.dumps(
         {
             "body": base64.b64encode(message.body).decode(),
             "routing_key": message.routing_key,
-            "headers": headers,
+            "headers": _kept(message.headers),
             "content_type": message.content_type,
             "message_id": message.message_id,
             "correlation_id": message.correlation_id,
@@ -153,6 +151,20 @@ def packed(message: Message) -> bytes:
             "timestamp": message.timestamp.isoformat() if message.timestamp else None,
         }
     ).encode()
+
+
+def _kept(headers: Mapping[str, object]) -> dict[str, JsonValue]:
+    """What is read of headers, as it is read, and others with a plain value; the broker's own are left out."""
+    return {
+        name: _sendable(value)
+        for name, value in headers.items()
+        if not name.startswith("x-") and (is_attribute(name) or isinstance(value, _PLAIN))
+    }
+
+
+def _sendable(value: object) -> JsonValue:
+    """A fraction becomes text: the client library sends it in single precision, or not at all if it is too large."""
+    return str(value) if isinstance(value, float) else as_attribute(value)
 
 
 def unpacked(packed_message: bytes) -> Message:

@@ -21,6 +21,7 @@ from worker.core.broker import Message
 ContentMode = Literal["structured", "binary", "plain"]
 
 _PREFIXES = ("cloudevents:", "cloudevents_", "ce-")
+_PLAIN_HEADERS = ("source", "subject", "traceparent", "tracestate")
 _READABLE_LENGTH = 500
 
 
@@ -225,6 +226,11 @@ def _prefixed(headers: Mapping[str, object], prefix: str) -> Iterator[tuple[str,
             yield name[len(prefix) :].lower(), as_attribute(value)
 
 
+def is_attribute(header: str) -> bool:
+    """Whether a header of this name is read, in one of the five spellings."""
+    return header.lower().startswith(_PREFIXES) or header in _PLAIN_HEADERS
+
+
 def as_attribute(value: object) -> JsonValue:
     """Native AMQP values and canonical strings are both allowed by the CloudEvents AMQP binding."""
     match value:
@@ -241,16 +247,14 @@ def as_attribute(value: object) -> JsonValue:
 
 def _plain_attributes(message: Message) -> dict[str, JsonValue]:
     """Plain JSON: the AMQP basic properties are the envelope."""
-    source = message.app_id or as_attribute(message.headers.get("source"))
+    named = {name: as_attribute(message.headers.get(name)) for name in _PLAIN_HEADERS}
     attributes: dict[str, JsonValue] = {
+        **named,
         "specversion": "1.0",
         "id": message.message_id,
-        "source": source,
+        "source": message.app_id or named["source"],
         "type": message.type or REQUEST_TYPE,
         "correlationid": message.correlation_id,
-        "subject": as_attribute(message.headers.get("subject")),
-        "traceparent": as_attribute(message.headers.get("traceparent")),
-        "tracestate": as_attribute(message.headers.get("tracestate")),
     }
     if message.timestamp is not None:
         attributes["time"] = as_attribute(message.timestamp)
