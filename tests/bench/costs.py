@@ -139,7 +139,7 @@ def _event(keys: Sealer, request: tuple[Decoded, BaseModel]) -> bytes:
     events = EventWriter("urn:provisioner", keys)
     subject = Subject(
         request_id=str(uuid4()),
-        generation=0,
+        occasion=0,
         source=decoded.context.source,
         idempotency_key=decoded.data.idempotency_key,
         provider=PROVIDER,

@@ -18,7 +18,7 @@ from tests.core.operating import REASON, operate
 from tests.core.world import SOURCE, World
 from tests.fakes import NOON
 from worker.core.change import Event
-from worker.core.decode import Readable
+from worker.core.decode import Readable, Refusal
 from worker.core.events import EventWriter, event_id, subject_of, subject_of_refusal
 from worker.core.provider import Several
 from worker.core.sealing import Sealed
@@ -50,6 +50,7 @@ class OpenSealer:
 
 
 WRITER = EventWriter(SOURCE, OpenSealer())
+NO_JSON = Refusal(ReasonCode.NOT_JSON, (), Readable(event_id="e"))
 
 
 def body_of(event: Event) -> dict[str, Any]:
@@ -82,7 +83,7 @@ EVERY_KIND = [
         problems=(Problem(pointer="/data", message="m"),),
         outcome=make_outcome(Verdict.NOT_DONE, status=409, error_id="taken", message="taken"),
     ),
-    WRITER.rejected(subject_of_refusal("letter-1", Readable(event_id="e")), NOON, ReasonCode.NOT_JSON),
+    WRITER.rejected(subject_of_refusal("letter-1", NO_JSON), NOON, ReasonCode.NOT_JSON),
     WRITER.held(subject_of(make_entry()), NOON, ReasonCode.NO_ANSWER, "A-1"),
     WRITER.abandoned(subject_of(make_entry()), NOON, ReasonCode.ABANDONED_BY_OPERATOR, None),
 ]
@@ -113,7 +114,21 @@ def test_event_ids_stay_the_same_over_releases() -> None:
     assert event_id(row, Outcome.PROVISIONED, 0) == "90e1a66c-f001-56c5-b921-0c1928f2b2bd"
 
 
-def test_an_event_id_depends_on_row_outcome_and_generation_alone() -> None:
+def test_another_death_of_a_letter_is_another_answer() -> None:
+    """Reason and problems are part of the id: who has heard of one cause hears of the next one too."""
+    problem = Problem(pointer="/data/parameters/name", message="is missing")
+    deaths = [
+        NO_JSON,
+        Refusal(ReasonCode.INVALID_PARAMETERS, ()),
+        Refusal(ReasonCode.INVALID_PARAMETERS, (problem,)),
+        Refusal(ReasonCode.INVALID_PARAMETERS, (problem,), Readable(event_id="e")),
+    ]
+    ids = [WRITER.rejected(subject_of_refusal("letter-1", it), NOON, it.reason).event_id for it in deaths]
+    assert len(set(ids)) == 3
+    assert ids[2] == ids[3]
+
+
+def test_an_event_id_depends_on_row_outcome_and_occasion_alone() -> None:
     """The same event is built again with the same id, at any time and by anybody; another one has another id."""
     ids = {
         event_id(request, outcome, generation)
@@ -212,7 +227,8 @@ READABLES = st.builds(
 @given(READABLES)
 def test_whatever_could_be_read_of_a_message_makes_a_valid_rejection(readable: Readable) -> None:
     """Names from a refused message are repeated as they are, and never break the answer or its routing key."""
-    event = WRITER.rejected(subject_of_refusal("letter-1", readable), NOON, ReasonCode.INVALID_DATA)
+    refusal = Refusal(ReasonCode.INVALID_DATA, (), readable)
+    event = WRITER.rejected(subject_of_refusal("letter-1", refusal), NOON, refusal.reason)
     body = body_of(event)
     check_against_schema(body)
     assert body["data"]["idempotency_key"] == readable.idempotency_key

@@ -8,6 +8,7 @@ import pytest
 
 from contracts.reason import ReasonCode
 from tests.ledger.scene import Scene
+from worker.core.change import Event
 from worker.core.errors import NotAllowed, UnknownRequest
 from worker.core.overview import LetterFilter
 
@@ -35,6 +36,36 @@ async def test_the_same_delivery_twice_is_one_dead_letter(scene: Scene) -> None:
     assert after == before
 
 
+def ids(event: Event) -> str:
+    """What to sort by."""
+    return event.event_id
+
+
+DEATHS: list[tuple[dict[str, Any], str]] = [
+    ({"reason": ReasonCode.NOT_UTF8}, "another reason"),
+    ({"problems": ({"pointer": "/a", "message": "is missing"},)}, "other problems"),
+]
+
+
+@pytest.mark.parametrize(("death", "reason"), DEATHS, ids=[reason for _, reason in DEATHS])
+async def test_an_open_one_that_dies_of_something_else_tells_the_newest(
+    scene: Scene, death: dict[str, Any], reason: str
+) -> None:
+    """What is shown is why it died last, and since when; its sender is answered anew, and no replay closes it."""
+    await scene.ledger.bury(scene.letter(), scene.event("first"))
+    again = scene.letter(received_at=scene.later(5), **death)
+    assert await scene.ledger.bury(again, scene.event("second"))
+    assert await scene.ledger.dead_letter("letter") == replace(again, changed_at=scene.later(5)), reason
+    events = [line.event for line in await scene.ledger.events("letter")]
+    assert sorted(events, key=ids) == sorted([scene.event("first"), scene.event("second")], key=ids)
+    told = [(line.leaves, line.enters, line.reason) for line in await scene.ledger.history("letter")]
+    assert told == [(None, "open", "not_json"), ("open", "open", again.reason)]
+    with pytest.raises(NotAllowed, match="died again"):
+        await scene.ledger.change_dead_letter("letter", "replayed", "olivia", "fixed", scene.later(6))
+    assert not await scene.ledger.bury(replace(again, received_at=scene.later(7)), scene.event("second"))
+    assert await scene.ledger.dead_letter("letter") == replace(again, changed_at=scene.later(7))
+
+
 async def test_one_that_died_again_while_it_was_replayed_stays_open(scene: Scene) -> None:
     """A replay whose message comes back before it is marked must not close the row it came back to."""
     await scene.ledger.bury(scene.letter(), None)
@@ -51,11 +82,11 @@ async def test_one_that_died_again_while_it_was_replayed_stays_open(scene: Scene
 
 
 async def test_one_that_was_replayed_and_died_again_is_open_again(scene: Scene) -> None:
-    """The replay did not help, and that is visible, and so is when it came first."""
+    """The replay did not help, and that is visible, and so is when it first died of this."""
     await scene.ledger.bury(scene.letter(), None)
     await scene.ledger.change_dead_letter("letter", "replayed", "olivia", "fixed upstream", scene.now)
     scene.clock.advance(5)
-    again = scene.letter(reason=ReasonCode.NOT_UTF8)
+    again = scene.letter()
     first = await scene.ledger.dead_letter("letter")
     assert first is not None
     assert await scene.ledger.bury(again, None)

@@ -1,6 +1,7 @@
 """Dead letters: replayed to the door they came from, or closed with a reason; never deleted."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -60,6 +61,26 @@ async def test_a_replay_publishes_the_message_as_it_came_and_closes_the_row(worl
     assert await state_of(world, letter) == "replayed"
     line = (await world.ledger.real.history(letter.dead_letter_id))[-1]
     assert (line.actor, line.note, line.leaves, line.enters) == (ACTOR, REASON, "open", "replayed")
+
+
+async def test_a_message_without_an_id_is_known_when_its_replay_dies(world: World) -> None:
+    """The client library would make one up, and so make another letter of each replay."""
+    nameless = replace(BAD, message_id=None)
+    letter, sent = await buried(world, nameless), list[Message]()
+    hands = operations(world)
+    for _ in range(2):
+        await hands.replay(hands.plan_replay(letter), REASON, collector(sent))
+        letter = await buried(world, sent[-1])
+    assert [one.message_id for one in sent] == [letter.dead_letter_id] * 2
+    assert letter.state == "open"
+
+
+async def test_a_stranger_cannot_write_into_a_letter_by_its_id(world: World) -> None:
+    """Senders are told the ids of their letters; only the same content leads to one."""
+    letter = await buried(world, replace(BAD, message_id=None))
+    await world.bury(replace(BAD, body=b"nonsense", message_id=letter.dead_letter_id))
+    assert await operations(world).find(letter.dead_letter_id) == letter
+    assert len(await world.ledger.real.dead_letters("open", None, 10)) == 2
 
 
 async def test_a_replay_that_cannot_be_published_leaves_the_row_open(world: World) -> None:

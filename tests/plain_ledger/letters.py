@@ -18,14 +18,15 @@ _FREE = ("queue", "routing_key", "message_id", "source", "idempotency_key", "pro
 
 
 def bury(tables: Tables, letter: DeadLetter, event: Event | None) -> bool:
-    """Insert a dead letter with its event, or open it again if it was closed."""
+    """Insert a dead letter with its event, or make it what it died of now."""
     known, at = tables.dead_letters.get(letter.dead_letter_id), letter.received_at
-    if known is not None and known.letter.state == "open":
+    alike = known is not None and known.letter.died_alike(letter)
+    if known is not None and alike and known.letter.state == "open":
         known.letter = replace(known.letter, changed_at=at)
         return False
     kept = _clean(letter)
     if known is not None:
-        kept = replace(kept, received_at=known.letter.received_at, changed_at=at)
+        kept = replace(kept, received_at=known.letter.received_at if alike else at, changed_at=at)
     tables.dead_letters[letter.dead_letter_id] = Letter(kept)
     came_from = known.letter.state if known else None
     line = HistoryLine(at, "worker", "bury", came_from, "open", letter.reason, None, {"queue": letter.queue})

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final
@@ -84,6 +84,7 @@ class Promises:
         rows = self.books.rows()
         stories = self._stories()
         self._nothing_lost(asked, rows)
+        self._told_once({row.request_id for row in rows})
         for row in rows:
             self._told(row, stories[row.request_id])
             self._no_second_create(row, stories[row.request_id])
@@ -116,6 +117,17 @@ class Promises:
             refused = [all(one in letters for one in ids) for ids in by_content.values()]
             if len(by_content) > 1 and sum(refused) < len(by_content) - 1:
                 self._fail("a used key with other content is refused", key)
+
+    def _told_once(self, requests: Collection[str]) -> None:
+        """A message that became no request is told of one cause by one event, however often it dies of it."""
+        told: dict[tuple[str, str], set[str]] = defaultdict(set)
+        for event_id, body in self.heard.items():
+            data = json.loads(body)["data"]
+            if data["request_id"] not in requests:
+                told[data["request_id"], f"{data['reason']} {data['problems']}"].add(event_id)
+        for (letter, _), ids in told.items():
+            if len(ids) > 1:
+                self._fail("the same event for the same outcome", f"{letter} is told by {sorted(ids)}")
 
     def _told(self, row: Row, story: Sequence[Line]) -> None:
         """It has ended and says why, and each of its ends was told by an event of its own."""

@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID, uuid5
 
@@ -25,6 +26,9 @@ from worker.core.sealing import Sealer
 from worker.core.steps import Step
 
 _NAMESPACE = UUID("5d2c9c1b-9d55-5d0f-8a39-0f4a1b5b7f11")
+_TRACE = ("traceparent", "tracestate")
+"""Ends of headers that a client library may put into whatever it publishes, anew each time."""
+
 _PLAIN = str | bytes | bytearray | int | float | datetime
 
 
@@ -78,16 +82,17 @@ class Burial:
 
     async def _keep(self, message: Message, refusal: Refusal) -> None:
         now, sealer = self._desk.clock.now(), self._desk.orders.sealer
-        names = letter_ids(message, refusal, sealer)
+        names = letter_ids(message, sealer)
         known = await self._known(names)
         letter = dead_letter(known.dead_letter_id if known else names[0], message, refusal, sealer, now)
         # Dated as it was first: where the stored one was erased, the very same rejection is built again.
-        event = self._rejection(letter.dead_letter_id, refusal, known.received_at if known else now)
+        since = known.received_at if known and known.died_alike(letter) else now
+        event = self._rejection(letter.dead_letter_id, refusal, since)
         self._desk.reached(Step.BURYING, letter.dead_letter_id)
         if await self._desk.ledger.bury(letter, event):
             self._desk.observer.tell(Buried(letter.dead_letter_id, letter.provider, refusal.reason))
         self._desk.reached(Step.BURIED, letter.dead_letter_id)
-        if event is not None:  # the one that was stored first, if this message was buried before
+        if event is not None:  # the one that was stored first, if this message died of this before
             await self._pipeline.publish_stored(letter.dead_letter_id, event.event_id)
 
     async def _known(self, names: Iterable[str]) -> DeadLetter | None:
@@ -98,22 +103,38 @@ class Burial:
                 return known
         return None
 
-    def _rejection(self, dead_letter_id: str, refusal: Refusal, at: datetime) -> Event | None:
+    def _rejection(self, dead_letter_id: str, refusal: Refusal, since: datetime) -> Event | None:
         """The sender is answered where an id could be read."""
         readable = refusal.readable
         if readable.event_id is None and readable.idempotency_key is None:
             return None
-        subject = subject_of_refusal(dead_letter_id, readable)
-        return self._desk.events.rejected(subject, at, refusal.reason, problems=refusal.problems)
+        subject = subject_of_refusal(dead_letter_id, refusal)
+        return self._desk.events.rejected(subject, since, refusal.reason, problems=refusal.problems)
 
 
-def letter_ids(message: Message, refusal: Refusal, sealer: Sealer) -> Sequence[str]:
+def letter_ids(message: Message, sealer: Sealer) -> Sequence[str]:
     """Ids that the row of a message may have, one for each key, the newest one's first.
 
-    They come from what was published: one message is one row, however often it comes.
+    They come from what was published: one message is one row, however often it comes. One that came without an id of
+    its own comes back from a replay with its row's.
     """
-    identity = f"{message.message_id}:{refusal.readable.event_id}:".encode() + message.body
-    return [str(uuid5(_NAMESPACE, fingerprint)) for fingerprint in sealer.fingerprints(identity)]
+    nameless = _ids(replace(message, message_id=None), sealer)
+    return nameless if message.message_id in nameless else _ids(message, sealer)
+
+
+def _ids(message: Message, sealer: Sealer) -> Sequence[str]:
+    return [str(uuid5(_NAMESPACE, fingerprint)) for fingerprint in sealer.fingerprints(_identity(message))]
+
+
+def _identity(message: Message) -> bytes:
+    """All that a message may die of. Keys, times, traces and others' headers may change on the way."""
+    headers = {
+        name: value
+        for name, value in _kept(message.headers).items()
+        if is_attribute(name) and not name.lower().endswith(_TRACE)
+    }
+    own = (message.content_type, message.message_id, message.correlation_id, message.app_id, message.type)
+    return json.dumps((own, headers), sort_keys=True).encode() + message.body
 
 
 def dead_letter(

@@ -20,7 +20,7 @@ class Event:
     """A result event, ready to publish.
 
     Attributes:
-        event_id: Derived from row, outcome and generation, so that it is the same however often it is built.
+        event_id: Derived from row, outcome and occasion, so that it is the same however often it is built.
         sealed_body: The bytes to publish, sealed under context ``event:<event_id>``.
     """
 

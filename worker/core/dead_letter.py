@@ -15,10 +15,11 @@ class DeadLetter:
     """A message that could not become a request.
 
     Attributes:
-        dead_letter_id: Derived from the message's content, so that the same delivery twice is one row.
+        dead_letter_id: Derived from all that the message may die of, so that the same one again is one row.
         sealed_message: Body and headers, sealed under context ``dead_letter:<id>``.
-        problems: Pointers and sentences without the input's values.
-        received_at: When it came first.
+        reason: Why it died last.
+        problems: Pointers and sentences without the input's values; of its last death, too.
+        received_at: When it came first, or first died of what it died of last.
         state: open, replayed or discarded.
         changed_at: When it was closed, or died again; None for one that did neither.
     """
@@ -37,3 +38,8 @@ class DeadLetter:
     received_at: datetime
     state: str = "open"
     changed_at: datetime | None = None
+
+    def died_alike(self, death: "DeadLetter") -> bool:
+        """Whether it died of the same before, as far as that was not erased."""
+        erased = not self.sealed_message
+        return self.reason == death.reason and (erased or self.problems == death.problems)

@@ -20,7 +20,7 @@ from contracts.result import (
 )
 from contracts.result import Outcome as ResultOutcome
 from worker.core.change import Event
-from worker.core.decode import Readable
+from worker.core.decode import Refusal
 from worker.core.entry import Entry
 from worker.core.sealing import Sealer
 from worker.core.verdict import Outcome
@@ -30,10 +30,15 @@ _NAMESPACE = UUID("6b0f6b0e-5a0c-5d57-9b7c-3d1f7c1a9e55")
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whom an event is about: a request's row, or a dead letter of which something could be read."""
+    """Whom an event is about: a request's row, or a dead letter of which something could be read.
+
+    Attributes:
+        occasion: What makes two events of the same outcome two: how often an operator put the request back, or of
+            what the letter died.
+    """
 
     request_id: str
-    generation: int
+    occasion: int | str
     source: str | None
     idempotency_key: str | None
     provider: str | None
@@ -45,7 +50,7 @@ def subject_of(entry: Entry) -> Subject:
     """The subject of a request's events."""
     return Subject(
         request_id=entry.request_id,
-        generation=entry.generation,
+        occasion=entry.generation,
         source=entry.source,
         idempotency_key=entry.idempotency_key,
         provider=entry.provider,
@@ -54,12 +59,13 @@ def subject_of(entry: Entry) -> Subject:
     )
 
 
-def subject_of_refusal(dead_letter_id: str, readable: Readable) -> Subject:
+def subject_of_refusal(dead_letter_id: str, refusal: Refusal) -> Subject:
     """The subject of the rejection of a message that became no request."""
+    readable = refusal.readable
     context = {"id": readable.event_id, "subject": readable.subject, "correlationid": readable.correlationid}
     return Subject(
         request_id=dead_letter_id,
-        generation=0,
+        occasion=_why(refusal),
         source=readable.source,
         idempotency_key=readable.idempotency_key,
         provider=readable.provider,
@@ -68,9 +74,14 @@ def subject_of_refusal(dead_letter_id: str, readable: Readable) -> Subject:
     )
 
 
-def event_id(request_id: str, outcome: ResultOutcome, generation: int) -> str:
-    """The same row, outcome and generation always give the same event id."""
-    return str(uuid5(_NAMESPACE, f"{request_id}:{outcome}:{generation}"))
+def _why(refusal: Refusal) -> str:
+    problems = [problem.model_dump(mode="json") for problem in refusal.problems]
+    return f"{refusal.reason}:{json.dumps(problems)}"
+
+
+def event_id(request_id: str, outcome: ResultOutcome, occasion: int | str) -> str:
+    """The same row, outcome and occasion always give the same event id."""
+    return str(uuid5(_NAMESPACE, f"{request_id}:{outcome}:{occasion}"))
 
 
 class EventWriter:
@@ -142,7 +153,7 @@ class EventWriter:
     def _event(
         self, subject: Subject, outcome: ResultOutcome, at: datetime, details: Mapping[str, object]
     ) -> Event:
-        identifier = event_id(subject.request_id, outcome, subject.generation)
+        identifier = event_id(subject.request_id, outcome, subject.occasion)
         event_type = TYPE_OF_OUTCOME[outcome]
         model = EVENT_MODELS[event_type].model_validate(
             {

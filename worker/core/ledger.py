@@ -85,11 +85,12 @@ class Ledger(Protocol):
         ...
 
     async def bury(self, letter: DeadLetter, event: Event | None) -> bool:
-        """Insert a dead letter and its rejection event; False when the row was there and open: then just the time of
-        this death is kept, as its `changed_at`.
+        """Insert a dead letter and its rejection event; False when the row was there, open, and died of the same
+        before: then just the time of this death is kept, as its `changed_at`.
 
-        One that was replayed and died again is open again, with a line of history; that is True. Its `received_at`
-        stays what it was, even if its content was pruned, and its `changed_at` is the time of this death.
+        One that was closed, or died of something else, is open and as it died now, with a line of history; that is
+        True. Its `changed_at` is the time of this death; its `received_at` stays what it was where it died of the same
+        before, even if its content was pruned, and else is the time of this death too.
         """
         ...
 

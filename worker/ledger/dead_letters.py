@@ -1,6 +1,6 @@
 """Units of work on dead letters: messages that could not become requests."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any, Final
@@ -23,6 +23,8 @@ DEAD_LETTER: Final = tuple(dead_letters.c[field.name] for field in fields(DeadLe
 
 BY_ID: Final = sa.select(*DEAD_LETTER).where(_d.dead_letter_id == hole("dead_letter_id"))
 
+_LOCKED: Final = BY_ID.with_for_update()
+
 _BURY: Final = insert_once(dead_letters)
 _CHANGE: Final = (
     sa.update(dead_letters)
@@ -32,19 +34,17 @@ _CHANGE: Final = (
     .returning(*DEAD_LETTER)
 )
 _DIED_AGAIN: Final = (
-    sa.update(dead_letters)
-    .where(_d.dead_letter_id == hole("dead_letter_id"), _d.state == "open")
-    .values(changed_at=time("at"))
+    sa.update(dead_letters).where(_d.dead_letter_id == hole("dead_letter_id")).values(changed_at=time("at"))
 )
 
-_RENEWED: Final = tuple(column for column in DEAD_LETTER if column not in {_d.received_at, _d.changed_at})
-_REOPEN: Final = (
+_RENEWED: Final = tuple(column for column in DEAD_LETTER if column is not _d.changed_at)
+_RENEW: Final = (
     sa.update(dead_letters)
-    .where(_d.dead_letter_id == hole("dead_letter_id"), _d.state != "open")
+    .where(_d.dead_letter_id == hole("dead_letter_id"))
     .values({column.name: hole(column.name, column.type) for column in _RENEWED})
-    .values(changed_at=time("received_at"), pruned_at=None)
+    .values(changed_at=time("at"), pruned_at=None)
 )
-"""Everything is as it died now, but for the time at which it came first."""
+"""Everything is as it died now."""
 
 
 def letter_of(row: Sequence[Any]) -> DeadLetter:
@@ -54,34 +54,40 @@ def letter_of(row: Sequence[Any]) -> DeadLetter:
 
 
 def bury(batch: Batch, letter: DeadLetter, event: Event | None) -> bool:
-    """Insert a dead letter with its event, or open it again if it was closed.
+    """Insert a dead letter with its event; where it is known, it is open again and as it died now.
 
-    One that is open stays open, and the time of this death is kept: a replay that is just being marked must see it.
+    Of one that is open and died of the same before, just the time of this death is kept: a replay that is just being
+    marked must see it.
     """
     row = {field.name: getattr(letter, field.name) for field in fields(letter)}
     row["problems"] = [dict(problem) for problem in letter.problems]
-    new = _BURY.count(batch.connection, row) == 1
-    came_from = None if new else _reopen(batch, row)
-    if not new and came_from is None:
-        again = {"p_dead_letter_id": letter.dead_letter_id, "p_at": letter.received_at}
-        batch.connection.execute(_DIED_AGAIN, again)
+    known = None if _BURY.count(batch.connection, row) == 1 else _locked(batch, letter.dead_letter_id)
+    if known is not None and not _renew(batch, known, letter, row):
         return False
-    line = HistoryLine(
-        letter.received_at, "worker", "bury", came_from, "open", letter.reason, None, {"queue": letter.queue}
-    )
+    came_from, queue = known.state if known else None, {"queue": letter.queue}
+    line = HistoryLine(letter.received_at, "worker", "bury", came_from, "open", letter.reason, None, queue)
     story.tell(batch, letter.dead_letter_id, line)
     if event is not None:
         events.add(batch, event, letter.dead_letter_id)
     return True
 
 
-def _reopen(batch: Batch, row: dict[str, Any]) -> str | None:
-    """The state it was closed in; None when it is open."""
-    found = batch.connection.execute(BY_ID, {"p_dead_letter_id": row["dead_letter_id"]}).one()
-    if found.state == "open":
-        return None
+def _locked(batch: Batch, dead_letter_id: str) -> DeadLetter:
+    """The row as it is; nobody else changes it before this batch is over."""
+    return letter_of(batch.connection.execute(_LOCKED, {"p_dead_letter_id": dead_letter_id}).one())
+
+
+def _renew(batch: Batch, known: DeadLetter, letter: DeadLetter, row: Mapping[str, Any]) -> bool:
+    """Whether this death changes more than the time of the last one."""
+    alike = known.died_alike(letter)
+    if alike and known.state == "open":
+        again = {"p_dead_letter_id": letter.dead_letter_id, "p_at": letter.received_at}
+        batch.connection.execute(_DIED_AGAIN, again)
+        return False
+    since = known.received_at if alike else letter.received_at
     holes = {f"p_{name}": value for name, value in row.items()}
-    return found.state if batch.connection.execute(_REOPEN, holes).rowcount == 1 else None
+    batch.connection.execute(_RENEW, {**holes, "p_received_at": since, "p_at": letter.received_at})
+    return True
 
 
 def change(

@@ -30,7 +30,7 @@ _LONG_AGO: Final = timedelta(days=1)
 
 
 def add(batch: Batch, event: Event, subject_id: str, *, for_upkeep: bool = False) -> None:
-    """Record an event; the same id again (same row, outcome and generation) keeps the first one.
+    """Record an event; the same id again (same row, outcome and occasion) keeps the first one.
 
     A worker publishes what it recorded itself. An operator's command does not: its events are left `for_upkeep`,
     which then takes them in its next round.

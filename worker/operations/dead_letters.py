@@ -1,7 +1,7 @@
 """The operators' verbs on dead letters."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worker.core.broker import Message
 from worker.core.burial import unpacked
@@ -71,13 +71,17 @@ class DeadLetterOperations:
     async def replay(self, planned: LetterPlan, reason: str, republish: Republish) -> str:
         """Publish first, then mark: dying in between publishes it twice, which the ledger absorbs.
 
+        A message without an id of its own is given the row's, or the client library would make one up: by that it is
+        known should it die again.
+
         Raises:
             NotAllowed: it was published again, but the row changed since it was planned and stays as it is.
             SealBroken: the key that sealed the message is not in the keyring.
         """
         if planned.effect is Effect.NOTHING:
             return f"unchanged: {planned.words}"
-        await republish(self.message(planned.letter))
+        message = self.message(planned.letter)
+        await republish(replace(message, message_id=message.message_id or planned.letter.dead_letter_id))
         try:
             return await self._mark(planned.letter, "replayed", reason)
         except NotAllowed as error:

@@ -86,7 +86,7 @@ class Admin:
         await self._publish(message, routing_key)
 
     async def publish_again(self, message: Message) -> None:
-        """Publish a message as it once came, with a message id of its own only where it had none.
+        """Publish a message as it once came.
 
         Raises:
             PublishUnconfirmed: refused, not confirmed in time, or the requests' exchange is missing.
