@@ -176,6 +176,21 @@ async def test_what_is_rejected_without_a_dead_letter_queue_is_kept(rig: Rig) ->
 
 
 @pytest.mark.rabbitmq
+async def test_what_a_publisher_lets_expire_is_kept_only_where_it_can_be_routed(rig: Rig) -> None:
+    """Pitfall 38: an expiry of AMQP ends in the dead letters and is run from there; among them, it ends for good."""
+    async with Admin.connect(rig.settings, TOPOLOGY) as admin:
+        await admin.declare()
+    await rig.probe.publish(b"{}", KEY, expiration="1")
+    await rig.probe.until_ready(DEAD_LETTERS, 1)
+    async with rig.probe.channel() as channel:
+        message = await channel.basic_get(DEAD_LETTERS)
+        await channel.basic_ack(message.delivery_tag or 0)
+        assert message.header.properties.expiration is None
+    await rig.probe.publish(b"{}", "request.typo", expiration="1")
+    await until(partial(gone, rig, DEAD_LETTERS))
+
+
+@pytest.mark.rabbitmq
 async def test_the_delivery_limit_is_real_and_none_is_none(rig: Rig) -> None:
     """Pitfalls 30, 31: at its limit a request becomes a dead letter; a dead letter itself comes back without end."""
     async with rig.running(rig.consumer(Topology(("acme",), delivery_limit=3))):
@@ -281,6 +296,15 @@ async def all_kept(rig: Rig, queues: int) -> bool:
     return len(kept) == queues and not any(
         queue["messages_ready"] or queue["messages_unacknowledged"] for queue in kept
     )
+
+
+async def gone(rig: Rig, queue: str) -> bool:
+    """Whether a queue has nothing to hand out."""
+    async with rig.probe.channel() as channel:
+        message = await channel.basic_get(queue)
+        if message.delivery_tag is not None:
+            await channel.basic_nack(message.delivery_tag, requeue=True)
+    return message.delivery_tag is None
 
 
 async def deliveries_of(rig: Rig, queue: str, at_most: int) -> int:
