@@ -15,6 +15,7 @@ from worker.core.broker import Message
 from worker.core.burial import unpacked
 from worker.core.dead_letter import DeadLetter
 from worker.core.decode import Limits, decode
+from worker.core.overview import LetterFilter
 
 WRONG_TWICE = make_message(make_request(provider="elsewhere", parameters={}), message_id="m-1")
 """Its provider is not configured, and its parameters are wrong, too."""
@@ -22,7 +23,7 @@ WRONG_TWICE = make_message(make_request(provider="elsewhere", parameters={}), me
 
 async def letters(world: World) -> list[DeadLetter]:
     """All dead letters."""
-    return list(await world.ledger.real.dead_letters(None, None, 100))
+    return list(await world.ledger.real.dead_letters(LetterFilter()))
 
 
 def configure(world: World) -> None:

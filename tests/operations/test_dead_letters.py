@@ -80,7 +80,7 @@ async def test_a_stranger_cannot_write_into_a_letter_by_its_id(world: World) -> 
     letter = await buried(world, replace(BAD, message_id=None))
     await world.bury(replace(BAD, body=b"nonsense", message_id=letter.dead_letter_id))
     assert await operations(world).find(letter.dead_letter_id) == letter
-    assert len(await world.ledger.real.dead_letters("open", None, 10)) == 2
+    assert len(await world.ledger.real.dead_letters(LetterFilter(state="open"))) == 2
 
 
 async def test_a_replay_that_cannot_be_published_leaves_the_row_open(world: World) -> None:

@@ -88,7 +88,7 @@ class BrokerSettings(Group):
     )
     audit_queue: bool = Field(
         default=True,
-        description="Declare `provisioning.results.audit`, which keeps a copy of every result.",
+        description="Declare `provisioning.results.audit`, which keeps every result until somebody empties it.",
     )
     delivery_limit: int = Field(
         default=1000,
