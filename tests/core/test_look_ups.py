@@ -1,5 +1,6 @@
 """Requests in doubt: who asks the provider when, and what each finding proves."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -226,6 +227,24 @@ async def test_what_a_look_up_finds_that_is_known_already_is_no_news(world: Worl
     await world.calm()
     assert ((await world.entry()).state, (await world.story())[-1]) == (State.PROVISIONED, "late_answer")
     assert world.place.watch.all(StrayAccount) == []
+
+
+@pytest.mark.parametrize(("provider", "dry_run"), [(BlindProvider, False), (ScriptedProvider, True)])
+async def test_a_doubt_that_ends_without_a_question_may_be_settled_by_others_first(
+    empty: Path, tmp_path: Path, provider: type[ScriptedProvider], dry_run: bool
+) -> None:
+    """An operator who is quicker by a moment has decided, and that surprises nobody."""
+    place = make_place(empty, tmp_path, provider())
+    async with open_world(place) as world:
+        place.acme.creates.held()
+        await world.ask(dry_run=dry_run)
+        await world.pass_time(30)
+        later = world.clock.now() + timedelta(days=1)
+        (claim,) = await world.ledger.real.claim_look_ups("acme", "worker-1", later, 1)
+        await operate(world, Verb.ABANDON)
+        await world.pipeline.look_up(claim)
+        assert (await world.entry()).state is State.ABANDONED
+        assert world.place.watch.all(Surprised) == []
 
 
 async def test_what_was_proven_absent_is_sent_where_the_settings_say(place: Place) -> None:

@@ -405,6 +405,8 @@ class Pipeline:
         try:
             with self._working_on(claim):
                 await self._look_up(claim)
+        except StaleClaim:
+            pass  # a late answer or an operator settled it first
         except LedgerUnavailable as error:
             self._desk.gate.sick(error)
         except Exception as error:  # noqa: BLE001 - the row stays in doubt and is looked at again
@@ -432,7 +434,7 @@ class Pipeline:
         )
         try:
             await self._decided(claim, decision, Stage.LOOKED_UP, seen=seen_by_look_up(finding))
-        except StaleClaim:  # a late answer or an operator settled it first
+        except StaleClaim:
             await self._found_after_all(entry, finding)
 
     async def _found_after_all(self, entry: Entry, finding: Finding) -> None:
