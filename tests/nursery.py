@@ -27,7 +27,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, NoReturn, cast
 
-from tests.ports import next_port
 from worker.demo.worker_process import WorkerProcess
 
 _SOCKET: Final = "nursery"
@@ -116,7 +115,7 @@ class ForkedWorker(WorkerProcess):
     """`provisioner run`, out of the nursery."""
 
     def __init__(self, environment: Mapping[str, str], log: Path, kind: Kind = Kind.WORKER) -> None:
-        super().__init__(environment, log, port=next_port())
+        super().__init__(environment, log)
         self._kind = kind
 
     async def start(self) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.processes import Child, child
-from tests.ports import next_port
+from worker.local.loopback import free_ports
 
 SLOW = 1.0
 """Seconds after which the second port answers."""
@@ -74,7 +74,7 @@ def _program() -> str | None:
 
 @asynccontextmanager
 async def _nginx(program: str, folder: Path) -> AsyncIterator[Provider]:
-    port, slow_port = next_port(), next_port()
+    port, slow_port = free_ports(2)
     configuration = folder / "nginx.conf"
     configuration.write_text(_configuration(folder, port, slow_port), encoding="utf-8")
     command = (program, "-p", str(folder), "-c", str(configuration), "-e", "stderr")

@@ -15,9 +15,9 @@ from tests.bench.peers.work import IN_FLIGHT, READY
 from tests.bench.processes import Child, child
 from tests.bench.provider import Provider, answers, provider
 from tests.bench.upstream import Upstream, upstream
-from tests.ports import next_port
 from worker import keyring
 from worker.demo.surroundings import CREDENTIALS, consumer_keys, provider_settings
+from worker.local.loopback import free_ports
 from worker.rabbitmq.admin import Admin
 from worker.rabbitmq.connection import ConnectionSettings
 from worker.rabbitmq.topology import Topology, request_queue
@@ -64,7 +64,7 @@ class Scene:
             settings: More of them, by the whole name of their variables.
             pace: Settings of the provider, by the end of their names: `CONCURRENCY`, `BASE_URL` ...
         """
-        port = next_port()
+        port = free_ports(1)[0]
         url = f"http://127.0.0.1:{port}/readyz"
         async with self.starting_worker(
             *program, ledger=ledger, settings=settings, pace=pace, port=port

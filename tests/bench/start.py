@@ -18,7 +18,7 @@ from tests.bench.report import Table
 from tests.bench.scene import BARE, PROVIDER, Scene
 from tests.bench.sides import BARE_LOOP, ledgers
 from tests.bench.spread import Spread, spread
-from tests.ports import next_port
+from worker.local.loopback import free_ports
 
 _FIRST_WITHIN = 60.0  # seconds
 _WORKERS = 3
@@ -55,7 +55,7 @@ def _together(starts: list[Start]) -> dict[str, Any]:
 
 async def _start(scene: Scene, new: Callable[[], str]) -> Start:
     """A request waits already."""
-    ledger, port = new(), next_port()
+    ledger, port = new(), free_ports(1)[0]
     await scene.upstream.publish(PROVIDER, 1)
     scene.upstream.begin()
     began = time.monotonic()

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.ports import next_port
+from worker.local.loopback import free_ports
 
 _ROOT = Path(__file__).parents[2]
 _DRAINS_WITHIN = 20.0  # seconds
@@ -25,7 +25,7 @@ class Process:
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PROVISIONER_")}
-        port = {"PROVISIONER_MONITORING__PORT": str(next_port())}
+        port = {"PROVISIONER_MONITORING__PORT": str(free_ports(1)[0])}
         self._environment = {**inherited, **port, **environment}
         self._command = command
         self._log = log

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.ports import next_port
 from tests.rabbitmq.rig import BODY, KEY, QUEUE, TOPOLOGY, Inbox, Rig, Watcher, within
 from tests.rabbitmq.tls import tls_in_front_of
 from worker.core.clock import SystemClock
 from worker.core.errors import BrokerUnavailable, ConfigurationError
+from worker.local.loopback import free_ports
 from worker.rabbitmq.connection import Connection, ConnectionSettings
 from worker.rabbitmq.consumer import Consumer
 
@@ -111,7 +111,7 @@ async def test_limit_of_connections_is_waited_out(rig: Rig) -> None:
 
 async def test_broker_that_is_not_there_is_told_once() -> None:
     """Pitfall 20: an unreachable broker is one fact, however often it is tried; the process goes on trying."""
-    port = next_port()
+    port = free_ports(1)[0]
     tries: list[float] = []
 
     class Hurried(SystemClock):

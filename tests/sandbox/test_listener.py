@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.ports import next_port
+from worker.local.loopback import free_ports
 from worker.sandbox import Fault, Rule, Sandbox
 
 
@@ -66,7 +66,7 @@ async def test_a_closed_port_stays_reserved(sandbox: Sandbox) -> None:
 
 async def test_ports_can_be_chosen(sandbox: Sandbox) -> None:
     """A given port is used; a port in use is an OSError, and leaves nothing behind."""
-    free = next_port()
+    free = free_ports(1)[0]
     async with Sandbox("127.0.0.1", free) as chosen:
         assert chosen.base_url == f"http://127.0.0.1:{free}"
         with pytest.raises(OSError, match="in use"):

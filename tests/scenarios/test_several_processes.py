@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.local.processes import Watch, descendants
-from tests.ports import next_port
 from tests.scenarios.conftest import House, patient, until
 from worker.demo.cast import canary_speech
 from worker.demo.worker_process import WorkerProcess
 from worker.keyring import load_or_create
+from worker.local.loopback import free_ports
 from worker.sandbox import Fault, Rule
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.postgresql]
@@ -36,11 +36,17 @@ async def command(house: House, postgresql_url: str) -> AsyncIterator[WorkerProc
         **patient("canary_speech"),
     }
     environment = house.environment | {f"PROVISIONER_{name}": value for name, value in settings.items()}
-    process = WorkerProcess(environment, house.folder / "workers.log", port=next_port(_COUNT))
+    process = WorkerProcess(environment, house.folder / "workers.log", port=_first_of_two_ports())
     async with process:
         while healthcheck(process).returncode != 0:
             pass  # each question is a program of its own, which is pause enough
         yield process
+
+
+def _first_of_two_ports() -> int:
+    """The second worker is watched on the port after the first one's."""
+    first, second = free_ports(_COUNT)
+    return first if second == first + 1 else _first_of_two_ports()
 
 
 def healthcheck(command: WorkerProcess) -> "subprocess.CompletedProcess[str]":

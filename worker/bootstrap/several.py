@@ -66,9 +66,8 @@ def _ending_with(parent: int) -> Callable[[], None]:
     prctl = ctypes.CDLL(None).prctl
 
     def begin() -> None:
-        signal.signal(
-            _FAREWELL, signal.SIG_DFL
-        )  # a shell that starts things in the background has it ignored
+        # A shell that starts things in the background has it ignored.
+        signal.signal(_FAREWELL, signal.SIG_DFL)
         prctl(_PR_SET_PDEATHSIG, int(_FAREWELL), 0, 0, 0)
         if os.getppid() != parent:
             os.kill(os.getpid(), _FAREWELL)

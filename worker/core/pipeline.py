@@ -377,11 +377,12 @@ class Pipeline:
     async def _evidence_for_others(self, entry: Entry, outcome: Outcome) -> None:
         """Somebody else decided about the row meanwhile: what was seen is kept, but changes no state."""
         detail = {"verdict": outcome.verdict, "rule": outcome.rule_id, "status": outcome.status}
-        await self._after_others(entry, "answer_after_all", outcome.reason, detail, outcome.created)
+        row = await self._desk.ledger.find(entry.request_id)
+        await self._after_others(row or entry, "answer_after_all", outcome.reason, detail, outcome.created)
 
     async def _after_others(
         self,
-        entry: Entry,
+        row: Entry,
         name: str,
         reason: ReasonCode,
         detail: Mapping[str, JsonValue],
@@ -389,14 +390,13 @@ class Pipeline:
     ) -> None:
         """Keep what was seen; an account that the row has no place for is told as well."""
         account_id = created.account_id if created else None
-        shown = {**detail, "account_id": account_id, **self._desk.recorder.kept(entry, created)}
+        shown = {**detail, "account_id": account_id, **self._desk.recorder.kept(row, created)}
         line = HistoryLine(self._desk.clock.now(), self._desk.worker, name, None, None, reason, None, shown)
-        row = await self._desk.ledger.find(entry.request_id)
-        await self._desk.ledger.note(entry.request_id, line, account_id)
+        await self._desk.ledger.note(row.request_id, line, account_id)
         # One that is closed without an account may have it of this very note, written before and not confirmed.
-        is_told = row and row.account_id == account_id and row.state in {State.PROVISIONED, State.HELD}
+        is_told = row.account_id == account_id and row.state in {State.PROVISIONED, State.HELD}
         if account_id is not None and not is_told:
-            self._desk.observer.tell(StrayAccount(entry.provider, entry.request_id, account_id))
+            self._desk.observer.tell(StrayAccount(row.provider, row.request_id, account_id))
 
     # --- look-ups ---------------------------------------------------------------------------------------------
 
@@ -435,14 +435,15 @@ class Pipeline:
         try:
             await self._decided(claim, decision, Stage.LOOKED_UP, seen=seen_by_look_up(finding))
         except StaleClaim:
-            await self._found_after_all(entry, finding)
+            if isinstance(finding, Found):
+                await self._found_after_all(entry, finding)
 
-    async def _found_after_all(self, entry: Entry, finding: Finding) -> None:
+    async def _found_after_all(self, entry: Entry, found: Found) -> None:
         """What was found is worth a word if whoever was quicker does not know of it."""
-        now = await self._desk.ledger.find(entry.request_id)
-        if isinstance(finding, Found) and (now is None or now.account_id != finding.created.account_id):
+        row = await self._desk.ledger.find(entry.request_id) or entry
+        if row.account_id != found.created.account_id:
             code = ReasonCode.FOUND_BY_LOOK_UP
-            await self._after_others(entry, "found_after_all", code, finding.evidence, finding.created)
+            await self._after_others(row, "found_after_all", code, found.evidence, found.created)
 
     async def _ask(self, provider: Provider, entry: Entry) -> Finding:
         doubt = Doubt(sent_at=entry.attempt_sent_at or entry.changed_at, baseline=entry.baseline)

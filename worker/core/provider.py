@@ -21,7 +21,7 @@ class ProviderSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    PLACE: ClassVar[Sequence[str]] = ("base_url",)
+    PLACED_BY: ClassVar[Sequence[str]] = ("base_url",)
     """Names of the settings that say where accounts are opened and looked for: the address, and the account or the key
     under which it is done. What was sent under other values of these is not to be seen under the present ones.
     """
@@ -65,8 +65,8 @@ class ProviderSettings(BaseModel):
 
     @property
     def place(self) -> str:
-        """Where accounts are opened and looked for, to be compared and shown: the address and a digest of `PLACE`."""
-        named = [_plain(getattr(self, name)) for name in self.PLACE]
+        """Where accounts are opened and looked for, to be compared and shown: the address, and a digest of the rest."""
+        named = [_plain(getattr(self, name)) for name in self.PLACED_BY]
         return f"{self.base_url} #{sha256(json.dumps(named).encode()).hexdigest()[:8]}"
 
 

@@ -132,7 +132,7 @@ class Recorder:
         except AccountClaimed as claimed:
             hold = Hold(ReasonCode.ACCOUNT_CLAIMED_ELSEWHERE)
             created = decision.created if isinstance(decision, Provision | Hold) else None
-            kept = _and(seen, {**self.kept(claim.entry, created), "claimed": str(claimed)})
+            kept = _with_detail(seen, {**self.kept(claim.entry, created), "claimed": str(claimed)})
             return await self._instead(claim, hold, stage, kept, outcome, sent_at)
 
     async def _instead(
@@ -209,7 +209,7 @@ class Recorder:
             case Hold(reason=reason, created=created):
                 account_id = created.account_id if created else None
                 event = self.events.held(subject_of(entry), now, reason, account_id)
-                kept = _and(seen, self.kept(entry, created))
+                kept = _with_detail(seen, self.kept(entry, created))
                 return Change(way, now, reason, claim.worker, kept, account_id=account_id, event=event)
             case Retry(reason=reason, due_at=due_at, counts=counts):
                 return Change(way, now, reason, claim.worker, seen, due_at=due_at, counts=counts)
@@ -255,7 +255,7 @@ class Recorder:
         return self._box.encrypt(entry.source, payload)
 
 
-def _and(seen: Seen | None, detail: Mapping[str, JsonValue]) -> Seen | None:
+def _with_detail(seen: Seen | None, detail: Mapping[str, JsonValue]) -> Seen | None:
     return seen and replace(seen, detail={**seen.detail, **detail})
 
 

@@ -28,7 +28,8 @@ def free_ports(number: int) -> list[int]:
 @cache
 def _own_ports(process: int) -> Iterator[int]:
     """The process's part of them, round and round, begun anywhere."""
-    own = _PORTS[process % _PROCESSES :: _PROCESSES]
+    each = len(_PORTS) // _PROCESSES
+    own = _PORTS[process % _PROCESSES * each :][:each]
     begin = random.SystemRandom().randrange(len(own))
     return itertools.cycle((*own[begin:], *own[:begin]))
 

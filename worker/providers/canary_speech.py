@@ -109,7 +109,7 @@ _CREATE_RULES: Final = (
 class CanarySpeechSettings(ProviderSettings):
     """How Canary Speech is reached."""
 
-    PLACE: ClassVar[Sequence[str]] = ("base_url", "api_key")  # the parent is kept with each attempt
+    PLACED_BY: ClassVar[Sequence[str]] = ("base_url", "api_key")  # the parent is kept with each attempt
 
     base_url: kit.BaseUrl = Field(
         default="https://rest.eus.canaryspeech.com",

@@ -93,7 +93,7 @@ _REFUSALS: Final = (
 class Gateway360Settings(ProviderSettings):
     """How Gateway360 is reached."""
 
-    PLACE: ClassVar[Sequence[str]] = ("base_url", "api_key")  # the key stands for the parent account
+    PLACED_BY: ClassVar[Sequence[str]] = ("base_url", "api_key")  # the key stands for the parent account
 
     base_url: kit.BaseUrl = Field(default="https://api.gateway360.com", description="Root of the API.")
     api_key: kit.Credential = Field(

@@ -86,7 +86,7 @@ def _checked_extra_fields(fields: dict[str, JsonValue]) -> dict[str, JsonValue]:
 class PhoneComSettings(ProviderSettings):
     """How Phone.com is reached."""
 
-    PLACE: ClassVar[Sequence[str]] = ("base_url", "account_id")
+    PLACED_BY: ClassVar[Sequence[str]] = ("base_url", "account_id")
 
     base_url: kit.BaseUrl = Field(default="https://api.phone.com", description="Root of the API.")
     rate: float = Field(

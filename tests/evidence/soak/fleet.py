@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import Self
 
 from tests.nursery import Child, Kind, nursery
-from tests.ports import next_port
 from worker.cli.output import Exit
+from worker.local.loopback import free_ports
 
 _STOPS_WITHIN = 30.0  # seconds
 _LOOKS_AGAIN_AFTER = 0.1
@@ -27,7 +27,7 @@ class Member:
     """
 
     def __init__(self, environment: Mapping[str, str], log: Path) -> None:
-        self.port = next_port()
+        self.port = free_ports(1)[0]
         self._environment = {
             **os.environ,
             **environment,
