@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 # Test files side by side: more than there are cores, as many wait for processes. They share one RabbitMQ and one
 # PostgreSQL. `make test PARALLEL=` runs them one by one.
-PARALLEL ?= -n 3 --dist loadfile --no-loadscope-reorder
+PARALLEL ?= -n 4 --dist loadfile --no-loadscope-reorder
 
 TIMES ?= 20
 
@@ -14,6 +14,8 @@ SHELL := /bin/sh
 .SHELLFLAGS := -euc
 MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Python keeps what it compiled, whatever the shell says of it: the tests start it by the hundred.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := verbs
 .PHONY: verbs venv demo test repeat run lint evidence control rabbitmq4 bench clean

@@ -37,6 +37,13 @@ class Told:
     evidence: str | None
 
 
+class _Connection(aio_pika.Connection):
+    """One that bids no farewell when the garbage collector finds it, as there may be no loop for it any more."""
+
+    def __del__(self) -> None:
+        pass
+
+
 class Upstream:
     """Publishes and listens; an async context manager.
 
@@ -116,7 +123,7 @@ class Upstream:
         async with self._connecting:
             if self._channel is None or self._channel.is_closed:
                 async with asyncio.timeout(10):
-                    self._connection = await aio_pika.connect(self._url)
+                    self._connection = await _connect(self._url)
                     self._channel = await self._connection.channel(
                         publisher_confirms=True, on_return_raises=True
                     )
@@ -135,7 +142,7 @@ class Upstream:
         while True:
             with contextlib.suppress(*_BROKER_AWAY):
                 async with asyncio.timeout(10):
-                    connection = await aio_pika.connect(self._url)
+                    connection = await _connect(self._url)
                 try:
                     await self._consume(connection)
                 finally:
@@ -172,6 +179,10 @@ class Upstream:
             self._came.notify_all()
         with contextlib.suppress(*_BROKER_AWAY):
             await message.ack()
+
+
+async def _connect(url: str) -> AbstractConnection:
+    return await aio_pika.connect(url, connection_class=_Connection)
 
 
 async def _close(connection: AbstractConnection) -> None:
