@@ -118,6 +118,21 @@ async def test_a_file_that_is_taken_away(scene: Scene) -> None:
 
 
 @on_sqlite
+async def test_a_folder_that_is_none_any_more(scene: Scene) -> None:
+    """As when a mount is lost: whatever the system says of the file, the ledger is away, to write and to read."""
+    claim = await scene.accepted()
+    folder = path_of(scene).parent
+    elsewhere = folder.rename(folder.with_name(f"{folder.name}-moved"))
+    folder.touch()
+    await refused(scene, claim, "Not a directory")
+    with pytest.raises(LedgerUnavailable, match="Not a directory"):
+        await scene.entry(claim)
+    folder.unlink()
+    elsewhere.rename(folder)
+    await works_again(scene, claim)
+
+
+@on_sqlite
 async def test_a_log_of_recent_writes_that_is_taken_away(scene: Scene) -> None:
     """Writing on into a removed log would lose every commit until the next checkpoint."""
     claim = await scene.accepted()

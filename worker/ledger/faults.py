@@ -41,6 +41,8 @@ def in_words(error: Exception, place: str) -> Exception:
         return RuleBroken(_first_line(cause))
     if type(cause).__name__ == "NoAnswer":
         return Silence(f"the ledger {place} cannot be used: {cause}")
+    if isinstance(cause, OSError):  # of the file's own folder or disk, before the database was asked
+        return LedgerUnavailable(f"the ledger {place} cannot be used: {cause.strerror or cause}")
     words = _sqlite(cause) if isinstance(cause, sqlite3.Error) else _postgresql(cause)
     if words is None:
         return error
