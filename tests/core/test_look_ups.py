@@ -274,8 +274,10 @@ async def test_a_dry_run_whose_worker_died_runs_again_without_a_look_up(
         await world.go_round()
         await world.go_round()
         entry = await world.entry()
+        (line,) = [line for line in await world.history() if line.reason == ReasonCode.CONFIRMED_ABSENT]
     assert (entry.state, entry.reason) == (State.REJECTED, ReasonCode.DRY_RUN_PASSED)
     assert (entry.account_id, made.asked) == (None, [])
+    assert (line.detail["rule"], line.detail["message"]) == ("look_up.dry_run", "a test mode creates nothing")
 
 
 async def test_a_look_up_that_breaks_proves_nothing(world: World) -> None:

@@ -50,7 +50,15 @@ from worker.core.overview import CREDENTIALS, Pause
 from worker.core.provider import Doubt, Finding, Found, Order, Prepared, Provider, Several, Unclear
 from worker.core.recording import Stage
 from worker.core.retry import Decision, Hold, LookUp, Refuse, Retry, after_attempt, after_look_up
-from worker.core.seen import PLACE, harmless, seen_by_look_up, seen_in, sent_elsewhere, surprise
+from worker.core.seen import (
+    NOBODY_WAS_ASKED,
+    PLACE,
+    harmless,
+    seen_by_look_up,
+    seen_in,
+    sent_elsewhere,
+    surprise,
+)
 from worker.core.states import State
 from worker.core.steps import Step
 from worker.core.story import HistoryLine
@@ -418,7 +426,7 @@ class Pipeline:
         if entry.dry_run:
             # Its worker died. A test mode creates nothing, so whatever a look-up found would be another's account.
             absent = Retry(ReasonCode.CONFIRMED_ABSENT, desk.clock.now(), counts=False)
-            await self._decided(claim, absent, Stage.LOOKED_UP)
+            await self._decided(claim, absent, Stage.LOOKED_UP, seen=NOBODY_WAS_ASKED)
             return
         elsewhere = sent_elsewhere(entry, provider.settings)
         if elsewhere or not provider.CAN_LOOK_UP:

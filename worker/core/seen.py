@@ -12,6 +12,11 @@ from worker.core.verdict import Moment, Outcome, Verdict
 PLACE: Final = "place"
 """Under this name the baseline of an attempt says where its create was sent."""
 
+NOBODY_WAS_ASKED: Final = Seen(
+    "absent", "look_up.dry_run", Moment.PREPARING, message="a test mode creates nothing"
+)
+"""What ends the doubt about a dry run."""
+
 
 def surprise(verdict: Verdict) -> Outcome:
     """Our own code broke: the moment is unknown, so the caller says what is honest."""
