@@ -12,7 +12,7 @@ from tests.core.operating import operate
 from tests.core.world import LEASE, Place, World, make_place, open_world
 from tests.fakes import BlindProvider, ScriptedProvider
 from worker.core.observer import Called, StrayAccount, Surprised
-from worker.core.provider import Absent, Finding, Found, Several, Unclear
+from worker.core.provider import Absent, Finding, Found, Prepared, Several, Unclear
 from worker.core.states import State
 from worker.core.verdict import Created, Verdict
 from worker.operations.verbs import Verb
@@ -210,6 +210,39 @@ async def test_what_a_look_up_finds_after_an_operator_gave_up_is_told(world: Wor
     assert (entry.state, entry.account_id) == (State.ABANDONED, "A-1")
     assert (await world.story())[-1] == "found_after_all"
     assert [fact.account_id for fact in world.place.watch.all(StrayAccount)] == ["A-1"]
+
+
+async def test_an_account_that_is_found_keeps_the_next_create_from_leaving(world: World) -> None:
+    """A person said that nothing was created while a look-up was under way; what it finds is held, and nothing sent."""
+    world.place.acme.creates.then(DOUBT)
+    await world.ask()
+    finding = world.place.acme.findings.held()
+    await world.go_round(after=16)
+    prepared = world.place.acme.prepares.held()
+    await operate(world, Verb.RESOLVE_NOT_CREATED)
+    await world.go_round()
+    finding.set_result(Found(Created("A-1", {}), {"asked": "list"}))
+    await world.calm()
+    prepared.set_result(Prepared(None, {}))
+    await world.calm()
+    entry = await world.entry()
+    assert (entry.state, entry.reason, entry.account_id) == (State.HELD, ReasonCode.CREDENTIALS_LOST, "A-1")
+    assert len(world.place.acme.sent) == 1
+    assert world.place.watch.all(Surprised) == []
+
+
+async def test_what_a_look_up_finds_is_told_as_soon_as_the_ledger_is_back(world: World) -> None:
+    """The row moved on, and the ledger cannot be written in this very moment: the account is not forgotten."""
+    await in_doubt(world)
+    finding = world.place.acme.findings.held()
+    await world.go_round(after=16)
+    await operate(world, Verb.ABANDON)
+    world.ledger.failing.add("note")
+    finding.set_result(Found(Created("A-1", {}), {"asked": "list"}))
+    await world.calm()
+    world.ledger.failing.clear()
+    await world.pass_time(1.0)
+    assert (await world.entry()).account_id == "A-1"
 
 
 async def test_what_a_look_up_finds_that_is_known_already_is_no_news(world: World) -> None:

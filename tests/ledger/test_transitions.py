@@ -242,6 +242,18 @@ async def test_no_account_is_not_said_where_one_is_known(scene: Scene, way: Tran
     assert (held.entry.state, held.entry.account_id) == (State.HELD, "a-1")
 
 
+async def test_no_create_is_announced_where_an_account_is_known(scene: Scene) -> None:
+    """What an older attempt opened came to light after the row was claimed: another create is not begun."""
+    claim = await scene.take(await scene.sending(), states.NOT_DONE, due_at=scene.now)
+    (claim,) = await scene.ledger.claim_due(claim.entry.provider, scene.worker, scene.later(1), 1)
+    line = HistoryLine(scene.now, "worker-1", "found_after_all", None, None, None, None, {})
+    await scene.ledger.note(claim.entry.request_id, line, "a-1")
+    before = scene.stored()
+    with pytest.raises(AccountKnown, match="a-1") as refused:
+        await scene.take(claim, states.SEND)
+    assert (refused.value.account_id, scene.stored()) == ("a-1", before)
+
+
 async def test_one_account_is_never_given_to_two_requests(scene: Scene) -> None:
     """The second claim on an account is refused, writes nothing and names the owner; its neighbours are not hurt."""
     first = await scene.provisioned("a-1")

@@ -35,7 +35,8 @@ def record(tables: Tables, claim: Claim, change: Change) -> Claim:
     if row is None or not _fits(row, claim.fence, change):
         raise StaleClaim(f"request {claim.entry.request_id} has moved on")
     known = row.entry.account_id
-    if known and change.account_id is None and change.transition.enters in (State.REJECTED, State.HELD):
+    denies = change.transition.enters in (State.REJECTED, State.HELD, State.SENDING)
+    if known and change.account_id is None and denies:
         raise AccountKnown(f"request {claim.entry.request_id} has account {known}", known)
     entry = apply(tables, row, change, claim.worker)
     return Claim(entry, entry.fence, claim.worker)

@@ -49,7 +49,7 @@ class StaleClaim(WorkerError):
 
 
 class AccountKnown(WorkerError):
-    """An account is recorded for this row, by an answer to an older attempt, of which the change knows nothing.
+    """An account is recorded for this row, by an older attempt's answer or look-up, of which the change knows nothing.
 
     Attributes:
         account_id: Of the account that exists.

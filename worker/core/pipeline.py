@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 from pydantic import JsonValue
@@ -28,6 +29,7 @@ from worker.core.desk import Desk
 from worker.core.entrance import ends_unsent, is_late, read, time_left
 from worker.core.entry import Accepted, Arrival, Claim, Conflict, Entry, Same
 from worker.core.errors import (
+    AccountKnown,
     ConfigurationError,
     LedgerUnavailable,
     PublishUnconfirmed,
@@ -237,7 +239,12 @@ class Pipeline:
             return
         desk.reached(Step.PREPARED, entry.request_id)
         in_time = self._in_time(provider, entry)
-        claim = await desk.recorder.sending(claim, {**prepared.baseline, PLACE: provider.settings.place})
+        try:
+            claim = await desk.recorder.sending(claim, {**prepared.baseline, PLACE: provider.settings.place})
+        except AccountKnown as known:  # by an older attempt's answer or look-up, since the row was looked at
+            exists = Hold(ReasonCode.CREDENTIALS_LOST, Created(known.account_id, {}))
+            await self._decided(claim, exists, Stage.UNSENT)
+            return
         desk.reached(Step.INTENDED, entry.request_id)
         await self._send(claim, provider, order, replace(prepared, in_time=in_time))
 
@@ -444,7 +451,7 @@ class Pipeline:
             await self._decided(claim, decision, Stage.LOOKED_UP, seen=seen_by_look_up(finding))
         except StaleClaim:
             if isinstance(finding, Found):
-                await self._found_after_all(entry, finding)
+                await self._until_it_sticks(partial(self._found_after_all, entry, finding))
 
     async def _found_after_all(self, entry: Entry, found: Found) -> None:
         """What was found is worth a word if whoever was quicker does not know of it."""

@@ -30,8 +30,8 @@ _r = requests.c
 _COUNTED: Final = (states.SEND, states.WAIT, states.NOT_DONE, states.LATE_NOT_DONE)
 _ENDS_CLAIMS: Final = (states.RESCUE, states.LATE_DOUBT)
 """Whoever had a claim has it no longer: a dead worker, or a look-up judged by an older word of the provider."""
-_DENIES: Final = frozenset({State.REJECTED, State.HELD})
-"""Told without an account, these say that there is none, or that nobody knows one."""
+_DENIES: Final = frozenset({State.REJECTED, State.HELD, State.SENDING})
+"""Entered without an account, these say or take for granted that there is none, or that nobody knows one."""
 _GIVES_BACK: Final = (states.NOT_DONE, states.LATE_NOT_DONE)
 
 
@@ -60,9 +60,12 @@ def _guarded(way: Transition) -> Prepared:
     # Not every change moves the fence: whoever decides by what they saw is guarded by that.
     seen = (_r.state == hole("seen_state", _r.state.type), _r.changed_at == time("seen_at"))
     unchanged = seen if way.by is Actor.OPERATOR else ()
-    # That nothing was created, or nobody knows, is not said of a row whose account came by another way.
-    named = hole("account_id", _r.account_id.type).is_not(None)
-    truthful = (sa.or_(named, _r.account_id.is_(None)),) if way.enters in _DENIES else ()
+    # That nothing was created, or nobody knows, is not said of a row whose account came by another way; nor is another
+    # create sent for it.
+    unknown: sa.ColumnElement[bool] = _r.account_id.is_(None)
+    if way.enters in ANNOUNCED:
+        unknown = sa.or_(hole("account_id", _r.account_id.type).is_not(None), unknown)
+    truthful = (unknown,) if way.enters in _DENIES else ()
     return Prepared(
         sa.update(requests)
         .where(
