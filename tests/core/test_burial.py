@@ -163,6 +163,26 @@ async def test_an_unconfirmed_rejection_is_published_later(world: World) -> None
     assert len(world.place.results) == 1
 
 
+@pytest.mark.parametrize("closed", [False, True], ids=["open", "discarded"])
+async def test_an_unconfirmed_rejection_is_published_later_the_second_time_too(
+    world: World, *, closed: bool
+) -> None:
+    """Whoever sends the same bad message again is answered as certainly as the first time."""
+    message = make_message(make_request(parameters={}))
+    await world.bury(message)
+    if closed:
+        (letter,) = await letters(world)
+        now = world.clock.now()
+        await world.ledger.change_dead_letter(letter.dead_letter_id, "discarded", "olivia", "seen", now)
+    world.place.publisher.failure = "not confirmed"
+    await world.pass_time(60)
+    await world.bury(message)
+    world.place.publisher.failure = None
+    await world.go_round(after=11)
+    first, second = world.place.publisher.confirmed
+    assert first == second
+
+
 async def test_a_good_request_among_the_dead_letters_runs(world: World) -> None:
     """What came here by a mistyped routing key or a crash loop is not lost: upkeep opens its one account."""
     delivery = await world.bury(make_message(routing_key="request.typo"))

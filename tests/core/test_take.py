@@ -82,6 +82,17 @@ async def test_the_newest_event_is_the_one_that_is_repeated(world: World) -> Non
     assert [event.data.outcome for event in world.place.results] == [ResultOutcome.PROVISIONED]
 
 
+async def test_an_end_that_was_overtaken_while_somebody_asked_is_not_repeated(world: World) -> None:
+    """Whoever asks again is told what holds when it is told, not what held when the row was looked at."""
+    world.place.acme.creates.then(make_done("A-1", missing=("key",)))
+    looked_at = await world.ask()
+    assert looked_at.state is State.HELD
+    await operate(world, Verb.RESOLVE_CREATED, "A-1")
+    await world.pipeline.answer_again(looked_at)
+    await world.calm()
+    assert world.place.results[-1].data.outcome == ResultOutcome.PROVISIONED
+
+
 async def test_the_same_request_while_it_runs_is_acknowledged_and_not_answered(world: World) -> None:
     """There is no event yet, so none is published; the running create goes on alone."""
     answer = world.place.acme.creates.held()

@@ -36,6 +36,22 @@ async def test_the_same_delivery_twice_is_one_dead_letter(scene: Scene) -> None:
     assert after == before
 
 
+@pytest.mark.parametrize("state", [None, "replayed"], ids=["open", "closed"])
+async def test_the_event_of_a_second_death_waits_to_be_confirmed_again(
+    scene: Scene, state: str | None
+) -> None:
+    """The broker took it once; it is kept as it was, and upkeep has it unless its burier is quicker."""
+    await scene.ledger.bury(scene.letter(), scene.event())
+    await scene.ledger.published(scene.event().event_id, scene.now)
+    if state:
+        await scene.ledger.change_dead_letter("letter", state, "olivia", "fixed", scene.later(1))
+    await scene.ledger.bury(scene.letter(received_at=scene.later(5)), scene.event())
+    (line,) = await scene.ledger.events("letter")
+    assert (line.event, line.published_at, line.publishes) == (scene.event(), None, 1)
+    assert await scene.ledger.unpublished(scene.later(5), 10) == []
+    assert len(await scene.ledger.unpublished(scene.later(6), 10)) == 1
+
+
 def ids(event: Event) -> str:
     """What to sort by."""
     return event.event_id

@@ -83,8 +83,9 @@ async def test_the_newest_event_can_be_published_again(scene: Scene) -> None:
     for name in ("held", "done"):
         await scene.ledger.published(scene.event(name).event_id, scene.now)
     scene.clock.advance(1)
-    assert await scene.ledger.publish_again(entry.request_id, scene.now, "olivia", "they lost it")
-    assert await unpublished(scene) == [scene.event("done").event_id]
+    newest = scene.event("done").event_id
+    assert await scene.ledger.publish_again(entry.request_id, scene.now, "olivia", "they lost it") == newest
+    assert await unpublished(scene) == [newest]
     *_, line = await scene.ledger.history(entry.request_id)
     assert (line.name, line.actor, line.note) == ("publish_again", "olivia", "they lost it")
     held, done = await scene.ledger.events(entry.request_id)

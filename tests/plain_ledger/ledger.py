@@ -96,7 +96,7 @@ class PlainLedger(port.Ledger):
     async def published(self, event_id: str, at: datetime) -> None:
         await self._access.write(lambda tables: tables.confirm(event_id, at))
 
-    async def publish_again(self, request_id: str, at: datetime, actor: str, note: str | None) -> bool:
+    async def publish_again(self, request_id: str, at: datetime, actor: str, note: str | None) -> str | None:
         line = HistoryLine(at, actor, "publish_again", None, None, None, note, {})
         return await self._access.write(lambda tables: letters.publish_again(tables, request_id, line))
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from tests.plain_ledger import claims
-from tests.plain_ledger.tables import Letter, Tables, is_plain, words
+from tests.plain_ledger.tables import Letter, Tables, Told, is_plain, words
 from worker.core.change import Event
 from worker.core.dead_letter import DeadLetter
 from worker.core.errors import NotAllowed, UnknownRequest
@@ -21,6 +21,8 @@ def bury(tables: Tables, letter: DeadLetter, event: Event | None) -> bool:
     """Insert a dead letter with its event, or make it what it died of now."""
     known, at = tables.dead_letters.get(letter.dead_letter_id), letter.received_at
     alike = known is not None and known.letter.died_alike(letter)
+    if event is not None and event.event_id in tables.events:
+        _wait(tables, tables.events[event.event_id], at)
     if known is not None and alike and known.letter.state == "open":
         known.letter = replace(known.letter, changed_at=at)
         return False
@@ -68,18 +70,21 @@ def unpublished(tables: Tables, before: datetime, now: datetime, limit: int) -> 
     return [told.line for told in taken]
 
 
-def publish_again(tables: Tables, request_id: str, line: HistoryLine) -> bool:
+def publish_again(tables: Tables, request_id: str, line: HistoryLine) -> str | None:
     """Mark the newest event of a request unpublished, unless the request runs again and the event is no longer true."""
     row = tables.rows.get(request_id)
     event_id = row.entry.event_id if row and row.entry.state in ANNOUNCED else None
     told = tables.events.get(event_id) if event_id else None
     if told is None:
-        return False
-    told.line = replace(told.line, published_at=None)
-    told.tried_at = told.line.event.recorded_at
-    tables.unconfirmed[told.line.event.event_id] = told
+        return None
+    _wait(tables, told, told.line.event.recorded_at)
     tables.tell(request_id, line)
-    return True
+    return event_id
+
+
+def _wait(tables: Tables, told: Told, tried_at: datetime) -> None:
+    told.line, told.tried_at = replace(told.line, published_at=None), tried_at
+    tables.unconfirmed[told.line.event.event_id] = told
 
 
 def pause(tables: Tables, wanted: Pause) -> None:

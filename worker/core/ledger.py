@@ -80,13 +80,14 @@ class Ledger(Protocol):
         """The broker confirmed it."""
         ...
 
-    async def publish_again(self, request_id: str, at: datetime, actor: str, note: str | None) -> bool:
-        """Mark the newest event of a request unpublished; False when it has none."""
+    async def publish_again(self, request_id: str, at: datetime, actor: str, note: str | None) -> str | None:
+        """Mark the newest event of a request unpublished; its id, None when there is none that is true."""
         ...
 
     async def bury(self, letter: DeadLetter, event: Event | None) -> bool:
         """Insert a dead letter and its rejection event; False when the row was there, open, and died of the same
-        before: then just the time of this death is kept, as its `changed_at`.
+        before: then just the time of this death is kept, as its `changed_at`. An event that was there waits to be
+        confirmed once more.
 
         One that was closed, or died of something else, is open and as it died now, with a line of history; that is
         True. Its `changed_at` is the time of this death; its `received_at` stays what it was where it died of the same

@@ -161,13 +161,12 @@ class Pipeline:
 
     async def answer_again(self, entry: Entry) -> None:
         """The same request again gets the same event again, if there is one that is true."""
-        desk = self._desk
-        if await desk.ledger.publish_again(entry.request_id, desk.clock.now(), desk.worker, "asked again"):
-            desk.tasks.start(
-                self.publish_stored(entry.request_id, entry.event_id), f"publish {entry.request_id}"
-            )
+        desk, request_id = self._desk, entry.request_id
+        event_id = await desk.ledger.publish_again(request_id, desk.clock.now(), desk.worker, "asked again")
+        if event_id is not None:
+            desk.tasks.start(self.publish_stored(request_id, event_id), f"publish {request_id}")
 
-    async def publish_stored(self, subject_id: str, event_id: str | None) -> None:
+    async def publish_stored(self, subject_id: str, event_id: str) -> None:
         """Publish an event of a request or a dead letter as it was recorded. Failing is no loss, as with `publish`."""
         with contextlib.suppress(LedgerUnavailable):
             for line in await self._desk.ledger.events(subject_id):

@@ -57,11 +57,13 @@ def bury(batch: Batch, letter: DeadLetter, event: Event | None) -> bool:
     """Insert a dead letter with its event; where it is known, it is open again and as it died now.
 
     Of one that is open and died of the same before, just the time of this death is kept: a replay that is just being
-    marked must see it.
+    marked must see it. Its sender is answered again, as certainly as the first time.
     """
     row = {field.name: getattr(letter, field.name) for field in fields(letter)}
     row["problems"] = [dict(problem) for problem in letter.problems]
     known = None if _BURY.count(batch.connection, row) == 1 else _locked(batch, letter.dead_letter_id)
+    if known is not None and event is not None:
+        events.wait_anew(batch, event.event_id, letter.received_at)
     if known is not None and not _renew(batch, known, letter, row):
         return False
     came_from, queue = known.state if known else None, {"queue": letter.queue}

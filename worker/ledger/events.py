@@ -100,13 +100,25 @@ _AGAIN: Final = (
         .scalar_subquery()
     )
     .values(published_at=None, tried_at=_e.recorded_at)
+    .returning(_e.event_id)
 )
 
 
-def publish_again(batch: Batch, request_id: str, line: HistoryLine) -> bool:
+def publish_again(batch: Batch, request_id: str, line: HistoryLine) -> str | None:
     """Mark the newest event of a request unpublished, unless the request runs again and the event is no longer true."""
     batch.flush()  # the event may be a row of this very batch
-    if batch.connection.execute(_AGAIN, {"p_request_id": request_id}).rowcount == 0:
-        return False
-    story.tell(batch, request_id, line)
-    return True
+    event_id: str | None = batch.connection.execute(_AGAIN, {"p_request_id": request_id}).scalar_one_or_none()
+    if event_id is not None:
+        story.tell(batch, request_id, line)
+    return event_id
+
+
+_ANEW: Final = (
+    sa.update(events).where(_e.event_id == hole("event_id")).values(published_at=None, tried_at=time("at"))
+)
+
+
+def wait_anew(batch: Batch, event_id: str, at: datetime) -> None:
+    """An event that is there waits to be confirmed once more: whoever says so publishes it, or upkeep if that fails."""
+    batch.flush()  # it may be a row of this very batch, or be confirmed by one
+    batch.connection.execute(_ANEW, {"p_event_id": event_id, "p_at": at})

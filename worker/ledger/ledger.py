@@ -116,7 +116,7 @@ class SqlLedger(port.Ledger):
     async def published(self, event_id: str, at: datetime) -> None:
         await self._writer.write(lambda batch: events.published(batch, event_id, at))
 
-    async def publish_again(self, request_id: str, at: datetime, actor: str, note: str | None) -> bool:
+    async def publish_again(self, request_id: str, at: datetime, actor: str, note: str | None) -> str | None:
         line = HistoryLine(at, actor, "publish_again", None, None, None, note, {})
         return await self._writer.write(lambda batch: events.publish_again(batch, request_id, line))
 
