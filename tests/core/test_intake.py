@@ -92,6 +92,65 @@ async def test_the_loop_follows_changes_at_once_and_time_by_looking(world: World
     assert world.doors.open_now == {}
 
 
+async def test_a_queue_that_closes_slowly_keeps_no_other_open(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one queue is still closed, the others are closed already: when the ledger fails, and at the end."""
+    answered = asyncio.Event()
+    close = world.doors.close
+
+    async def slow(queue: str) -> None:
+        if queue == QUEUE:
+            await answered.wait()
+        await close(queue)
+
+    monkeypatch.setattr(world.doors, "close", slow)
+    await world.intake.adjust()
+    world.gate.sick(OSError("disk full"))
+    adjusting = asyncio.create_task(world.intake.adjust())
+    await world.calm()
+    assert (set(world.doors.open_now), adjusting.done()) == ({QUEUE}, False)
+    answered.set()
+    await adjusting
+    assert world.intake.reading == frozenset()
+
+    world.gate.recovered()
+    answered.clear()
+    stopping = asyncio.Event()
+    loop = asyncio.create_task(world.intake.run(stopping))
+    await world.calm()
+    assert world.intake.reading == {QUEUE, DEAD_LETTERS}
+    stopping.set()
+    await world.calm()
+    assert (set(world.doors.open_now), loop.done()) == ({QUEUE}, False)
+    answered.set()
+    await loop
+    assert world.doors.open_now == {}
+
+
+async def test_a_loop_that_is_cancelled_closes_nothing_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever cancels the loop while queues are closed finds nothing of it still at work."""
+    ended: list[str] = []
+
+    async def silent(queue: str) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(queue)
+
+    monkeypatch.setattr(world.doors, "close", silent)
+    stopping = asyncio.Event()
+    loop = asyncio.create_task(world.intake.run(stopping))
+    await world.calm()
+    stopping.set()
+    await world.calm()
+    loop.cancel()
+    await asyncio.wait({loop})
+    assert (loop.cancelled(), set(ended)) == (True, {QUEUE, DEAD_LETTERS})
+
+
 async def test_what_the_broker_refused_is_tried_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """One queue that cannot be opened or closed now is tried at the next look, and keeps no other from its turn."""
 

@@ -68,9 +68,7 @@ class Intake:
                 self._changed.clear()
                 await self.adjust()
                 await reasons_to_look.next()
-        for queue in tuple(self._reading):
-            with contextlib.suppress(BrokerUnavailable):
-                await self._doors.close(queue)
+        await asyncio.gather(*(self._close(queue) for queue in tuple(self._reading)))
 
     @property
     def reading(self) -> frozenset[str]:
@@ -78,12 +76,23 @@ class Intake:
         return frozenset(self._reading)
 
     async def adjust(self) -> None:
-        """Open what may be read, close what may not."""
-        for queue, lane in self._lanes.items():
-            take = partial(self._take, lane)
-            ahead = self._prefetch or lane.slots
-            await self._set(queue, take, ahead, wanted=self._gate.well and lane.takes_work)
-        await self._set(self._dead_letters, self._burial.bury, 10, wanted=self._gate.well)
+        """Open what may be read, close what may not.
+
+        Side by side: a queue may take seconds to close, and the others, were they read meanwhile, would get every
+        delivery back and hand it over again at once.
+        """
+        well = self._gate.well
+        requests = (
+            self._set(
+                queue,
+                partial(self._take, lane),
+                self._prefetch or lane.slots,
+                wanted=well and lane.takes_work,
+            )
+            for queue, lane in self._lanes.items()
+        )
+        dead_letters = self._set(self._dead_letters, self._burial.bury, 10, wanted=well)
+        await asyncio.gather(*requests, dead_letters)
 
     async def _take(self, lane: Lane, delivery: Delivery) -> None:
         await self._pipeline.take(delivery, lane)
@@ -97,6 +106,10 @@ class Intake:
             elif not wanted and queue in self._reading:
                 await self._doors.close(queue)
                 del self._reading[queue]
+
+    async def _close(self, queue: str) -> None:
+        with contextlib.suppress(BrokerUnavailable):
+            await self._doors.close(queue)
 
     async def _rest(self) -> None:
         await self._clock.sleep(_LOOK_AGAIN_AFTER)
