@@ -7,11 +7,13 @@ import pytest
 from pamqp.common import FieldTable
 
 from tests.cli.terminal import Terminal
+from worker.local.rabbitmq_node import RabbitmqNode
 
 pytestmark = pytest.mark.rabbitmq
 
 CANARY = {"PROVIDERS__CANARY_SPEECH__API_KEY": "x:y"}
 QUEUE = "provisioning.requests.canary_speech"
+DEAD_LETTERS = "provisioning.dead-letters"
 
 
 @pytest.fixture
@@ -50,12 +52,41 @@ def test_a_queue_with_other_arguments_is_told_and_left_alone(
     asyncio.run(_declare_another(broker_url))
     said = at_the_broker("topology", "check", "--json", **CANARY)
     gap = next(it for it in said.json if QUEUE in it["what"])
-    assert (said.code, "where 1000 is wanted" in gap["what"]) == (78, True)
+    assert (said.code, "where 1000 is wanted" in gap["what"], gap["compared"]) == (78, True, True)
     assert f"rabbitmqctl delete_queue {QUEUE} --if-empty" in gap["remedy"]
     declared = at_the_broker("topology", "declare", **CANARY)
     assert (declared.code, QUEUE in declared.err) == (78, True)
     well, words = found(at_the_broker)
     assert (well, QUEUE in words) == (False, True)
+
+
+def test_what_the_user_may_not_compare_is_told_as_such(
+    at_the_broker: Terminal, broker_url: str, rabbitmq_node: RabbitmqNode
+) -> None:
+    """Without the configure right nothing is known to be as wanted: 78, with the reason and what helps, for each."""
+    assert at_the_broker("topology", "declare", **CANARY).code == 0
+    virtual_host = broker_url.rpartition("/")[2]
+    user = f"reader-{virtual_host}"
+    rabbitmq_node.rabbitmqctl("add_user", user, "secret-canary")
+    rabbitmq_node.rabbitmqctl("set_permissions", "--vhost", virtual_host, user, "^$", ".*", ".*")
+    at_the_broker.environment["PROVISIONER_BROKER__URL"] = broker_url.replace(
+        broker_url.split("@", maxsplit=1)[0], f"amqp://{user}:secret-canary"
+    )
+    said = at_the_broker("topology", "check", **CANARY)
+    assert (said.code, said.out) == (78, "")
+    assert (
+        f"not compared: queue {QUEUE} is there and could not be compared: the user has no configure right on it\n"
+        "    run `provisioner topology check` once with a user that has it"
+    ) in said.err
+    listed = at_the_broker("topology", "check", "--json", **CANARY)
+    assert (listed.code, [gap["compared"] for gap in listed.json]) == (78, [False] * 6)
+    well, words = found(at_the_broker, BROKER__DECLARE="false")
+    assert (well, f"nothing is missing, but exchange {DEAD_LETTERS} is there and could" in words) == (
+        True,
+        True,
+    )
+    assert found(at_the_broker)[0] is False
+    rabbitmq_node.rabbitmqctl("delete_user", user)
 
 
 def test_a_refused_login_names_the_setting(at_the_broker: Terminal, broker_url: str) -> None:

@@ -1,6 +1,8 @@
 """The topology against a real broker: declared, compared, imported."""
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,10 @@ import pytest
 
 from tests.rabbitmq.rig import PROVIDER, QUEUE, TOPOLOGY, Rig, within
 from worker.core.errors import ConfigurationError, TopologyMismatch
+from worker.core.observer import TopologyUncompared
 from worker.rabbitmq.admin import Admin
+from worker.rabbitmq.connection import ConnectionSettings
+from worker.rabbitmq.declaration import Uncompared
 from worker.rabbitmq.topology import AUDIT, DEAD_LETTERS, REQUESTS, RESULTS, Topology
 
 pytestmark = pytest.mark.rabbitmq
@@ -147,19 +152,65 @@ async def test_worker_that_may_not_declare_says_what_is_missing(rig: Rig) -> Non
 
 async def test_user_without_the_right_to_declare(rig: Rig) -> None:
     """A clear sentence at the first try, with both ways out; checking still finds what is missing."""
-    await rig.ctl("add_user", f"reader-{rig.vhost}", "secret-canary")
-    await rig.ctl("set_permissions", "--vhost", rig.vhost, f"reader-{rig.vhost}", "", ".*", ".*")
-    url = rig.settings.url.replace(rig.settings.url.split("@")[0], f"amqp://reader-{rig.vhost}:secret-canary")
-    settings = replace(rig.settings, url=url)
-    with pytest.raises(
-        ConfigurationError, match=r"access to exchange .* refused.*PROVISIONER_BROKER__DECLARE=false"
-    ):
-        await within(rig.consumer(settings=settings).run())
+    async with unable_to_configure(rig) as settings, Admin.connect(settings, TOPOLOGY) as admin:
+        with pytest.raises(
+            ConfigurationError, match=r"access to exchange .* refused.*PROVISIONER_BROKER__DECLARE=false"
+        ):
+            await within(rig.consumer(settings=settings).run())
+        assert [str(finding) for finding in await admin.check()] == [
+            *(f"exchange {exchange.name} is missing" for exchange in TOPOLOGY.exchanges),
+            *(f"queue {queue.name} is missing" for queue in TOPOLOGY.queues),
+        ]
+
+
+async def test_what_may_not_be_compared_is_never_as_wanted(rig: Rig) -> None:
+    """RabbitMQ compares for no user without the configure right, so a queue that loses messages might be among it."""
+    await with_a_queue_that_loses_what_is_refused(rig)
+    async with unable_to_configure(rig) as settings, Admin.connect(settings, TOPOLOGY) as admin:
+        found = await admin.check()
+    assert [(type(finding), finding.name) for finding in found] == [
+        (Uncompared, entity.name) for entity in TOPOLOGY.entities
+    ]
+    (told,) = (finding for finding in found if finding.name == QUEUE)
+    assert str(told) == (
+        f"queue {QUEUE} is there and could not be compared: the user has no configure right on it"
+    )
+    assert "`provisioner topology check` once with a user that has it" in told.remedy
+
+
+async def test_a_start_that_could_not_compare_says_so_once_and_goes_on(rig: Rig) -> None:
+    """With declaring switched off such a user is the documented one: the worker starts, and warns of each of them."""
+    await with_a_queue_that_loses_what_is_refused(rig)
+    async with unable_to_configure(rig) as allowed:
+        settings = replace(allowed, declare=False)
+        async with rig.running(rig.consumer(settings=settings), rig.publisher(settings=settings)):
+            await rig.close_connections()
+            await rig.watcher.next_change("consume", up=True)
+    (told,) = (fact for fact in rig.watcher.facts if isinstance(fact, TopologyUncompared))
+    assert len(told.what) == len(TOPOLOGY.entities)
+    assert f"queue {QUEUE} is there and could not be compared" in "; ".join(told.what)
+    assert "`provisioner topology check` once with a user that has it" in told.remedy
+
+
+@asynccontextmanager
+async def unable_to_configure(rig: Rig) -> AsyncIterator[ConnectionSettings]:
+    """The settings of a user that may write and read everything, while the block runs."""
+    user = f"reader-{rig.vhost}"
+    await rig.ctl("add_user", user, "secret-canary")
+    await rig.ctl("set_permissions", "--vhost", rig.vhost, user, "", ".*", ".*")
+    url = rig.settings.url.replace(rig.settings.url.split("@")[0], f"amqp://{user}:secret-canary")
+    try:
+        yield replace(rig.settings, url=url)
+    finally:
+        await rig.ctl("delete_user", user)
+
+
+async def with_a_queue_that_loses_what_is_refused(rig: Rig) -> None:
+    """Somebody else declared it, and without a place for dead letters; all else is as wanted."""
     async with Admin.connect(rig.settings, TOPOLOGY) as admin:
         await admin.declare()
-    async with Admin.connect(settings, TOPOLOGY) as admin:
-        assert await admin.check() == []
-    await rig.ctl("delete_user", f"reader-{rig.vhost}")
+    await rig.probe.delete(QUEUE)
+    await rig.probe.declare(QUEUE, {"x-queue-type": "quorum"})
 
 
 async def test_definitions_import_cleanly(rig: Rig, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from worker.core.observer import (
     Rescued,
     StrayAccount,
     Surprised,
+    TopologyUncompared,
     Unsettled,
 )
 from worker.core.overview import Standing
@@ -69,6 +70,7 @@ CONNECTED = BrokerChanged("consume", up=True)
 DISCONNECTED = BrokerChanged("consume", up=False, detail="heartbeat missed")
 CONSUMED = QueueChanged("provisioning.requests.phone_com", QueueState.CONSUMED)
 NOT_SERVED = QueueChanged("provisioning.requests.phone_com", QueueState.NOT_SERVED, "541 INTERNAL_ERROR")
+UNCOMPARED = TopologyUncompared(("queue q could not be compared",), "run the check with another user")
 LEDGER_WELL = LedgerChanged(well=True)
 LEDGER_SICK = LedgerChanged(well=False, detail="disk full")
 RESCUED = Rescued(("r1", "r2"))
@@ -81,5 +83,5 @@ SURPRISED = Surprised("upkeep", RuntimeError("boom"), "r1")
 FACTS: tuple[Fact, ...] = (
     RECEIVED, CONFLICT, BURIED, BEGAN, ENDED, CREATED, CREATE_REFUSED, LOOKED_UP, PROBED, SENDS, WAITS, DOUBTS, HOLDS,
     HURRIED, FINISHED, STRAY, PUBLISHED, UNPUBLISHED, PAUSED, OPENED, CONNECTED, DISCONNECTED, CONSUMED, NOT_SERVED,
-    LEDGER_WELL, LEDGER_SICK, RESCUED, RESCUED_NONE, CLOCK_STEPPED, COUNTED, UNSETTLED, SURPRISED,
+    UNCOMPARED, LEDGER_WELL, LEDGER_SICK, RESCUED, RESCUED_NONE, CLOCK_STEPPED, COUNTED, UNSETTLED, SURPRISED,
 )  # fmt: skip

@@ -55,6 +55,12 @@ BOUND = {"request_id": "r1", "idempotency_key": "order-1", "provider": "phone_co
             {"outcome": "provisioned", "reason": "created", "seconds": 1.5},
         ),
         (
+            facts.UNCOMPARED,
+            "warning",
+            "topology_not_compared",
+            {"what": ["queue q could not be compared"], "remedy": "run the check with another user"},
+        ),
+        (
             facts.STRAY,
             "warning",
             "stray_account",

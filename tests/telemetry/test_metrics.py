@@ -16,7 +16,7 @@ from worker.core.overview import Standing
 from worker.telemetry import Metrics
 
 PHONE = {"provider": "phone_com"}
-UNCOUNTED = (facts.SENDS, facts.HURRIED, facts.HOLDS, facts.DOUBTS, facts.RESCUED_NONE)
+UNCOUNTED = (facts.SENDS, facts.HURRIED, facts.HOLDS, facts.DOUBTS, facts.RESCUED_NONE, facts.UNCOMPARED)
 SINCE = facts.SINCE.timestamp()
 
 

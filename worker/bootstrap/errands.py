@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, assert_never
 
 from worker import ledger
 from worker.bootstrap import broker, clients, parts
@@ -23,9 +23,9 @@ from worker.ledger.reader import Reader
 from worker.ledger.schema import REVISION
 from worker.ledger.urls import store_at
 from worker.operations.dead_letters import Republish
+from worker.rabbitmq import declaration
 from worker.rabbitmq.admin import Admin, Results
 from worker.rabbitmq.calls import NOT_FOUND, Refused
-from worker.rabbitmq.declaration import Difference
 from worker.settings import Settings
 
 _NO_PROVIDER = "no provider is configured; set for example PROVISIONER_PROVIDERS__CANARY_SPEECH__API_KEY"
@@ -46,10 +46,17 @@ def require_runnable(configured: Settings) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """One queue or exchange that is not on the broker as wanted, in words, and what helps."""
+    """One queue or exchange that is not known to be as wanted, in words, and what helps.
+
+    Attributes:
+        what: The words.
+        remedy: What helps.
+        compared: Whether it is known to differ; else the broker did not let this user compare it.
+    """
 
     what: str
     remedy: str
+    compared: bool
 
 
 async def declare_topology(configured: Settings) -> None:
@@ -64,18 +71,23 @@ async def declare_topology(configured: Settings) -> None:
 
 
 async def check_topology(configured: Settings) -> list[Gap]:
-    """How the broker differs from what is wanted, with the command that helps."""
-    return [_gap(difference) for difference in await _differences(configured)]
+    """How the broker differs from what is wanted, or could not be compared with it, with the command that helps."""
+    return [_gap(finding) for finding in await _findings(configured)]
 
 
-def _gap(difference: Difference) -> Gap:
-    is_missing = not difference.argument
-    return Gap(
-        str(difference), "`provisioner topology declare` creates it" if is_missing else difference.remedy
-    )
+def _gap(finding: declaration.Finding) -> Gap:
+    match finding:
+        case declaration.Difference(argument=""):
+            return Gap(str(finding), "`provisioner topology declare` creates it", compared=True)
+        case declaration.Difference():
+            return Gap(str(finding), finding.remedy, compared=True)
+        case declaration.Uncompared():
+            return Gap(str(finding), finding.remedy, compared=False)
+        case _:
+            assert_never(finding)
 
 
-async def _differences(configured: Settings) -> list[Difference]:
+async def _findings(configured: Settings) -> list[declaration.Finding]:
     async with _admin(configured) as admin:
         return await admin.check()
 
@@ -220,12 +232,19 @@ async def _check_consumer_keys(configured: Settings) -> str:
 
 
 async def _check_broker(configured: Settings) -> str:
-    differences = await _differences(configured)
-    if not differences:
+    findings = await _findings(configured)
+    words = "; ".join(f"{gap.what}: {gap.remedy}" for gap in map(_gap, findings))
+    if not findings:
         return "reached; exchanges and queues are as wanted"
-    if configured.broker.declare and not any(difference.argument for difference in differences):
-        return f"reached; the first start will declare {len(differences)} exchanges and queues"
-    raise TopologyMismatch("; ".join(f"{gap.what}: {gap.remedy}" for gap in map(_gap, differences)))
+    if configured.broker.declare and all(_is_missing(finding) for finding in findings):
+        return f"reached; the first start will declare {len(findings)} exchanges and queues"
+    if not configured.broker.declare and all(isinstance(it, declaration.Uncompared) for it in findings):
+        return f"reached; nothing is missing, but {words}"
+    raise TopologyMismatch(words)
+
+
+def _is_missing(finding: declaration.Finding) -> bool:
+    return isinstance(finding, declaration.Difference) and not finding.argument
 
 
 async def _check_ledger(configured: Settings) -> str:

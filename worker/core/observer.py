@@ -154,6 +154,14 @@ class QueueChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class TopologyUncompared:
+    """Exchanges and queues are there and may be other ones than wanted: this user is not told. `what` is sentences."""
+
+    what: tuple[str, ...]
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerChanged:
     """The ledger takes writes, or fails or hangs: then intake stops. Told with the first sign of life and each turn."""
 
@@ -202,8 +210,8 @@ class Surprised:
 
 Fact = (
     Received | Buried | Began | Ended | Called | Moved | Finished | StrayAccount | Published
-    | LaneChanged | BrokerChanged | QueueChanged | LedgerChanged | Rescued | ClockStepped | Counted | Unsettled
-    | Surprised
+    | LaneChanged | BrokerChanged | QueueChanged | TopologyUncompared | LedgerChanged | Rescued | ClockStepped
+    | Counted | Unsettled | Surprised
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from worker.core.errors import BrokerUnavailable, PublishUnconfirmed
 from worker.rabbitmq import declaration
 from worker.rabbitmq.calls import answering
 from worker.rabbitmq.connection import Connection, ConnectionSettings
-from worker.rabbitmq.declaration import Difference
+from worker.rabbitmq.declaration import Finding
 from worker.rabbitmq.delivery import read_message
 from worker.rabbitmq.publisher import CONTENT_TYPE
 from worker.rabbitmq.topology import REQUESTS, RESULTS, Topology
@@ -45,8 +45,8 @@ class Admin:
         finally:
             await connection.close()
 
-    async def check(self) -> list[Difference]:
-        """What is missing on the broker or different, without changing anything.
+    async def check(self) -> list[Finding]:
+        """What is missing on the broker, different or could not be compared, without changing anything.
 
         Raises:
             BrokerUnavailable: no answer.

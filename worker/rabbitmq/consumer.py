@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any, NoReturn
 
 from worker.core.clock import Clock
-from worker.core.observer import Observer, Surprised
+from worker.core.observer import Observer, Surprised, TopologyUncompared
 from worker.rabbitmq.connection import Connection, ConnectionSettings
-from worker.rabbitmq.declaration import settle
+from worker.rabbitmq.declaration import Uncompared, settle
 from worker.rabbitmq.delivery import BrokerDelivery
 from worker.rabbitmq.door import Door
 from worker.rabbitmq.link import Link, broker_changes
@@ -45,6 +45,7 @@ class Consumer:
             clock=clock,
         )
         self._settled = asyncio.Event()
+        self._uncompared: list[Uncompared] = []
         self._doors: dict[str, Door] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._handling: set[asyncio.Task[None]] = set()
@@ -127,7 +128,14 @@ class Consumer:
         return _start(door.close(), "close a queue", self._closing)
 
     async def _prepare(self, connection: Connection) -> None:
-        await settle(self._topology, connection, self._settings)
+        self._tell_uncompared(await settle(self._topology, connection, self._settings))
+
+    def _tell_uncompared(self, found: list[Uncompared]) -> None:
+        """Once, and not with every connection: it neither harms nor changes by itself."""
+        if found and found != self._uncompared:
+            told = tuple(str(uncompared) for uncompared in found)
+            self._observer.tell(TopologyUncompared(told, found[0].remedy))
+        self._uncompared = found
 
     async def _tend(self, connection: Connection) -> None:
         """Doors try while the broker answers; one that failed by a mistake of ours ends the process.

@@ -1,7 +1,8 @@
 """The topology and the real broker: declare it, or say in words where they differ.
 
 AMQP shows no queue's arguments. But declaring a queue again is harmless where everything is equal, and where it is not
-the broker names the first argument that differs. Policies and bindings cannot be seen this way.
+the broker names the first argument that differs. Policies and bindings cannot be seen this way, and nothing can without
+the right to configure: the broker then refuses before it compares.
 """
 
 import re
@@ -63,8 +64,35 @@ class Difference:
         return f"rabbitmqadmin delete exchange name={self.name}, and start the worker, which declares and binds it"
 
 
-async def settle(topology: Topology, connection: Connection, settings: ConnectionSettings) -> None:
-    """What a start needs: the topology is there as declared.
+@dataclass(frozen=True, slots=True)
+class Uncompared:
+    """One queue or exchange that is there, and nobody knows how: the broker compares for no user who may not configure.
+
+    Attributes:
+        entity: "queue" or "exchange".
+        name: Its name.
+    """
+
+    entity: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.entity} {self.name} is there and could not be compared: the user has no configure right on it"
+
+    @property
+    def remedy(self) -> str:
+        """The command that helps, for people."""
+        return "run `provisioner topology check` once with a user that has it, such as the one that declares"
+
+
+Finding = Difference | Uncompared
+"""What is to be said of one queue or exchange that is not known to be as wanted."""
+
+
+async def settle(
+    topology: Topology, connection: Connection, settings: ConnectionSettings
+) -> list[Uncompared]:
+    """What a start needs: the topology is there as declared, but for what could not be compared, which is returned.
 
     A queue about which the broker gives no answer is passed over: it must not stop the others, and whoever needs it is
     told then.
@@ -79,8 +107,11 @@ async def settle(topology: Topology, connection: Connection, settings: Connectio
         for queue in topology.queues:
             with _passing_over(connection):
                 await _provide(topology, queue, connection, settings)
-    elif differences := await _differences(topology, connection, settings.operation_timeout):
+        return []
+    differences, uncompared = _sorted(await _findings(topology, connection, settings.operation_timeout))
+    if differences:
         raise _mismatch(differences, None)
+    return uncompared
 
 
 async def restore(
@@ -130,14 +161,14 @@ async def declare(topology: Topology, connection: Connection, *, seconds: float)
             await _declare_queue(topology, queue, connection, seconds)
 
 
-async def check(topology: Topology, connection: Connection, *, seconds: float) -> list[Difference]:
-    """What is missing or different, without changing anything. Without the right to declare, only what is missing.
+async def check(topology: Topology, connection: Connection, *, seconds: float) -> list[Finding]:
+    """What is missing, different or could not be compared, without changing anything.
 
     Raises:
         BrokerUnavailable: no answer.
     """
     found = [await _compare(connection, entity, seconds) for entity in topology.entities]
-    return [difference for difference in found if difference is not None]
+    return [finding for finding in found if finding is not None]
 
 
 async def _declare_exchanges(topology: Topology, connection: Connection, seconds: float) -> None:
@@ -198,8 +229,8 @@ async def _explained(topology: Topology, connection: Connection, seconds: float)
         yield
     except Refused as refusal:
         if refusal.code == PRECONDITION_FAILED:
-            different = await check(topology, connection, seconds=seconds)
-            raise _mismatch([found for found in different if found.argument], refusal) from None
+            differences, _ = _sorted(await check(topology, connection, seconds=seconds))
+            raise _mismatch([found for found in differences if found.argument], refusal) from None
         if refusal.code == NO_PERMISSION:
             raise ConfigurationError(
                 f"{refusal}; give the user that right, or set {DECLARE_SETTING}=false"
@@ -207,17 +238,31 @@ async def _explained(topology: Topology, connection: Connection, seconds: float)
         raise
 
 
-async def _differences(topology: Topology, connection: Connection, seconds: float) -> list[Difference]:
+async def _findings(topology: Topology, connection: Connection, seconds: float) -> list[Finding]:
     """As far as the broker answers."""
-    differences = []
+    found = []
     for entity in topology.entities:
         with _passing_over(connection):
-            differences.append(await _compare(connection, entity, seconds))
-    return [difference for difference in differences if difference is not None]
+            found.append(await _compare(connection, entity, seconds))
+    return [finding for finding in found if finding is not None]
 
 
-async def _compare(connection: Connection, entity: Exchange | Queue, seconds: float) -> Difference | None:
-    """First whether it is there at all: declaring it would create it."""
+def _sorted(findings: list[Finding]) -> tuple[list[Difference], list[Uncompared]]:
+    differences: list[Difference] = []
+    uncompared: list[Uncompared] = []
+    for finding in findings:
+        match finding:
+            case Difference():
+                differences.append(finding)
+            case Uncompared():
+                uncompared.append(finding)
+            case _:
+                assert_never(finding)
+    return differences, uncompared
+
+
+async def _compare(connection: Connection, entity: Exchange | Queue, seconds: float) -> Finding | None:
+    """None where it is as wanted. First whether it is there at all: declaring it would create it."""
     try:
         for passive in (True, False):
             async with connection.throwaway_channel(seconds=seconds) as channel:
@@ -227,8 +272,9 @@ async def _compare(connection: Connection, entity: Exchange | Queue, seconds: fl
             return Difference(_kind(entity), entity.name, "", "", "")
         if refusal.code == PRECONDITION_FAILED:
             return _difference(entity, refusal.text)
-        if refusal.code != NO_PERMISSION:
-            raise
+        if refusal.code == NO_PERMISSION:
+            return Uncompared(_kind(entity), entity.name)
+        raise
     return None
 
 

@@ -28,6 +28,7 @@ from worker.core.observer import (
     Rescued,
     StrayAccount,
     Surprised,
+    TopologyUncompared,
     Unsettled,
 )
 from worker.core.states import State
@@ -46,6 +47,7 @@ _EVENTS: Mapping[type[Fact], str] = {
     LaneChanged: "provider_state_changed",
     BrokerChanged: "broker_connected",
     QueueChanged: "queue_state_changed",
+    TopologyUncompared: "topology_not_compared",
     LedgerChanged: "ledger_well",
     Rescued: "requests_rescued",
     ClockStepped: "clock_stepped",
@@ -115,6 +117,7 @@ def _level(fact: Fact) -> int:
             | Rescued()
             | ClockStepped()
             | StrayAccount()
+            | TopologyUncompared()
             | Received(novelty="conflict")
             | Moved(enters=State.IN_DOUBT | State.HELD)
             | (

@@ -39,6 +39,7 @@ from worker.core.observer import (
     Rescued,
     StrayAccount,
     Surprised,
+    TopologyUncompared,
     Unsettled,
 )
 from worker.core.states import Actor, State
@@ -96,6 +97,8 @@ class Metrics:
                 self._surroundings.tell(fact)
             case Counted():
                 self._standings.count(fact.standings)
+            case TopologyUncompared():
+                pass  # a word in the log, once; there is nothing to count
             case _:
                 assert_never(fact)
 
