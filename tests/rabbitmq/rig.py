@@ -384,11 +384,16 @@ def moment(seconds: int) -> bytes:
     return struct.pack(">Q", seconds)
 
 
+def values(letter: bytes, raw: bytes) -> bytes:
+    """A header's value: a list (A) or a table (F) of what lies in `raw`."""
+    return letter + struct.pack(">I", len(raw)) + raw
+
+
 def nested(depth: int) -> bytes:
     """A header's value: a list in a list in a list ..."""
     value = b"V"
     for _ in range(depth):
-        value = b"A" + struct.pack(">I", len(value)) + value
+        value = values(b"A", value)
     return value
 
 

@@ -11,7 +11,7 @@ from pamqp import frame as pamqp_frame
 from pamqp.commands import Basic, Connection
 from pamqp.header import ContentHeader
 
-from tests.rabbitmq.rig import long_text, moment, nested, properties, table, text
+from tests.rabbitmq.rig import long_text, moment, nested, properties, table, text, values
 from worker.rabbitmq import frames
 
 FINE = (b"k", long_text(b"v"))
@@ -62,8 +62,34 @@ CASES = [
     ),
     Case(
         "a list nested too deep",
-        properties(headers=table((b"l", nested(5000)), FINE)),
+        properties(headers=table((b"l", nested(700)), FINE)),
         {"headers": {"k": "v"}},
+    ),
+    Case(
+        "a large list nested too deep arrives empty",
+        properties(headers=table((b"l", nested(5000)), FINE)),
+        {"headers": {"l": [], "k": "v"}},
+    ),
+    Case(
+        "a large list arrives empty, as pamqp takes a second for it",
+        properties(headers=table((b"l", values(b"A", 130_000 * b"V")), FINE)),
+        {"headers": {"l": [], "k": "v"}},
+    ),
+    Case(
+        "small lists and tables arrive empty where they are many",
+        properties(
+            headers=table(
+                *((b"%d" % number, values(b"A", 40 * b"V")) for number in range(2000)),
+                (b"t", values(b"F", b"\x01kV")),
+                FINE,
+            )
+        ),
+        {"headers": {str(number): [] for number in range(2000)} | {"t": {}, "k": "v"}},
+    ),
+    Case(
+        "a small list keeps what is in it",
+        properties(headers=table((b"l", values(b"A", b"Vt\x01")), FINE)),
+        {"headers": {"l": [None, True], "k": "v"}},
     ),
     Case(
         "a type of value nobody knows ends the headers",
@@ -99,6 +125,21 @@ def test_readable_frame_is_not_touched() -> None:
     )
     payload = ContentHeader(0, 5, chosen).marshal()
     assert frames.mend(constants.FRAME_HEADER, payload) is payload
+
+
+def test_large_frame_without_lists_keeps_every_byte() -> None:
+    """Only what pamqp is slow at is changed: many headers, long texts and every other property arrive as they are."""
+    headers = [(b"%d" % number, long_text(100 * b"x")) for number in range(1000)]
+    raw = properties(content_type=text(b"a/b"), headers=table(*headers, FINE), message_id=text(b"m"))
+    assert frames.mend(constants.FRAME_HEADER, _header(raw)) == _header(raw)
+
+
+def test_of_headers_of_one_name_the_last_is_read() -> None:
+    """As pamqp reads them, for which thousands of one name are as slow as a list; the frame keeps its length."""
+    payload = _header(properties(headers=table(*(20_000 * [(b"k", b"t\x00")]), (b"k", b"t\x01"))))
+    mended = frames.mend(constants.FRAME_HEADER, payload)
+    assert (len(mended), _read(mended)["headers"]) == (len(payload), {"k": True})
+    assert mended.rstrip(b"\0") == _header(properties(headers=table((b"k", b"t\x01"))))
 
 
 _SHORT = st.binary(max_size=40).map(text)

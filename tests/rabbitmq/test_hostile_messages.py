@@ -16,6 +16,7 @@ from tests.rabbitmq.rig import (
     properties,
     table,
     text,
+    values,
 )
 from worker.rabbitmq.topology import DEAD_LETTERS
 
@@ -38,6 +39,7 @@ CASES = [
     Case("latin-1 in a header's value", properties(headers=table((b"k", long_text(b"\xe9"))))),
     Case("a header's date past the year 9999", properties(headers=table((b"k", b"T" + moment(2**63))))),
     Case("headers nested five thousand deep", properties(headers=table((b"k", nested(5000))))),
+    Case("a list as long as a frame", properties(headers=table((b"k", values(b"A", 120_000 * b"V"))))),
     Case("x-death that is a text", properties(headers=table((b"x-death", long_text(b"x"))))),
     Case("one name twice", properties(headers=table((b"k", b"V"), (b"k", b"V")))),
 ]

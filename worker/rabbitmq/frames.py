@@ -4,6 +4,11 @@ A publisher may put into a message what is no UTF-8 (properties, header names, t
 9999 and headers nested a thousand deep. RabbitMQ passes all of it on. pamqp raises, and aiormq then drops the whole
 connection: the message comes back, and again, so one bad message would stop every queue for ever. Mending loses only
 what could not be read and keeps the length of the frame; a frame that can be read is not touched.
+
+But for a large one, which may stop the loop: for each value pamqp copies all that follows, so that a list of 131000
+nothings takes it up to a second. There lists and tables arrive empty, and of headers of one name only the last, which
+is the one that counts. Nobody reads what is in a list or a table: as an attribute both are wrong, whatever they hold,
+and `x-death` is for people.
 """
 
 import struct
@@ -36,12 +41,16 @@ _KINDS = (
 _SIZES = {b"tbB": 1, b"su": 2, b"Iif": 4, b"lLdT": 8, b"D": 5, b"V\0": 0}
 _FIXED = {bytes([letter]): size for letters, size in _SIZES.items() for letter in letters}
 _COUNTED = (b"S", b"A", b"F", b"x")
+_OF_VALUES = (b"A", b"F")
+
+_LARGE = 4096
+"""Bytes of properties that pamqp reads in a few milliseconds, whatever they are."""
 
 
 def mend(kind: int, payload: bytes) -> bytes:
     """The payload of a frame, readable: the same bytes where it is so already, else as many."""
     if kind == constants.FRAME_HEADER:
-        return payload if _readable(payload) else _mend_header(payload)
+        return payload if len(payload) <= _LARGE and _readable(payload) else _mend_header(payload)
     if kind == constants.FRAME_METHOD and _method(payload) == Basic.Deliver.index:
         return _mend_deliver(payload)
     return payload
@@ -139,9 +148,17 @@ def _mend_text(raw: bytes) -> bytes:
 
 
 def _mend_table(raw: bytes) -> bytes:
-    """The headers one by one, without those whose name or value cannot be read."""
-    kept = b"".join(name + value for name, value in _entries(raw[4:]) if _utf8(name[1:]) and _decodes(value))
+    """The headers one by one, without those whose name or value cannot be read; of one name the last, as in a dict."""
+    is_large = len(raw) > _LARGE
+    entries = ((name, _emptied(value) if is_large else value) for name, value in _entries(raw[4:]))
+    readable = {name: value for name, value in entries if _utf8(name[1:]) and _decodes(value)}
+    kept = b"".join(name + value for name, value in readable.items())
     return len(kept).to_bytes(4, "big") + kept
+
+
+def _emptied(value: bytes) -> bytes:
+    """A list or a table without what is in it; another value as it is."""
+    return value[:1] + bytes(4) if value[:1] in _OF_VALUES else value
 
 
 def _entries(raw: bytes) -> Iterator[tuple[bytes, bytes]]:
