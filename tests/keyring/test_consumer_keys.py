@@ -158,6 +158,21 @@ def test_keys_that_only_sign_and_keys_of_another_time_are_no_trouble(
     assert len(keys.troubles()) == troubles
 
 
+ZEROS = {"kty": "OKP", "crv": "X25519", "x": base64url_encode(bytes(32))}
+EVEN = {"kty": "RSA", "n": base64url_encode((1 << 2047).to_bytes(256)), "e": "AQAB"}
+
+
+@pytest.mark.parametrize("placeholder", [ZEROS, EVEN], ids=["zeros", "an even modulus"])
+def test_placeholder_that_cannot_encrypt_is_told_and_not_used(placeholder: dict[str, object]) -> None:
+    """A key that can be imported but encrypts nothing is refused alone, and told beside one that serves."""
+    with pytest.raises(ConfigurationError, match=r"key 1 \(kid new\) cannot encrypt"):
+        box(placeholder | {"kid": "new"})
+    keys = box(public("P-256", kid="old"), placeholder | {"kid": "new"})
+    [trouble] = keys.troubles()
+    assert "key 2 (kid new) cannot encrypt and is not used" in trouble
+    assert kid_of(keys.encrypt(CRM, {"password": "canary"})) == "old"
+
+
 def test_key_without_id_is_named_by_its_thumbprint() -> None:
     """A key that came without `kid` gets the one every library can compute."""
     token = box(public("P-256")).encrypt(CRM, {})

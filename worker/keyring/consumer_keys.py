@@ -56,6 +56,16 @@ class ConsumerKey:
         begun = self.begins is None or self.begins <= seconds
         return begun and (self.expires is None or seconds < self.expires)
 
+    def encrypt(self, content: bytes) -> str:
+        """The content in a compact JWE.
+
+        Raises:
+            ValueError, JoseError: the numbers of this key are those of no real key.
+        """
+        header = {"alg": self.algorithm, "enc": _CONTENT_ENCRYPTION, "kid": self.kid}
+        allowed = [self.algorithm, _CONTENT_ENCRYPTION]
+        return jwe.encrypt_compact(header, content, self.key, algorithms=allowed)
+
 
 @dataclass(frozen=True, slots=True)
 class KeySet:
@@ -114,9 +124,7 @@ class ConsumerKeys:
         key = self._newest(keys) or _newest_of(keys)
         if key is None:
             raise ConfigurationError("no consumer key for this source is configured")
-        header = {"alg": key.algorithm, "enc": _CONTENT_ENCRYPTION, "kid": key.kid}
-        allowed = [key.algorithm, _CONTENT_ENCRYPTION]
-        return jwe.encrypt_compact(header, json.dumps(payload).encode(), key.key, algorithms=allowed)
+        return key.encrypt(json.dumps(payload).encode())
 
     def _troubles_of(self, key_set: KeySet) -> Iterator[str]:
         for words in key_set.unusable:
@@ -228,14 +236,25 @@ def _read(entry: Mapping[str, Any]) -> ConsumerKey:
     if entry.get("alg", algorithm) != algorithm:
         raise _Unusable(f"asks for another algorithm than {algorithm}")
     begins, expires, issued = (_seconds(entry, name) for name in ("nbf", "exp", "iat"))
-    return ConsumerKey(
-        kid=_kid(entry, key),
-        algorithm=algorithm,
-        key=key,
-        issued=issued or begins or 0.0,
-        begins=begins,
-        expires=expires,
+    return _tried(
+        ConsumerKey(
+            kid=_kid(entry, key),
+            algorithm=algorithm,
+            key=key,
+            issued=issued or begins or 0.0,
+            begins=begins,
+            expires=expires,
+        )
     )
+
+
+def _tried(key: ConsumerKey) -> ConsumerKey:
+    # A placeholder, such as zeros, can be imported. Found out after a create it would cost the credentials.
+    try:
+        key.encrypt(b"{}")
+    except (JoseError, ValueError, TypeError):
+        raise _Unusable("cannot encrypt") from None
+    return key
 
 
 def _is_for_signatures(entry: Mapping[str, Any]) -> bool:
