@@ -1,7 +1,7 @@
 """Canary secrets: wherever they are looked for, they are not there, except where the consumer alone can read them."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,13 @@ def issued(**changes: Any) -> Any:
     """The good answer with the issued canary."""
     secrets = {"password": SecretStr(GENERATED), "api_key": SecretStr(ISSUED)}
     return make_done(secrets=secrets, **changes)
+
+
+def odd(account_id: str = "A-1") -> Any:
+    """The good answer of an account with facts that are no JSON."""
+    secrets = {"password": SecretStr(GENERATED), "api_key": SecretStr(ISSUED)}
+    account: Any = {"opened": object()}
+    return make_outcome(Verdict.DONE, created=Created(account_id, account, secrets))
 
 
 def found_in(place: Place, *more: object) -> list[str]:
@@ -134,6 +141,45 @@ async def test_a_consumer_key_that_vanished_after_the_create_holds_the_request(s
     assert isinstance(event, AccountHeld)
     assert event.data.account_id == "A-1"
     assert found_in(place) == []
+
+
+class Placeholder(ConsumerKeys):
+    """Takes itself for keys, and encrypts nothing."""
+
+    def encrypt(self, source: str, payload: Mapping[str, object]) -> str:
+        raise ValueError("error computing the shared key")
+
+
+async def test_a_key_that_encrypts_nothing_does_not_cost_the_account_its_id(secretive: World) -> None:
+    """Where encrypting fails the row and the held event still name the account that was opened."""
+    secretive.desk.recorder._box = Placeholder()
+    secretive.place.acme.creates.then(issued())
+    entry = await secretive.ask()
+    assert (entry.state, entry.reason, entry.account_id) == (State.HELD, ReasonCode.INTERNAL_ERROR, "A-1")
+    (event,) = secretive.place.results
+    assert isinstance(event, AccountHeld)
+    assert event.data.account_id == "A-1"
+    assert found_in(secretive.place) == []
+
+
+async def test_an_account_whose_facts_fit_no_event_keeps_its_id_and_credentials(secretive: World) -> None:
+    """The id stands in row and event, and what came only once is kept for the consumer in the history."""
+    secretive.place.acme.creates.then(odd())
+    entry = await secretive.ask()
+    assert (entry.state, entry.reason, entry.account_id) == (State.HELD, ReasonCode.INTERNAL_ERROR, "A-1")
+    detail = (await secretive.history())[-1].detail["detail"]
+    assert isinstance(detail, dict)
+    opened = secretive.place.opened(str(detail["credentials"]))
+    assert opened["credentials"] == {"password": GENERATED, "api_key": ISSUED}
+    assert found_in(secretive.place) == []
+
+
+@pytest.mark.parametrize("account_id", ["", "A\0", "A\ud800"], ids=["empty", "NUL", "half a character"])
+async def test_an_id_that_no_event_or_row_can_bear_is_not_told(secretive: World, account_id: str) -> None:
+    """An id that says nothing, or that a database refuses, is no account's: the request is held without one."""
+    secretive.place.acme.creates.then(odd(account_id))
+    entry = await secretive.ask()
+    assert (entry.state, entry.reason, entry.account_id) == (State.HELD, ReasonCode.INTERNAL_ERROR, None)
 
 
 async def test_a_vanished_key_and_a_claimed_account_at_once_are_held_too(secretive: World) -> None:

@@ -271,7 +271,13 @@ def _without_event(decision: Decision, problem: ConfigurationError | ValueError)
         # The consumer's key vanished after the create was sent: the account is real, its secrets are lost.
         return Hold(ReasonCode.CREDENTIALS_LOST, decision.created)
     # The account's facts fit into no event of ours: a person must read what was seen.
-    return Hold(ReasonCode.INTERNAL_ERROR)
+    created = decision.created
+    return Hold(ReasonCode.INTERNAL_ERROR, created if _is_sound(created.account_id) else None)
+
+
+def _is_sound(account_id: str) -> bool:
+    """Whether an id can stand in event and row: it says something, and every database takes it."""
+    return account_id != "" and account_id.isprintable()
 
 
 def _clear(value: SecretStr) -> str:
