@@ -3,13 +3,16 @@
 import os
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from worker.core.errors import ConfigurationError
+from worker.keyring import key_file as key_file_module
 from worker.keyring import load, load_or_create, read_keys, rotate
+from worker.keyring.sealing_keys import SealingKey, new_key
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
@@ -209,3 +212,31 @@ def test_rotations_do_not_overtake_each_other(key_file: Path) -> None:
         rotate(key_file, seals_from=NOW)
     assert key_file.read_text() == before
     assert draft.exists()
+
+
+def test_each_key_that_a_rotation_announced_is_in_the_file(
+    key_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rotation that comes while another has read and not written the file is refused, or its key stays."""
+    announced = [*load(key_file).key_ids]
+
+    def other_comes_between(seals_from: datetime) -> SealingKey:
+        monkeypatch.setattr(key_file_module, "new_key", new_key)
+        with suppress(ConfigurationError):
+            announced.append(rotate(key_file, seals_from=NOW))
+        return new_key(seals_from)
+
+    monkeypatch.setattr(key_file_module, "new_key", other_comes_between)
+    announced.append(rotate(key_file, seals_from=NOW))
+    assert load(key_file).key_ids == tuple(announced)
+    assert list(key_file.parent.iterdir()) == [key_file]
+
+
+def test_rotation_that_fails_leaves_no_draft(tmp_path: Path) -> None:
+    """A file that cannot be read does not keep its lock: the next rotation is not refused because of it."""
+    path = tmp_path / "keys.json"
+    for make, sentence in ((make_nothing, "No such file"), (make_nonsense, "is no key file")):
+        make(path)
+        with pytest.raises(ConfigurationError, match=sentence):
+            rotate(path, seals_from=NOW)
+        assert not path.with_name("keys.json.new").exists()

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from typing import TextIO
 
 from worker.core.clock import Clock, SystemClock
 from worker.core.errors import ConfigurationError
@@ -67,10 +68,11 @@ def rotate(path: Path, *, seals_from: datetime) -> str:
     Raises:
         ConfigurationError: as for `load_or_create`, or another rotation is under way.
     """
-    with _plainly(path):
+    with _plainly(path), _draft(path) as draft:
+        # Read under the lock: a rotation that ended just before it has added a key.
         old = _read(path, links=False)
         key = new_key(seals_from)
-        _replace(path, write_keys([*read_keys(old.text, str(path)), key]), old.status)
+        _write(draft, write_keys([*read_keys(old.text, str(path)), key]), old.status)
     return key.key_id
 
 
@@ -130,33 +132,50 @@ def _create(path: Path, now: datetime) -> None:
     _sync_folder(path)
 
 
-def _replace(path: Path, text: str, status: os.stat_result) -> None:
+@contextmanager
+def _draft(path: Path) -> Iterator[TextIO]:
+    """What takes the file's place in the end, unless something fails before."""
     # The fixed name is the lock: two rotations at once would each drop the other's key.
     draft = path.with_name(f"{path.name}.new")
     try:
-        _write_new(draft, text, status)
+        file = _open_new(draft)
     except FileExistsError:
         raise ConfigurationError(
             f"{draft} exists: another rotation is under way, or one was interrupted. "
             "If none is, remove it and try again"
         ) from None
-    draft.replace(path)
+    with file, _removed_on_failure(draft):
+        yield file
+        draft.replace(path)
     _sync_folder(path)
 
 
-def _write_new(path: Path, text: str, like: os.stat_result | None = None) -> None:
+def _write_new(path: Path, text: str) -> None:
+    with _open_new(path) as file, _removed_on_failure(path):
+        _write(file, text)
+
+
+def _open_new(path: Path) -> TextIO:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(path, flags, _OWNER_ONLY), "w", encoding="utf-8") as file:
-        try:
-            if like is not None:
-                os.fchown(file.fileno(), like.st_uid, like.st_gid)
-                os.fchmod(file.fileno(), stat.S_IMODE(like.st_mode))
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        except OSError:
-            path.unlink()
-            raise
+    return os.fdopen(os.open(path, flags, _OWNER_ONLY), "w", encoding="utf-8")
+
+
+@contextmanager
+def _removed_on_failure(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        path.unlink()
+        raise
+
+
+def _write(file: TextIO, text: str, like: os.stat_result | None = None) -> None:
+    if like is not None:
+        os.fchown(file.fileno(), like.st_uid, like.st_gid)
+        os.fchmod(file.fileno(), stat.S_IMODE(like.st_mode))
+    file.write(text)
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _sync_folder(path: Path) -> None:
