@@ -19,6 +19,7 @@ from worker.keyring.consumer_keys import load_consumer_keys
 from worker.keyring.sealing_keys import read_keys
 from worker.sandbox.credentials import Credentials
 from worker.settings.catalogue import ALONE, ProviderKinds, settings_of
+from worker.settings.groups import RequestsSettings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
@@ -271,6 +272,14 @@ def test_prepare_again_changes_nothing(secrets: Path) -> None:
     before = {path.name: path.read_bytes() for path in secrets.iterdir()}
     subprocess.run(["sh", secrets.parent / "prepare.sh"], check=True, capture_output=True)
     assert {path.name: path.read_bytes() for path in secrets.iterdir()} == before
+
+
+def test_rabbitmq_refuses_what_a_worker_could_only_hold_in_memory() -> None:
+    """The shipped broker lets through every request that is read, and nothing that is several times as large."""
+    settings = (DEPLOY / "rabbitmq/rabbitmq.conf").read_text()
+    [size] = re.findall(r"^max_message_size = (\d+)$", settings, re.MULTILINE)
+    assert RequestsSettings().max_bytes < int(size) <= 4 * RequestsSettings().max_bytes
+    assert f"max_message_size = {size}" in (DEPLOY / "README.md").read_text()
 
 
 def test_rabbitmq_knows_the_passwords_by_hash(secrets: Path) -> None:
