@@ -20,7 +20,7 @@ _USUAL: Mapping[str, str] = {}
 # never serves them again, and no client can help that.
 _WRITE_DOWN = "[ok = dets:sync(Table) || Table <- dets:all()], ok."
 _AHEAD = 8  # deliveries that a provider's queue hands out ahead: its default concurrency
-_DEAD_AHEAD = 10
+_DEAD_AHEAD = 2
 
 
 @dataclass(frozen=True)

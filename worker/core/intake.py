@@ -16,6 +16,8 @@ from worker.core.tasks import FirstOf
 
 Handler = Callable[[Delivery], Awaitable[None]]
 
+# Any of them may be as large as the broker lets through, and is in memory several times while it is packed and sealed.
+_DEAD_LETTERS_AHEAD = 2
 _LOOK_AGAIN_AFTER = 1.0  # seconds; a lane may become free by mere passing of time
 
 
@@ -91,7 +93,7 @@ class Intake:
             )
             for queue, lane in self._lanes.items()
         )
-        dead_letters = self._set(self._dead_letters, self._burial.bury, 10, wanted=well)
+        dead_letters = self._set(self._dead_letters, self._burial.bury, _DEAD_LETTERS_AHEAD, wanted=well)
         await asyncio.gather(*requests, dead_letters)
 
     async def _take(self, lane: Lane, delivery: Delivery) -> None:
