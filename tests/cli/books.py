@@ -43,10 +43,10 @@ class Desk(Scene):
         sealed = self.keys.seal(content, f"request:{plain.request_id}")
         return replace(plain, sealed_request=sealed, **changes)
 
-    def letter(self, name: str = "letter", **changes: Any) -> DeadLetter:
-        """A message that is no JSON, on its way to Phone.com."""
+    def letter(self, name: str = "letter", keep: int | None = None, **changes: Any) -> DeadLetter:
+        """A message that is no JSON, on its way to Phone.com; `keep`: of which so many bytes were kept."""
         message = make_message(BODY, queue="provisioning.requests.phone_com", routing_key="request.phone_com")
-        sealed = self.keys.seal(packed(message), f"dead_letter:{name}")
+        sealed = self.keys.seal(packed(message, keep), f"dead_letter:{name}")
         return replace(super().letter(name), sealed_message=sealed, provider="phone_com", **changes)
 
     async def exhausted(self, key: str) -> Claim:

@@ -56,6 +56,21 @@ def test_show_tells_why_it_died_and_what_to_do(books: Books, terminal: Terminal)
     assert "replay" not in after.out
 
 
+def test_a_letter_that_was_cut_says_so_and_is_not_replayed(books: Books, terminal: Terminal) -> None:
+    """What was too large is shown with its beginning, no replay is offered, and one that is asked for is blocked."""
+    letter = books.bury(keep=20, reason=ReasonCode.TOO_LARGE)
+    said = terminal("dead-letters", "show", letter, "--body")
+    assert "cut: only the beginning of its" in said.out
+    assert "canary" in said.out
+    assert "canary-body" not in said.out
+    assert "dead-letters replay" not in said.out
+    assert terminal("dead-letters", "show", letter, "--json").json["is_cut"] is True
+    for words in ((), ("--dry-run",)):
+        replayed = terminal("dead-letters", "replay", letter, *WHY, *words)
+        assert replayed.code == 3
+        assert "only its beginning was kept" in " ".join(replayed.out.split())
+
+
 def test_explain_finds_a_dead_letter_by_the_key_its_sender_knows(books: Books, terminal: Terminal) -> None:
     """A request that was refused at the door has a story as well."""
     letter = books.bury(idempotency_key="order-9")

@@ -18,7 +18,7 @@ from tests.builders import make_message, make_request
 from tests.core.world import World
 from tests.fakes import FakeDelivery
 from worker.core.broker import Message
-from worker.core.burial import letter_ids, packed, unpacked
+from worker.core.burial import is_cut, letter_ids, packed, unpacked
 from worker.core.clock import SystemClock
 from worker.core.dead_letter import DeadLetter
 from worker.core.decode import Decoded, Limits, Refusal, decode
@@ -312,6 +312,29 @@ MESSAGES = st.builds(
 def test_a_packed_message_is_unpacked_unchanged(message: Message) -> None:
     """What a replay publishes is what once came in."""
     assert unpacked(packed(message)) == message
+
+
+async def test_of_a_body_that_is_too_large_only_the_beginning_is_kept(world: World) -> None:
+    """Its row says that it was cut, and how large it was; its id is still that of the whole message."""
+    one, other = (make_message(b"x" * 2_000_000 + end, message_id="m") for end in (b"1", b"2"))
+    await world.bury(one)
+    await world.bury(other)
+    await world.bury(one)
+    ids = [letter_ids(message, world.place.keyring)[0] for message in (one, other)]
+    rows = {letter.dead_letter_id: letter for letter in await letters(world)}
+    assert rows.keys() == set(ids)
+    first = rows[ids[0]]
+    stored = world.place.keyring.open(first.sealed_message, f"dead_letter:{first.dead_letter_id}")
+    assert (is_cut(stored), first.size, unpacked(stored).body) == (True, 2_000_001, b"x" * 4096)
+    assert len(first.sealed_message) < 10_000
+
+
+async def test_a_body_that_died_of_something_else_is_kept_whole(world: World) -> None:
+    """Only what is too large for a request is cut."""
+    await world.bury(make_message(b"x" * 1_000_000))
+    (letter,) = await letters(world)
+    stored = world.place.keyring.open(letter.sealed_message, f"dead_letter:{letter.dead_letter_id}")
+    assert (is_cut(stored), len(unpacked(stored).body)) == (False, 1_000_000)
 
 
 def test_the_brokers_own_headers_are_left_out() -> None:

@@ -14,11 +14,12 @@ def show(desk: Office, letter: DeadLetter, *, body: bool, as_json: bool) -> None
     history = desk.run(desk.ledger.history(letter.dead_letter_id))
     events = desk.run(desk.ledger.events(letter.dead_letter_id))
     message = desk.dead_letters.message(letter) if body else None
+    is_cut = desk.dead_letters.is_cut(letter)
     if as_json:
-        told = {"dead_letter": letter, "history": history, "events": events}
+        told = {"dead_letter": letter, "is_cut": is_cut, "history": history, "events": events}
         print_json({**told, "message": _message(message)} if message is not None else told)
         return
-    _print_letter(letter)
+    _print_letter(letter, is_cut=is_cut)
     for line in history:
         note = f": “{line.note}”" if line.note else ""
         out.print(
@@ -32,16 +33,18 @@ def show(desk: Office, letter: DeadLetter, *, body: bool, as_json: bool) -> None
         print_table(("of the message", "value"), _message(message).items(), empty="", folds={"value"})
 
 
-def _print_letter(letter: DeadLetter) -> None:
+def _print_letter(letter: DeadLetter, *, is_cut: bool) -> None:
     reason = CATALOGUE[letter.reason]
     out.print(f"[bold]dead letter {safe(letter.dead_letter_id)}[/] is {safe(letter.state)}")
     out.print(f"{safe(letter.reason)}: {safe(reason.meaning)}")
     for problem in letter.problems:
         out.print(f"  {safe(problem.get('pointer') or '/')}: {safe(problem.get('message'))}")
     out.print(f"next: {safe(reason.what_to_do)}")
+    if is_cut:
+        out.print(f"cut: only the beginning of its {letter.size} bytes was kept, so it cannot be replayed")
     if letter.state == "open":
         out.print("you can (each with --reason, and with --dry-run first):")
-        for verb in ("replay", "discard"):
+        for verb in ("discard",) if is_cut else ("replay", "discard"):
             out.print(f"  provisioner dead-letters {verb} {safe(letter.dead_letter_id)}")
     out.print()
     shown = {"dead_letter_id", "state", "reason", "problems"}

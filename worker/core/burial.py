@@ -29,6 +29,10 @@ _NAMESPACE = UUID("5d2c9c1b-9d55-5d0f-8a39-0f4a1b5b7f11")
 _TRACE = ("traceparent", "tracestate")
 """Ends of headers that a client library may put into whatever it publishes, anew each time."""
 
+_CUT = "cut"
+_KEPT_OF_TOO_LARGE = 4096
+"""Bytes of a body that was too large to be read: enough for a person to see what it is."""
+
 _PLAIN = str | bytes | bytearray | int | float | datetime
 
 
@@ -147,7 +151,7 @@ def dead_letter(
         routing_key=_clean(message.routing_key),
         reason=refusal.reason,
         problems=tuple(problem.model_dump(mode="json") for problem in refusal.problems),
-        sealed_message=sealer.seal(packed(message), f"dead_letter:{dead_letter_id}"),
+        sealed_message=sealer.seal(_stored(message, refusal), f"dead_letter:{dead_letter_id}"),
         size=len(message.body),
         message_id=_clean(message.message_id) if message.message_id else None,
         source=refusal.readable.source,
@@ -157,11 +161,19 @@ def dead_letter(
     )
 
 
-def packed(message: Message) -> bytes:
-    """A message as bytes: all that is read of it, and of what nobody reads the headers that can be sent again."""
+def _stored(message: Message, refusal: Refusal) -> bytes:
+    return packed(message, _KEPT_OF_TOO_LARGE if refusal.reason is ReasonCode.TOO_LARGE else None)
+
+
+def packed(message: Message, keep: int | None = None) -> bytes:
+    """A message as bytes: all that is read of it, and of what nobody reads the headers that can be sent again.
+
+    `keep` is how many bytes of the body are kept; None: all. One that is cut says so (`is_cut`).
+    """
+    body = message.body[:keep]
     return json.dumps(
         {
-            "body": base64.b64encode(message.body).decode(),
+            "body": base64.b64encode(body).decode(),
             "routing_key": message.routing_key,
             "headers": _kept(message.headers),
             "content_type": message.content_type,
@@ -170,6 +182,7 @@ def packed(message: Message) -> bytes:
             "app_id": message.app_id,
             "type": message.type,
             "timestamp": message.timestamp.isoformat() if message.timestamp else None,
+            **({_CUT: True} if len(body) < len(message.body) else {}),
         }
     ).encode()
 
@@ -189,14 +202,20 @@ def _sendable(value: object) -> JsonValue:
 
 
 def unpacked(packed_message: bytes) -> Message:
-    """The message that `packed` packed."""
+    """The message that `packed` packed, with as much of its body as was kept."""
     fields = json.loads(packed_message)
+    fields.pop(_CUT, None)
     timestamp = fields.pop("timestamp")
     return Message(
         **{**fields, "body": base64.b64decode(fields["body"])},
         queue="",
         timestamp=datetime.fromisoformat(timestamp) if timestamp else None,
     )
+
+
+def is_cut(packed_message: bytes) -> bool:
+    """Whether `packed` kept the beginning of the body only: such a message must not be published again."""
+    return bool(json.loads(packed_message).get(_CUT, False))
 
 
 def _readable(arrival: Arrival) -> Readable:

@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from worker.core.broker import Message
-from worker.core.burial import unpacked
+from worker.core.burial import is_cut, unpacked
 from worker.core.clock import Clock
 from worker.core.dead_letter import DeadLetter
-from worker.core.errors import NotAllowed, UnknownRequest
+from worker.core.errors import NotAllowed, SealBroken, UnknownRequest
 from worker.core.ledger import Ledger
 from worker.core.sealing import Sealer
 from worker.operations.verbs import Effect
@@ -18,7 +18,7 @@ Republish = Callable[[Message], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class LetterPlan:
-    """What a verb would do to one dead letter, and the words for it. No plan is blocked: a deed may be."""
+    """What a verb would do to one dead letter, and the words for it. A deed may be blocked where no plan was."""
 
     letter: DeadLetter
     effect: Effect
@@ -53,12 +53,25 @@ class DeadLetterOperations:
         Raises:
             SealBroken: the key that sealed it is not in the keyring.
         """
-        return unpacked(self._sealer.open(letter.sealed_message, f"dead_letter:{letter.dead_letter_id}"))
+        return unpacked(self._opened(letter))
+
+    def is_cut(self, letter: DeadLetter) -> bool:
+        """Whether the body was too large to be kept whole; False also where nothing of it can be opened."""
+        try:
+            return is_cut(self._opened(letter))
+        except SealBroken:
+            return False
 
     def plan_replay(self, letter: DeadLetter) -> LetterPlan:
         """What a replay would do."""
         if letter.state != "open":
             return LetterPlan(letter, Effect.NOTHING, f"it is {letter.state} already")
+        if self.is_cut(letter):
+            words = (
+                f"it had {letter.size} bytes, too many to be read, and only its beginning was kept: its sender must "
+                "send it again, smaller"
+            )
+            return LetterPlan(letter, Effect.BLOCKED, words)
         words = "is published again to provisioning.requests; the ledger decides whether it is new, same or a conflict"
         return LetterPlan(letter, Effect.WILL, words)
 
@@ -75,11 +88,14 @@ class DeadLetterOperations:
         known should it die again.
 
         Raises:
-            NotAllowed: it was published again, but the row changed since it was planned and stays as it is.
+            NotAllowed: only the beginning of its body is there, and nothing was published; or it was published again,
+                but the row changed since it was planned and stays as it is.
             SealBroken: the key that sealed the message is not in the keyring.
         """
         if planned.effect is Effect.NOTHING:
             return f"unchanged: {planned.words}"
+        if planned.effect is Effect.BLOCKED:
+            raise NotAllowed(f"dead letter {planned.letter.dead_letter_id}: {planned.words}")
         message = self.message(planned.letter)
         await republish(replace(message, message_id=message.message_id or planned.letter.dead_letter_id))
         try:
@@ -96,6 +112,9 @@ class DeadLetterOperations:
         if planned.effect is Effect.NOTHING:
             return f"unchanged: {planned.words}"
         return await self._mark(planned.letter, "discarded", reason)
+
+    def _opened(self, letter: DeadLetter) -> bytes:
+        return self._sealer.open(letter.sealed_message, f"dead_letter:{letter.dead_letter_id}")
 
     async def _mark(self, letter: DeadLetter, state: str, reason: str) -> str:
         await self._ledger.change_dead_letter(
