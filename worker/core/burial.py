@@ -30,8 +30,10 @@ _TRACE = ("traceparent", "tracestate")
 """Ends of headers that a client library may put into whatever it publishes, anew each time."""
 
 _CUT = "cut"
-_KEPT_OF_TOO_LARGE = 4096
-"""Bytes of a body that was too large to be read: enough for a person to see what it is."""
+_LARGEST_KEPT = 4_194_304
+"""Bytes of a body that is kept whole although it was too large to be read: what the shipped broker lets through."""
+_KEPT_OF_LARGER = 4096
+"""Bytes of a larger one, which a few times over would fill the memory: enough for a person to see what it is."""
 
 _PLAIN = str | bytes | bytearray | int | float | datetime
 
@@ -162,7 +164,8 @@ def dead_letter(
 
 
 def _stored(message: Message, refusal: Refusal) -> bytes:
-    return packed(message, _KEPT_OF_TOO_LARGE if refusal.reason is ReasonCode.TOO_LARGE else None)
+    too_much = refusal.reason is ReasonCode.TOO_LARGE and len(message.body) > _LARGEST_KEPT
+    return packed(message, _KEPT_OF_LARGER if too_much else None)
 
 
 def packed(message: Message, keep: int | None = None) -> bytes:
