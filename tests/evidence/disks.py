@@ -62,14 +62,32 @@ class FailingDisk:
     def repair(self) -> None:
         """Check it until nothing is left to mend, and mount it anew; nobody may have a file open on it.
 
-        Once is not always enough: the kernel may still have written to it while it was looked at.
+        Once is not always enough: the kernel may still have written to it while it was looked at, or was mounted, and
+        then it is read-only again.
         """
-        _run("umount", str(self.folder))
+        for _ in range(_CHECKS):
+            _run("umount", str(self.folder))
+            self._check()
+            self.mount()
+            if self._can_be_written():
+                return
+
+    def _check(self) -> None:
         check = ["e2fsck", "-fy", str(self.image)]  # 0: it found nothing; else it mended something
         for _ in range(_CHECKS):
             if subprocess.run(check, check=False, capture_output=True).returncode == 0:
-                break
-        self.mount()
+                return
+
+    def _can_be_written(self) -> bool:
+        probe = self.folder / "probe"
+        try:
+            with probe.open("wb") as file:
+                file.write(b"?")
+                os.fsync(file.fileno())
+            probe.unlink()
+        except OSError:
+            return False
+        return True
 
     def mount(self) -> None:
         """Mount it."""
