@@ -157,7 +157,7 @@ class Scene:
         """A row that a person closed, with an event that nobody confirmed."""
         claim = await self.accepted(key)
         entry = await self.operate(claim.entry, states.ABANDON, event=self.event(key))
-        return Claim(entry, entry.fence, self.worker)
+        return Claim(entry, self.worker)
 
     def stored(self) -> dict[str, list[tuple[Any, ...]]]:
         """Everything in every table but the signs of life."""

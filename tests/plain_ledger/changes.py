@@ -26,7 +26,7 @@ def accept(tables: Tables, arrival: Arrival, worker: str) -> Accepted | Same | C
     tables.rows[arrival.request_id] = tables.keys[key] = row
     tables.sort_in(row)
     tables.tell(arrival.request_id, story.accepted(arrival, worker))
-    return Accepted(Claim(row.entry, row.entry.fence, worker))
+    return Accepted(Claim(row.entry, worker))
 
 
 def record(tables: Tables, claim: Claim, change: Change) -> Claim:
@@ -39,7 +39,7 @@ def record(tables: Tables, claim: Claim, change: Change) -> Claim:
     if known and change.account_id is None and denies:
         raise AccountKnown(f"request {claim.entry.request_id} has account {known}", known)
     entry = apply(tables, row, change, claim.worker)
-    return Claim(entry, entry.fence, claim.worker)
+    return Claim(entry, claim.worker)
 
 
 def operate(tables: Tables, seen: Entry, change: Change) -> Entry:

@@ -36,7 +36,7 @@ def _due_at(row: Row) -> datetime:
 def _claimed(row: Row, worker: str, now: datetime) -> Claim:
     entry = row.set(fence=row.entry.fence + 1)
     row.worker, row.claimed_at = worker, now
-    return Claim(entry, entry.fence, worker)
+    return Claim(entry, worker)
 
 
 def release(tables: Tables, claim: Claim) -> None:

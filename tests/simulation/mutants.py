@@ -13,6 +13,7 @@ from tests.plain_ledger.tables import Row
 from worker.core import late, states
 from worker.core.broker import Delivery
 from worker.core.burial import Burial
+from worker.core.calls import Calls
 from worker.core.change import Change, Event
 from worker.core.clock import SteadyClock
 from worker.core.entrance import read
@@ -114,10 +115,10 @@ def late_creates_leave() -> Iterator[None]:
 @contextmanager
 def judged_when_it_is_known() -> Iterator[None]:
     """What a look-up found is judged by the time at which it is known, not by that of the asking."""
-    asked = Pipeline._ask
+    asked = Calls.look_up
     known_at: list[datetime] = []
 
-    async def ask(self: Pipeline, provider: Provider, entry: Entry) -> Finding:
+    async def look_up(self: Calls, provider: Provider, entry: Entry) -> Finding:
         finding = await asked(self, provider, entry)
         known_at[:] = [self._desk.clock.now()]
         return finding
@@ -127,20 +128,20 @@ def judged_when_it_is_known() -> Iterator[None]:
     ) -> Decision:
         return after_look_up(finding, entry, now=max(now, *known_at), is_late=is_late, settings=settings)
 
-    with patch.object(Pipeline, "_ask", ask), patch("worker.core.pipeline.after_look_up", judge):
+    with patch.object(Calls, "look_up", look_up), patch("worker.core.pipeline.after_look_up", judge):
         yield
 
 
 @contextmanager
 def late_keys_are_thrown_away() -> Iterator[None]:
     """A key that comes once others have found its account is noted as seen, and forgotten."""
-    awaits = late.awaits
+    settles = late.settles
 
-    def awaits_no_key(*about: Any) -> Stage | None:
-        stage = awaits(*about)
-        return None if stage is Stage.LATE_PROOF else stage
+    def settles_no_key(*about: Any) -> Stage | None:
+        stage = settles(*about)
+        return None if stage is Stage.ANSWERED_WHILE_HELD else stage
 
-    with patch("worker.core.pipeline.awaits", awaits_no_key):
+    with patch.object(late, "settles", settles_no_key):
         yield
 
 

@@ -7,7 +7,6 @@ from worker.core.desk import Desk
 from worker.core.entry import Arrival, Entry
 from worker.core.provider import Order, Provider
 from worker.core.retry import Decision, Hold, Refuse
-from worker.core.verdict import Created
 
 
 def read(desk: Desk, message: Message) -> Arrival | Refusal:
@@ -35,7 +34,7 @@ def _no_provider(desk: Desk, request: Decoded) -> Refusal:
 def ends_unsent(desk: Desk, entry: Entry, order: Order, provider: Provider) -> Decision | None:
     """What ends a request before the provider is asked; None when nothing does."""
     if entry.account_id is not None:  # an older attempt was answered after all
-        return Hold(ReasonCode.CREDENTIALS_LOST, Created(entry.account_id, {}))
+        return Hold.known(entry.account_id)
     if is_late(desk, entry):
         return Refuse(ReasonCode.DEADLINE_PASSED)
     if entry.attempts >= desk.policy.attempts:

@@ -90,8 +90,12 @@ class Claim:
     """The leased, fenced right of one worker to change one request."""
 
     entry: Entry
-    fence: int
     worker: str
+
+    @property
+    def fence(self) -> int:
+        """Under which the row was claimed."""
+        return self.entry.fence
 
 
 @dataclass(frozen=True, slots=True)

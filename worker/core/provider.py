@@ -129,6 +129,8 @@ class Doubt:
 class Found:
     """The look-up found exactly one account that is ours."""
 
+    word: ClassVar[str] = "found"
+
     created: Created
     evidence: Mapping[str, JsonValue]
 
@@ -136,6 +138,8 @@ class Found:
 @dataclass(frozen=True, slots=True)
 class Absent:
     """The look-up answered and no account of ours is there (yet)."""
+
+    word: ClassVar[str] = "absent"
 
     evidence: Mapping[str, JsonValue]
 
@@ -148,6 +152,8 @@ class Taken:
         only_one: Whether no second account can bear the name, so that ours can neither exist nor come any more.
     """
 
+    word: ClassVar[str] = "taken"
+
     evidence: Mapping[str, JsonValue]
     only_one: bool
 
@@ -155,6 +161,8 @@ class Taken:
 @dataclass(frozen=True, slots=True)
 class Several:
     """More than one account could be ours: only a person can tell."""
+
+    word: ClassVar[str] = "several"
 
     account_ids: tuple[str, ...]
     evidence: Mapping[str, JsonValue]
@@ -164,10 +172,13 @@ class Several:
 class Unclear:
     """The look-up itself failed; it proves nothing."""
 
+    word: ClassVar[str] = "unclear"
+
     evidence: Mapping[str, JsonValue]
 
 
 Finding = Found | Absent | Taken | Several | Unclear
+"""What a look-up found; `word` names it in metrics and histories."""
 
 
 @dataclass(frozen=True, slots=True)

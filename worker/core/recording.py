@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
+from functools import partial
 from typing import assert_never
 
 from pydantic import JsonValue, SecretStr
@@ -21,6 +22,7 @@ from worker.core.ledger import Ledger
 from worker.core.observer import Finished, Moved, Observer
 from worker.core.retry import Decision, Hold, LookUp, Provision, Refuse, Retry
 from worker.core.sealing import CredentialBox
+from worker.core.seen import seen_in
 from worker.core.states import State, Transition
 from worker.core.verdict import Created, Outcome
 
@@ -29,14 +31,42 @@ class Stage(Enum):
     """Where a request stood when it was decided about; gives the transition and the evidence."""
 
     UNSENT = "unsent"
+    """Nothing was sent under this claim."""
     SENT = "sent"
-    LATE = "late"
-    LATE_PROOF = "held for what a late answer brings"
-    THERE_AFTER_ALL = "taken for absent, and not sent again yet"
-    LOOKED_UP = "looked up"
+    """The create was sent, and its answer or its silence is decided about."""
+    ANSWERED_LATE = "answered_late"
+    """It was in doubt already when the answer came."""
+    ANSWERED_WHILE_HELD = "answered_while_held"
+    """It was held for want of just what the answer brings."""
+    ANSWERED_AFTER_ABSENCE = "answered_after_absence"
+    """The account was taken for absent, and nothing was sent again yet."""
+    LOOKED_UP = "looked_up"
+    """A look-up has its finding."""
 
 
-_WAYS: Mapping[tuple[Stage, type[Decision]], Transition] = {
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a decision rests on.
+
+    Attributes:
+        stage: Where the request stood.
+        outcome: The answer, if there was one.
+        seen: What the history shall show; without it what the outcome shows.
+        sent_at: When the attempt was begun that was answered, if it may not be the newest.
+    """
+
+    stage: Stage
+    outcome: Outcome | None = None
+    seen: Seen | None = None
+    sent_at: datetime | None = None
+
+    @property
+    def shown(self) -> Seen | None:
+        """What goes into the history."""
+        return self.seen or seen_in(self.outcome)
+
+
+_TRANSITIONS: Mapping[tuple[Stage, type[Decision]], Transition] = {
     (Stage.UNSENT, Refuse): states.REJECT,
     (Stage.UNSENT, Retry): states.WAIT,
     (Stage.UNSENT, Hold): states.HOLD_UNSENT,
@@ -45,14 +75,14 @@ _WAYS: Mapping[tuple[Stage, type[Decision]], Transition] = {
     (Stage.SENT, Retry): states.NOT_DONE,
     (Stage.SENT, LookUp): states.DOUBT,
     (Stage.SENT, Hold): states.HOLD,
-    (Stage.LATE, Provision): states.LATE_ANSWER,
-    (Stage.LATE, Refuse): states.LATE_REFUSAL,
-    (Stage.LATE, Retry): states.LATE_NOT_DONE,
-    (Stage.LATE, LookUp): states.LATE_DOUBT,
-    (Stage.LATE, Hold): states.LATE_HOLD,
-    (Stage.LATE_PROOF, Provision): states.LATE_PROOF,
-    (Stage.THERE_AFTER_ALL, Provision): states.LATE_PROOF,
-    (Stage.THERE_AFTER_ALL, Hold): states.LATE_HOLD,
+    (Stage.ANSWERED_LATE, Provision): states.LATE_ANSWER,
+    (Stage.ANSWERED_LATE, Refuse): states.LATE_REFUSAL,
+    (Stage.ANSWERED_LATE, Retry): states.LATE_NOT_DONE,
+    (Stage.ANSWERED_LATE, LookUp): states.LATE_DOUBT,
+    (Stage.ANSWERED_LATE, Hold): states.LATE_HOLD,
+    (Stage.ANSWERED_WHILE_HELD, Provision): states.LATE_PROOF,
+    (Stage.ANSWERED_AFTER_ABSENCE, Provision): states.LATE_PROOF,
+    (Stage.ANSWERED_AFTER_ABSENCE, Hold): states.LATE_HOLD,
     (Stage.LOOKED_UP, Provision): states.FOUND,
     (Stage.LOOKED_UP, Refuse): states.ABSENT_FOR_GOOD,
     (Stage.LOOKED_UP, Retry): states.CONFIRM_ABSENT,
@@ -62,9 +92,9 @@ _WAYS: Mapping[tuple[Stage, type[Decision]], Transition] = {
 
 _SUCCESS: Mapping[Stage, tuple[ReasonCode, Evidence]] = {
     Stage.SENT: (ReasonCode.CREATED, Evidence.ANSWER),
-    Stage.LATE: (ReasonCode.CREATED_LATE, Evidence.LATE_ANSWER),
-    Stage.LATE_PROOF: (ReasonCode.CREATED_LATE, Evidence.LATE_ANSWER),
-    Stage.THERE_AFTER_ALL: (ReasonCode.CREATED_LATE, Evidence.LATE_ANSWER),
+    Stage.ANSWERED_LATE: (ReasonCode.CREATED_LATE, Evidence.LATE_ANSWER),
+    Stage.ANSWERED_WHILE_HELD: (ReasonCode.CREATED_LATE, Evidence.LATE_ANSWER),
+    Stage.ANSWERED_AFTER_ABSENCE: (ReasonCode.CREATED_LATE, Evidence.LATE_ANSWER),
     Stage.LOOKED_UP: (ReasonCode.FOUND_BY_LOOK_UP, Evidence.LOOK_UP),
 }
 
@@ -96,74 +126,50 @@ class Recorder:
         self._clock = clock
         self._observer = observer
 
-    async def decided(
-        self,
-        claim: Claim,
-        decision: Decision,
-        stage: Stage,
-        seen: Seen | None,
-        outcome: Outcome | None = None,
-        sent_at: datetime | None = None,
-    ) -> Recorded:
-        """Write one decision, with the event it calls for, in one transaction.
-
-        Args:
-            claim: The row, and the right to change it.
-            decision: What was decided.
-            stage: Where the request stood.
-            seen: What was seen.
-            outcome: The answer, if there was one.
-            sent_at: When the attempt was begun that was answered, if it may not be the newest.
+    async def record_decision(self, claim: Claim, decision: Decision, basis: Basis) -> Recorded:
+        """Write one decision, with the event it calls for, in one transaction. What cannot be written so (no key for
+        the credentials, an account that came to light or is another request's) gives the request to a person.
 
         Raises:
             StaleClaim: the row moved on, or is held and cannot be told more; nothing was written.
             LedgerUnavailable: the ledger cannot be written.
         """
         try:
-            change = self._change(claim, decision, stage, seen, outcome)
+            change = self._change(claim, decision, basis)
         except (ConfigurationError, ValueError) as problem:
-            hold = _without_event(decision, problem)
-            return await self._instead(claim, hold, stage, seen, outcome, sent_at)
+            return await self._instead(claim, _without_event(decision, problem), basis)
         try:
-            return await self._write(claim, replace(change, sent_at=sent_at))
+            return await self._write(claim, change)
         except AccountKnown as known:  # by an older attempt's answer, after this one was decided about
-            exists = Hold(ReasonCode.CREDENTIALS_LOST, Created(known.account_id, {}))
-            return await self._instead(claim, exists, stage, seen, outcome, sent_at)
+            return await self._instead(claim, Hold.known(known.account_id), basis)
         except AccountClaimed as claimed:
-            hold = Hold(ReasonCode.ACCOUNT_CLAIMED_ELSEWHERE)
             created = decision.created if isinstance(decision, Provision | Hold) else None
-            kept = _with_detail(seen, {**self.kept(claim.entry, created), "claimed": str(claimed)})
-            return await self._instead(claim, hold, stage, kept, outcome, sent_at)
+            detail = {**self.kept(claim.entry, created), "claimed": str(claimed)}
+            elsewhere = replace(basis, seen=_with_detail(basis.shown, detail))
+            return await self._instead(claim, Hold(ReasonCode.ACCOUNT_CLAIMED_ELSEWHERE), elsewhere)
 
-    async def _instead(
-        self,
-        claim: Claim,
-        hold: Hold,
-        stage: Stage,
-        seen: Seen | None,
-        outcome: Outcome | None,
-        sent_at: datetime | None,
-    ) -> Recorded:
+    async def _instead(self, claim: Claim, hold: Hold, basis: Basis) -> Recorded:
         """Give the request to a person in place of what could not be written; one that is held already stays so."""
-        if stage is Stage.LATE_PROOF:
+        if basis.stage is Stage.ANSWERED_WHILE_HELD:
             raise StaleClaim(f"request {claim.entry.request_id} is held already, and stays so: {hold.reason}")
-        return await self.decided(claim, hold, stage, seen, outcome, sent_at)
+        return await self.record_decision(claim, hold, basis)
 
-    async def sending(self, claim: Claim, baseline: Mapping[str, object]) -> Claim:
-        """Make the intent durable; only after this returns may the create leave.
+    async def record_intent(self, claim: Claim, baseline: Mapping[str, JsonValue]) -> Claim | Hold:
+        """Make the intent durable; only after this has returned a claim may the create leave.
+
+        Returns:
+            The claim; or, where the account came to light since the row was looked at, that it is to be held.
 
         Raises:
             StaleClaim, LedgerUnavailable: then nothing may be sent.
         """
         change = Change(
-            states.SEND,
-            self._clock.now(),
-            None,
-            claim.worker,
-            counts=True,
-            baseline=dict(baseline),  # type: ignore[arg-type]  # JSON by the port's promise
+            states.SEND, self._clock.now(), None, claim.worker, counts=True, baseline=dict(baseline)
         )
-        return (await self._write(claim, change)).claim
+        try:
+            return (await self._write(claim, change)).claim
+        except AccountKnown as known:
+            return Hold.known(known.account_id)
 
     async def _write(self, claim: Claim, change: Change) -> Recorded:
         after = await self._ledger.record(claim, change)
@@ -190,31 +196,28 @@ class Recorder:
             seconds = (change.at - entry.received_at).total_seconds()
             self._observer.tell(Finished(entry.provider, entry.request_id, outcome, change.reason, seconds))
 
-    def _change(
-        self, claim: Claim, decision: Decision, stage: Stage, seen: Seen | None, outcome: Outcome | None
-    ) -> Change:
-        way = _WAYS[stage, type(decision)]
-        now = self._clock.now()
-        entry = claim.entry
+    def _change(self, claim: Claim, decision: Decision, basis: Basis) -> Change:
+        entry, now, seen = claim.entry, self._clock.now(), basis.shown
+        to = partial(
+            Change, _TRANSITIONS[basis.stage, type(decision)], now, actor=claim.worker, sent_at=basis.sent_at
+        )
         match decision:
             case Provision(created=created):
-                reason, evidence = _SUCCESS[stage]
+                reason, evidence = _SUCCESS[basis.stage]
                 event = self.provisioned(entry, now, created, evidence)
-                return Change(
-                    way, now, reason, claim.worker, seen, account_id=created.account_id, event=event
-                )
+                return to(reason, seen=seen, account_id=created.account_id, event=event)
             case Refuse(reason=reason):
-                event = self.events.rejected(subject_of(entry), now, reason, outcome=outcome)
-                return Change(way, now, reason, claim.worker, seen, event=event)
+                event = self.events.rejected(subject_of(entry), now, reason, outcome=basis.outcome)
+                return to(reason, seen=seen, event=event)
             case Hold(reason=reason, created=created):
                 account_id = created.account_id if created else None
                 event = self.events.held(subject_of(entry), now, reason, account_id)
                 kept = _with_detail(seen, self.kept(entry, created))
-                return Change(way, now, reason, claim.worker, kept, account_id=account_id, event=event)
+                return to(reason, seen=kept, account_id=account_id, event=event)
             case Retry(reason=reason, due_at=due_at, counts=counts):
-                return Change(way, now, reason, claim.worker, seen, due_at=due_at, counts=counts)
+                return to(reason, seen=seen, due_at=due_at, counts=counts)
             case LookUp(reason=reason, due_at=due_at, absent=absent):
-                return Change(way, now, reason, claim.worker, seen, due_at=due_at, absent=absent)
+                return to(reason, seen=seen, due_at=due_at, absent=absent)
             case _:
                 assert_never(decision)
 

@@ -67,6 +67,11 @@ class Hold:
     reason: ReasonCode
     created: Created | None = None
 
+    @classmethod
+    def known(cls, account_id: str) -> "Hold":
+        """The account came to light another way, and nobody here has what its provider shows only once."""
+        return cls(ReasonCode.CREDENTIALS_LOST, Created(account_id, {}))
+
 
 Decision = Provision | Refuse | Retry | LookUp | Hold
 

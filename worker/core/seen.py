@@ -57,7 +57,7 @@ def seen_by_look_up(finding: Finding) -> Seen:
     detail = dict(finding.evidence)
     if isinstance(finding, Found):
         detail["account_id"] = finding.created.account_id
-    return Seen(type(finding).__name__.lower(), "look_up", Moment.ANSWER_READ, detail=detail)
+    return Seen(finding.word, "look_up", Moment.ANSWER_READ, detail=detail)
 
 
 def sent_elsewhere(entry: Entry, settings: ProviderSettings) -> Seen | None:

@@ -5,20 +5,20 @@ import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
 from worker.core.desk import Desk
 from worker.core.entry import Claim
 from worker.core.errors import ConfigurationError, LedgerUnavailable
-from worker.core.lanes import Lane
-from worker.core.observer import Called, ClockStepped, Counted, LaneState, Rescued, Surprised
-from worker.core.overview import CREDENTIALS, OPERATOR
+from worker.core.observer import ClockStepped, Counted, LaneState, Rescued, Surprised
+from worker.core.pausing import follow_pauses
 from worker.core.pipeline import Pipeline
-from worker.core.provider import Probe
+from worker.core.probing import Probing
 from worker.core.tasks import FirstOf
 
-_STEP = 1.0  # seconds by which a clock must be off at once to be worth telling
+_TOLD_CLOCK_STEP = 1.0  # seconds by which a clock must be off at once to be worth telling
+_RUN_DUE, _COUNT = "run_due", "count"  # steps that are also taken between two rounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +49,18 @@ class UpkeepPolicy:
 
 
 class Upkeep:
-    """The third loop."""
+    """Runs the periodic work, one round after the other."""
 
     def __init__(self, desk: Desk, pipeline: Pipeline, policy: UpkeepPolicy) -> None:
         self._desk = desk
         self._pipeline = pipeline
         self._policy = policy
+        self._probing = Probing(desk, policy.credentials_probe)
         self._queued: Counter[str] = Counter()
         self._more_due: set[str] = set()  # providers of which the last claim got all that it asked for
         self._looking_up: Counter[str] = Counter()
         self._publishing: set[str] = set()
         self._next_rare: float | None = None
-        self._next_probe: dict[str, datetime] = {}
-        self._probing: set[str] = set()
         self._counting = False
         self._behind = 0.0  # seconds by which our clock was behind at the last sign of life
         self.beat_at: float = 0.0
@@ -108,20 +107,20 @@ class Upkeep:
         self._desk.gate.silent(self._policy.patience)
 
     async def _take_steps(self) -> None:
-        steps: tuple[Callable[[], Awaitable[None]], ...] = (
-            self._heartbeat,
-            self._rescue,
-            self._follow_pauses,
-            self._share,
-            self._probe,
-            self._run_due,
-            self._look_up_due,
-            self._publish_due,
-            self._rarely,
-            self._count,
+        steps: tuple[tuple[str, Callable[[], Awaitable[None]]], ...] = (
+            ("heartbeat", self._heartbeat),
+            ("rescue", self._rescue),
+            ("follow_pauses", self._follow_pauses),
+            ("share", self._share),
+            ("probe", self._probe),
+            (_RUN_DUE, self._run_due),
+            ("look_up_due", self._look_up_due),
+            ("publish_due", self._publish_due),
+            ("forget_and_prune", self._forget_and_prune),
+            (_COUNT, self._count),
         )
-        for step in steps:
-            if not await self._guarded(step, step.__name__):
+        for name, step in steps:
+            if not await self._guarded(step, name):
                 return
 
     async def _guarded(self, step: Callable[[], Awaitable[None]], name: str) -> bool:
@@ -134,7 +133,7 @@ class Upkeep:
             self._desk.gate.sick(error)
             raise
         except Exception as error:  # noqa: BLE001 - upkeep must outlive any surprise
-            self._desk.observer.tell(Surprised(f"upkeep{name}", error))
+            self._desk.observer.tell(Surprised(f"upkeep_{name}", error))
         return True
 
     async def _guarded_beside(self, step: Callable[[], Awaitable[None]], name: str) -> None:
@@ -147,7 +146,7 @@ class Upkeep:
         before = self._behind
         self._behind = await self._desk.ledger.heartbeat(self._desk.worker, self._desk.clock.now())
         self._desk.gate.recovered()
-        if abs(self._behind) >= abs(before) + _STEP:  # by itself it only gets less
+        if abs(self._behind) >= abs(before) + _TOLD_CLOCK_STEP:  # by itself it only gets less
             self._desk.observer.tell(ClockStepped(self._behind))
 
     async def _rescue(self) -> None:
@@ -157,16 +156,7 @@ class Upkeep:
             self._desk.observer.tell(Rescued(tuple(rescued)))
 
     async def _follow_pauses(self) -> None:
-        """What an operator, or another worker, paused or resumed holds here within one round."""
-        pauses = {pause.provider: pause for pause in await self._desk.ledger.pauses()}
-        for name, lane in self._desk.lanes.items():
-            pause = pauses.get(name)
-            if pause is None:
-                lane.pause(None, "resumed")
-            else:
-                by_operator = pause.cause == OPERATOR
-                state = LaneState.PAUSED_BY_OPERATOR if by_operator else LaneState.PAUSED_BY_CREDENTIALS
-                lane.pause(state, pause.note)
+        await follow_pauses(self._desk)
 
     async def _share(self) -> None:
         """This worker's part of every provider's slots, and the waits that any worker was asked for.
@@ -186,52 +176,7 @@ class Upkeep:
         return any(desk.lanes[name].wish.keeps < wishes[name].keeps for name in shares)
 
     async def _probe(self) -> None:
-        """A harmless read tells whether an outage is over, or refused credentials are taken again."""
-        now = self._desk.clock.now()
-        for name, lane in self._desk.lanes.items():
-            if lane.state is LaneState.PAUSED_BY_CREDENTIALS:
-                due = now >= self._next_probe.setdefault(
-                    name, now + timedelta(seconds=self._policy.credentials_probe)
-                )
-            else:
-                self._next_probe.pop(name, None)
-                due = lane.wants_probe()
-            if due and not lane.stopped and name not in self._probing:
-                self._probing.add(name)
-                self._desk.tasks.start(self._probe_one(name, lane), f"probe {name}")
-
-    async def _probe_one(self, name: str, lane: Lane) -> None:
-        try:
-            probe = await self._asked(name)
-            if lane.state is not LaneState.PAUSED_BY_CREDENTIALS:
-                lane.probed(healthy=probe.healthy, detail=probe.detail)
-            elif probe.healthy:
-                await self._credentials_taken(name, lane)
-            else:
-                self._next_probe.pop(name, None)
-        except LedgerUnavailable as error:
-            self._desk.gate.sick(error)
-        except Exception as error:  # noqa: BLE001 - probed again in the next round
-            self._desk.observer.tell(Surprised("probe", error))
-        finally:
-            self._probing.discard(name)
-
-    async def _asked(self, name: str) -> Probe:
-        desk, began = self._desk, self._desk.clock.monotonic()
-        try:
-            probe = await desk.providers[name].probe()
-        except Exception as error:  # noqa: BLE001 - a probe that breaks says nothing good
-            desk.observer.tell(Surprised("probe", error))
-            probe = Probe(healthy=False, detail=f"the probe failed with {type(error).__name__}")
-        seconds = desk.clock.monotonic() - began
-        desk.observer.tell(Called(name, "probe", "healthy" if probe.healthy else "unhealthy", seconds))
-        return probe
-
-    async def _credentials_taken(self, name: str, lane: Lane) -> None:
-        """Lift our own pause. An operator's, made while the probe was under way, stays."""
-        desk, words = self._desk, "the provider takes our credentials again"
-        if await desk.ledger.lift(name, CREDENTIALS, desk.worker, words, desk.clock.now()):
-            lane.pause(None, words)
+        self._probing.begin_due()
 
     async def _run_due(self) -> None:
         """Requests whose time has come."""
@@ -268,7 +213,7 @@ class Upkeep:
         self._queued[name] -= 1
         if name in self._more_due and self._queued[name] <= self._desk.lanes[name].slots // 2:
             self._more_due.discard(name)
-            go_on = self._guarded_beside(partial(self._run_due_at, name), self._run_due.__name__)
+            go_on = self._guarded_beside(partial(self._run_due_at, name), _RUN_DUE)
             self._desk.tasks.start(go_on, f"run due {name}")
 
     async def _look_up_due(self) -> None:
@@ -302,7 +247,7 @@ class Upkeep:
     def _published(self, event_id: str, _: object) -> None:
         self._publishing.discard(event_id)
 
-    async def _rarely(self) -> None:
+    async def _forget_and_prune(self) -> None:
         now = self._desk.clock.monotonic()
         if self._next_rare is not None and now < self._next_rare:
             return
@@ -323,7 +268,7 @@ class Upkeep:
 
     async def _count_beside(self) -> None:
         try:
-            await self._guarded_beside(self._tell_standings, self._count.__name__)
+            await self._guarded_beside(self._tell_standings, _COUNT)
         finally:
             self._counting = False
 

@@ -109,7 +109,7 @@ def record(batch: Batch, claim: Claim, change: Change) -> Claim:
     applied = apply(batch, claim.entry.request_id, claim.fence, change, claim.worker)
     if applied is None:
         raise _refused(batch, claim, change)
-    return Claim(applied, applied.fence, claim.worker)
+    return Claim(applied, claim.worker)
 
 
 def _refused(batch: Batch, claim: Claim, change: Change) -> StaleClaim | AccountKnown:

@@ -49,7 +49,7 @@ def claim(batch: Batch, statement: sa.Executable, wanted: Mapping[str, Any]) -> 
     """Claim what is due, the longest due first."""
     found = [entry_of(row) for row in batch.connection.execute(statement, wanted)]
     found.sort(key=lambda entry: entry.due_at or entry.received_at)
-    return [Claim(entry, entry.fence, wanted["p_worker"]) for entry in found]
+    return [Claim(entry, wanted["p_worker"]) for entry in found]
 
 
 def wanted(provider: str, worker: str, now: datetime, limit: int) -> Mapping[str, Any]:

@@ -38,7 +38,7 @@ def accept(batch: Batch, arrival: Arrival, worker: str) -> Accepted | Known:
         ).one()
         return Known(entry_of(found), found.fingerprint)
     story.tell(batch, arrival.request_id, story.accepted(arrival, worker))
-    return Accepted(Claim(entry, entry.fence, worker))
+    return Accepted(Claim(entry, worker))
 
 
 def _entry_of(arrival: Arrival) -> Entry:

@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Iterable
-from typing import assert_never
+from typing import assert_never, get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -42,6 +42,7 @@ from worker.core.observer import (
     TopologyUncompared,
     Unsettled,
 )
+from worker.core.provider import Finding
 from worker.core.states import Actor, State
 from worker.core.verdict import Effect
 from worker.telemetry.standings import OTHER, Standings
@@ -228,8 +229,8 @@ class _Calls:
 
     def begin_at_zero(self, provider: str) -> None:
         self._seconds.labels(provider, "create", ReasonCode.CREATED)
-        for finding in ("found", "absent", "taken", "several", "unclear"):
-            self._look_ups.labels(provider, finding)
+        for finding in get_args(Finding):
+            self._look_ups.labels(provider, finding.word)
         self._refused.labels(provider)
         self._set_state(provider, LaneState.OPEN)
 
