@@ -97,7 +97,7 @@ async def _request(ledger: Ledger) -> None:
     event = Event(event_id, EVENT_TYPE, "result.phone_com.provisioned", _BODY, now)
     provision = Change(states.PROVISION, now, ReasonCode.CREATED, _WORKER, ANSWERED)
     await ledger.record(claim, replace(provision, account_id=request_id, event=event))
-    await ledger.published(event_id, datetime.now(UTC))
+    await ledger.mark_published(event_id, datetime.now(UTC))
 
 
 def new_arrival(request_id: str, provider: str) -> Arrival:

@@ -207,7 +207,7 @@ _ASKED = (
     _Asked("accept the same again", lambda ledger, arrival: ledger.accept(arrival, _WORKER), _known),
     _Asked("record: send", lambda ledger, claim: ledger.record(claim, _send()), _accepted),
     _Asked("record: provision", lambda ledger, claim: ledger.record(claim, _provision()), _sent),
-    _Asked("mark published", lambda ledger, event_id: ledger.published(event_id, _now()), _provisioned),
+    _Asked("mark published", lambda ledger, event_id: ledger.mark_published(event_id, _now()), _provisioned),
     _Asked(
         "claim, nothing due",
         lambda ledger, _: ledger.claim_due(PROVIDER, _WORKER, _now() - _LONG_AGO, _BATCH),
@@ -226,7 +226,9 @@ _ASKED = (
     _Asked("rescue, nobody died", lambda ledger, _: ledger.rescue(_now(), _WORKER), _nothing),
     _Asked("forget, nothing", lambda ledger, _: ledger.forget(_WORKER, frozenset(), _WORKER), _release_all),
     _Asked(
-        "unpublished, none due", lambda ledger, _: ledger.unpublished(_now() - _LONG_AGO, _BATCH), _nothing
+        "unpublished, none due",
+        lambda ledger, _: ledger.claim_unpublished(_now() - _LONG_AGO, _BATCH),
+        _nothing,
     ),
     _Asked("prune, nothing old", lambda ledger, _: ledger.prune(_now() - _LONG_AGO, _BATCH), _nothing),
     _Asked("prune 10", lambda ledger, _: ledger.prune(_now(), _FEW), _nothing),

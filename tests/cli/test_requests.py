@@ -158,7 +158,7 @@ def test_republish_marks_the_same_event_unpublished(books: Books, terminal: Term
 async def forgotten(desk: Desk) -> str:
     """A request that was closed so long ago that its content was pruned; its id."""
     entry = (await desk.provisioned("forgotten")).entry
-    await desk.ledger.published(str(entry.event_id), desk.now)
+    await desk.ledger.mark_published(str(entry.event_id), desk.now)
     await desk.ledger.prune(desk.later(1), 10)
     return entry.request_id
 

@@ -20,7 +20,7 @@ from tests.fakes import FakeDelivery
 from worker.core.broker import Message
 from worker.core.burial import is_cut, letter_ids, packed, unpacked
 from worker.core.clock import SystemClock
-from worker.core.dead_letter import DeadLetter
+from worker.core.dead_letter import DeadLetter, LetterState
 from worker.core.decode import Decoded, Limits, Refusal, decode
 from worker.core.errors import ConfigurationError
 from worker.core.observer import Buried, Surprised
@@ -173,7 +173,9 @@ async def test_an_unconfirmed_rejection_is_published_later_the_second_time_too(
     if closed:
         (letter,) = await letters(world)
         now = world.clock.now()
-        await world.ledger.change_dead_letter(letter.dead_letter_id, "discarded", "olivia", "seen", now)
+        await world.ledger.change_dead_letter(
+            letter.dead_letter_id, LetterState.DISCARDED, "olivia", "seen", now
+        )
     world.place.publisher.failure = "not confirmed"
     await world.pass_time(60)
     await world.bury(message)
@@ -253,7 +255,9 @@ async def test_a_replayed_dead_letter_that_dies_again_is_open_again(world: World
     await world.bury(message)
     (letter,) = await letters(world)
     now = world.clock.now()
-    await world.ledger.real.change_dead_letter(letter.dead_letter_id, "replayed", "ada", "fixed", now)
+    await world.ledger.real.change_dead_letter(
+        letter.dead_letter_id, LetterState.REPLAYED, "ada", "fixed", now
+    )
     await world.bury(message)
     assert [one.state for one in await letters(world)] == ["open"]
 
@@ -263,7 +267,9 @@ async def bury_again(world: World, message: Message) -> None:
     await world.bury(message)
     (letter,) = await letters(world)
     now = world.clock.now()
-    await world.ledger.real.change_dead_letter(letter.dead_letter_id, "discarded", "ada", "nonsense", now)
+    await world.ledger.real.change_dead_letter(
+        letter.dead_letter_id, LetterState.DISCARDED, "ada", "nonsense", now
+    )
     await world.pass_time(60)
     assert await world.ledger.real.prune(world.clock.now(), 10) == 1
     await world.bury(message)

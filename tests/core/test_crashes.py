@@ -57,8 +57,8 @@ POINTS = (
     ),
     Point("after the record of a no", "record not_done", "after", acted=False, creates=2, answer=NOT_NOW),
     Point("after the record, before the publish", "record provision", "after", acted=True, creates=1),
-    Point("after the confirmation, before its mark", "published", "before", acted=True, creates=1),
-    Point("after the mark", "published", "after", acted=True, creates=1),
+    Point("after the confirmation, before its mark", "mark_published", "before", acted=True, creates=1),
+    Point("after the mark", "mark_published", "after", acted=True, creates=1),
 )
 MATRIX = [(point, successor) for point in POINTS for successor in SUCCESSORS]
 

@@ -13,7 +13,7 @@ from tests.builders import make_message, make_request
 from tests.core.world import World
 from worker.core.broker import Message
 from worker.core.burial import unpacked
-from worker.core.dead_letter import DeadLetter
+from worker.core.dead_letter import DeadLetter, LetterState
 from worker.core.decode import Limits, decode
 from worker.core.overview import LetterFilter
 
@@ -43,7 +43,9 @@ async def test_a_letter_that_dies_of_something_else_is_answered_again(world: Wor
     await world.bury(WRONG_TWICE)
     (letter,) = await letters(world)
     now = world.clock.now()
-    await world.ledger.real.change_dead_letter(letter.dead_letter_id, "replayed", "ada", "configured", now)
+    await world.ledger.real.change_dead_letter(
+        letter.dead_letter_id, LetterState.REPLAYED, "ada", "configured", now
+    )
     configure(world)
     for _ in range(2):
         await world.pass_time(1)
@@ -76,7 +78,7 @@ async def test_another_death_after_it_was_pruned_is_answered_alike_however_often
         (letter,) = await letters(world)
         now = world.clock.now()
         await world.ledger.real.change_dead_letter(
-            letter.dead_letter_id, "discarded", "ada", "mended", now, seen_at=letter.changed_at
+            letter.dead_letter_id, LetterState.DISCARDED, "ada", "mended", now, seen_at=letter.changed_at
         )
         await world.pass_time(60)
         assert await world.ledger.real.prune(world.clock.now(), 10) == 1

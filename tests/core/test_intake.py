@@ -8,6 +8,7 @@ import pytest
 from tests.builders import make_message, make_outcome
 from tests.core.world import DEAD_LETTERS, World
 from tests.fakes import FakeDelivery
+from worker.core.dead_letter import LetterState
 from worker.core.errors import BrokerUnavailable
 from worker.core.observer import LaneState
 from worker.core.overview import LetterFilter
@@ -35,7 +36,7 @@ async def test_each_queue_has_its_own_handler(world: World) -> None:
     await world.doors.open_now[DEAD_LETTERS][0](dead)
     await world.calm()
     assert (await world.entry()).state is State.PROVISIONED
-    assert len(await world.ledger.real.dead_letters(LetterFilter(state="open", limit=10))) == 1
+    assert len(await world.ledger.real.dead_letters(LetterFilter(state=LetterState.OPEN, limit=10))) == 1
     assert (request.verbs, dead.verbs) == (["ack"], ["ack"])
 
 

@@ -60,7 +60,7 @@ class Rig:
 
     def waiting(self) -> asyncio.Task[Slot]:
         """Somebody who asks for a slot."""
-        return asyncio.create_task(self.lane.slot())
+        return asyncio.create_task(self.lane.acquire_slot())
 
     async def break_it(self) -> None:
         """Open its breaker."""
@@ -77,7 +77,7 @@ async def turns(count: int = 5) -> None:
 async def test_no_more_slots_than_its_concurrency_are_given() -> None:
     """The third waits until one of two is freed."""
     rig = Rig()
-    first, _ = await rig.lane.slot(), await rig.lane.slot()
+    first, _ = await rig.lane.acquire_slot(), await rig.lane.acquire_slot()
     third = rig.waiting()
     await turns()
     assert not third.done()
@@ -89,7 +89,7 @@ async def test_no_more_slots_than_its_concurrency_are_given() -> None:
 async def test_a_slot_is_freed_once_however_often_asked() -> None:
     """Freeing twice gives nobody a place that is not there."""
     rig = Rig()
-    slot, other = await rig.lane.slot(), await rig.lane.slot()
+    slot, other = await rig.lane.acquire_slot(), await rig.lane.acquire_slot()
     slot.free()
     slot.free()
     assert rig.lane.in_use == 1
@@ -100,11 +100,11 @@ async def test_a_slot_is_freed_once_however_often_asked() -> None:
 async def test_slots_are_given_in_the_order_of_asking() -> None:
     """Nobody is passed over, not even by one who asks in the moment a slot is freed."""
     rig = Rig(concurrency=1)
-    slot = await rig.lane.slot()
+    slot = await rig.lane.acquire_slot()
     order: list[str] = []
 
     async def ask(name: str) -> None:
-        mine = await rig.lane.slot()
+        mine = await rig.lane.acquire_slot()
         order.append(name)
         await turns(1)
         mine.free()
@@ -120,9 +120,9 @@ async def test_slots_are_given_in_the_order_of_asking() -> None:
 async def test_who_had_a_turn_already_is_served_before_those_who_wait() -> None:
     """A request that a dead worker had begun does not stand at the end of the line again."""
     rig = Rig(concurrency=1)
-    slot, waiting = await rig.lane.slot(), rig.waiting()
+    slot, waiting = await rig.lane.acquire_slot(), rig.waiting()
     await turns()
-    again = asyncio.create_task(rig.lane.slot(first=True))
+    again = asyncio.create_task(rig.lane.acquire_slot(first=True))
     await turns()
     slot.free()
     await turns()
@@ -134,7 +134,7 @@ async def test_who_had_a_turn_already_is_served_before_those_who_wait() -> None:
 async def test_a_cancelled_waiter_leaves_its_turn_to_the_next() -> None:
     """Whoever stops waiting, even in the moment of being called, does not take a free slot with them."""
     rig = Rig(concurrency=1)
-    slot = await rig.lane.slot()
+    slot = await rig.lane.acquire_slot()
     first, second = rig.waiting(), rig.waiting()
     await turns()
     slot.free()
@@ -146,7 +146,7 @@ async def test_a_cancelled_waiter_leaves_its_turn_to_the_next() -> None:
 async def test_freeing_a_slot_does_not_stumble_over_a_cancelled_waiter() -> None:
     """A waiter that was cancelled in the same moment is passed over."""
     rig = Rig(concurrency=1)
-    slot = await rig.lane.slot()
+    slot = await rig.lane.acquire_slot()
     first, second = rig.waiting(), rig.waiting()
     await turns()
     first.cancel()
@@ -168,14 +168,14 @@ CLOSERS = [
 async def test_a_closing_lane_turns_everybody_away(close: Any, reason: str) -> None:
     """Those who wait and those who come later learn that the lane takes no work."""
     rig = Rig(concurrency=1)
-    await rig.lane.slot()
+    await rig.lane.acquire_slot()
     waiter = rig.waiting()
     await turns()
     close(rig.lane)
     with pytest.raises(LaneClosed):
         await asyncio.wait_for(waiter, 60)
     with pytest.raises(LaneClosed):
-        await rig.lane.slot()
+        await rig.lane.acquire_slot()
     assert not rig.lane.takes_work, reason
     assert rig.changed.is_set()
 
@@ -278,7 +278,7 @@ async def test_while_trying_one_create_is_let_through() -> None:
     await rig.break_it()
     rig.lane.probed(healthy=True, detail="")
     assert rig.lane.state is LaneState.TRYING
-    slot, waiter = await rig.lane.slot(), rig.waiting()
+    slot, waiter = await rig.lane.acquire_slot(), rig.waiting()
     await turns()
     assert not waiter.done()
     rig.lane.learn(ANSWER)
@@ -350,7 +350,7 @@ async def test_a_part_that_grows_serves_those_who_wait() -> None:
     """New slots are given out at once, in the order of asking."""
     rig = Rig(concurrency=4)
     rig.share(1)
-    await rig.lane.slot()
+    await rig.lane.acquire_slot()
     waiters = [rig.waiting() for _ in range(3)]
     await turns()
     rig.share(3)
@@ -362,7 +362,7 @@ async def test_a_part_that_grows_serves_those_who_wait() -> None:
 async def test_a_part_that_shrinks_ends_nothing_and_begins_nothing() -> None:
     """What runs is finished; the next one begins when fewer run than the part that is left."""
     rig = Rig(concurrency=3)
-    slots = [await rig.lane.slot() for _ in range(3)]
+    slots = [await rig.lane.acquire_slot() for _ in range(3)]
     rig.share(1)
     waiter = rig.waiting()
     assert (rig.lane.in_use, rig.lane.wish.keeps) == (3, 3)
@@ -379,7 +379,7 @@ async def test_what_a_lane_keeps_holds_until_it_hears_the_answer() -> None:
     """While the ledger divides the slots, nothing is begun above what was named as kept."""
     rig = Rig(concurrency=4)
     rig.share(2)
-    await rig.lane.slot()
+    await rig.lane.acquire_slot()
     keeps = rig.lane.wish.keeps
     waiters = [rig.waiting() for _ in range(3)]
     await turns()
@@ -391,7 +391,7 @@ async def test_a_lane_without_slots_takes_no_work() -> None:
     """With more workers than slots this one has none: its queue is left alone, and those who wait are turned away."""
     rig = Rig()
     rig.share(1)
-    await rig.lane.slot()
+    await rig.lane.acquire_slot()
     waiter = rig.waiting()
     await turns()
     rig.changed.clear()
@@ -408,7 +408,7 @@ async def test_a_part_lapses_unless_it_is_renewed() -> None:
     """Others take a silent worker for dead: it begins nothing from that moment on, until it has asked again."""
     rig = Rig()
     rig.share(2, lease=30)
-    await rig.lane.slot()
+    await rig.lane.acquire_slot()
     seen = []
     for seconds in (29, 1):
         rig.clock.advance(seconds)
@@ -417,10 +417,10 @@ async def test_a_part_lapses_unless_it_is_renewed() -> None:
     with pytest.raises(LaneClosed):
         await rig.lane.permission()
     with pytest.raises(LaneClosed):
-        await rig.lane.slot()
+        await rig.lane.acquire_slot()
     rig.share(2)
     await rig.lane.permission()
-    await rig.lane.slot()
+    await rig.lane.acquire_slot()
     assert rig.lane.in_use == 2
 
 
@@ -430,7 +430,7 @@ async def test_the_part_of_the_rate_is_that_of_the_slots() -> None:
     assert rig.lane.part == 1
     rig.share(2)
     assert rig.lane.part == 0.5
-    await rig.lane.slot()
+    await rig.lane.acquire_slot()
     rig.share(0)
     assert rig.lane.part == 0.25
 
@@ -439,7 +439,7 @@ async def test_the_part_of_the_rate_is_that_of_the_slots() -> None:
 async def test_a_closed_lane_leaves_its_part_to_others(close: Any, reason: str) -> None:
     """Whatever keeps this worker from asking the provider, it keeps no slot from others."""
     rig = Rig()
-    await rig.lane.slot()
+    await rig.lane.acquire_slot()
     close(rig.lane)
     assert rig.lane.wish.leaves, reason
 

@@ -39,7 +39,7 @@ async def test_a_worker_that_goes_round_is_alive_and_one_that_stands_still_is_no
     assert health.alive() == ALIVE
 
 
-STEPS = ["heartbeat", "rescue", "pauses", "share", "unpublished"]
+STEPS = ["heartbeat", "rescue", "pauses", "share", "claim_unpublished"]
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -42,7 +42,7 @@ ANNOUNCED = {
     State.HELD: Outcome.HELD,
     State.ABANDONED: Outcome.ABANDONED,
 }
-AWAY = ("record", "accept", "published", "bury", "note", "pause")
+AWAY = ("record", "accept", "mark_published", "bury", "note", "pause")
 
 
 @pytest.fixture(scope="module", autouse=True)

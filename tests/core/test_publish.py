@@ -60,7 +60,7 @@ async def test_a_fresh_event_is_left_to_the_one_who_recorded_it(world: World) ->
 
 async def test_a_confirmation_that_cannot_be_written_down_means_one_more_publish(world: World) -> None:
     """Twice under one id is harmless, never is not."""
-    world.ledger.failing.add("published")
+    world.ledger.failing.add("mark_published")
     await world.ask()
     world.ledger.failing.clear()
     await world.go_round(after=11)
@@ -88,7 +88,7 @@ async def test_a_slow_publish_is_not_doubled(world: World) -> None:
     world.place.publisher.failure = "no connection"
     await world.ask()
     world.place.publisher.failure = None
-    confirmed = world.ledger.hold("published")
+    confirmed = world.ledger.hold("mark_published")
     for _ in range(3):
         await world.go_round(after=11)
     confirmed.set()

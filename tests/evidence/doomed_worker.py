@@ -150,9 +150,9 @@ class DoomedWriter(Writer):
 
         return watched
 
-    def _write(self, jobs: Sequence[Any], *, patience: float) -> _Written:
+    def _write(self, jobs: Sequence[Any], *, lock_time_out: float) -> _Written:
         self._committing.clear()
-        return super()._write(jobs, patience=patience)
+        return super()._write(jobs, lock_time_out=lock_time_out)
 
     def _commit(self, written: _Written) -> list[Any]:
         outcomes = super()._commit(written)

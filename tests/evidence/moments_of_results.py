@@ -56,9 +56,9 @@ async def unroutable(stage: Stage) -> None:
 
 async def killed_before_the_mark(stage: Stage) -> None:
     """RabbitMQ confirmed the event, and the worker died before the ledger knew."""
-    stage.worker.ledger.hold("published")
+    stage.worker.ledger.hold("mark_published")
     await stage.deliver()
-    await stage.until_called("published")
+    await stage.until_called("mark_published")
     await stage.restart()
 
 

@@ -43,7 +43,7 @@ async def _request(ledger: Ledger, key: str) -> None:
     done = Change(states.PROVISION, now, ReasonCode.CREATED, WORKER, account_id=request_id, event=event)
     await ledger.record(claim, done)
     _confirmed("provisioned", request_id)
-    await ledger.published(request_id, now)
+    await ledger.mark_published(request_id, now)
     _confirmed("published", request_id)
 
 

@@ -13,6 +13,7 @@ from tests.fakes import FixedClock
 from tests.ledger.killed_mover import step_of
 from tests.ledger.scene import PROVIDER, SEEN, Scene, connected
 from worker.core import states
+from worker.core.dead_letter import LetterState
 from worker.core.errors import ConfigurationError
 from worker.core.overview import Pause
 from worker.core.sealing import Sealed
@@ -56,15 +57,15 @@ async def fill(scene: Scene) -> None:
         claim, states.NOT_DONE, seen=SEEN, due_at=scene.later(3600), reason=ReasonCode.PROVIDER_BUSY
     )
     await ledger.bury(scene.letter("open"), scene.event("letter"))
-    for name, verb in (("replayed", "replayed"), ("discarded", "discarded")):
-        await ledger.bury(scene.letter(name, message_id=UNICODE, size=2**40), None)
-        await ledger.change_dead_letter(name, verb, "olivia", UNICODE, scene.now)
+    for closed in (LetterState.REPLAYED, LetterState.DISCARDED):
+        await ledger.bury(scene.letter(closed, message_id=UNICODE, size=2**40), None)
+        await ledger.change_dead_letter(closed, closed, "olivia", UNICODE, scene.now)
     await ledger.pause(Pause(PROVIDER, "operator", UNICODE, UNICODE, scene.now))
     await ledger.share(scene.worker, {PROVIDER: Wish(4, 0, wait_until=scene.later(60))}, scene.now)
     await ledger.check()
     await scene.take(await scene.sending("pruned"), states.REFUSE, reason=ReasonCode.PROVIDER_VALIDATION)
     assert await ledger.prune(scene.later(1), 10) > 0
-    await ledger.published(scene.event("provisioned-key").event_id, scene.now)
+    await ledger.mark_published(scene.event("provisioned-key").event_id, scene.now)
     await asyncio.gather(*(scene.provisioned(f"many-{number}") for number in range(120)))
 
 

@@ -9,6 +9,7 @@ import pytest
 from contracts.reason import ReasonCode
 from tests.ledger.scene import Scene
 from worker.core.change import Event
+from worker.core.dead_letter import LetterState
 from worker.core.errors import NotAllowed, UnknownRequest
 from worker.core.overview import LetterFilter
 
@@ -19,7 +20,7 @@ async def test_a_dead_letter_is_kept_as_it_came_with_its_event(scene: Scene) -> 
     assert await scene.ledger.bury(letter, scene.event())
     assert await scene.ledger.dead_letter("letter") == letter
     (line,) = await scene.ledger.events("letter")
-    assert (line.event, line.request_id) == (scene.event(), "letter")
+    assert (line.event, line.subject_id) == (scene.event(), "letter")
     (told,) = await scene.ledger.history("letter")
     assert (told.name, told.enters, told.reason, told.at) == ("bury", "open", "not_json", scene.now)
 
@@ -36,20 +37,20 @@ async def test_the_same_delivery_twice_is_one_dead_letter(scene: Scene) -> None:
     assert after == before
 
 
-@pytest.mark.parametrize("state", [None, "replayed"], ids=["open", "closed"])
+@pytest.mark.parametrize("state", [None, LetterState.REPLAYED], ids=["open", "closed"])
 async def test_the_event_of_a_second_death_waits_to_be_confirmed_again(
-    scene: Scene, state: str | None
+    scene: Scene, state: LetterState | None
 ) -> None:
     """The broker took it once; it is kept as it was, and upkeep has it unless its burier is quicker."""
     await scene.ledger.bury(scene.letter(), scene.event())
-    await scene.ledger.published(scene.event().event_id, scene.now)
+    await scene.ledger.mark_published(scene.event().event_id, scene.now)
     if state:
         await scene.ledger.change_dead_letter("letter", state, "olivia", "fixed", scene.later(1))
     await scene.ledger.bury(scene.letter(received_at=scene.later(5)), scene.event())
     (line,) = await scene.ledger.events("letter")
     assert (line.event, line.published_at, line.publishes) == (scene.event(), None, 1)
-    assert await scene.ledger.unpublished(scene.later(5), 10) == []
-    assert len(await scene.ledger.unpublished(scene.later(6), 10)) == 1
+    assert await scene.ledger.claim_unpublished(scene.later(5), 10) == []
+    assert len(await scene.ledger.claim_unpublished(scene.later(6), 10)) == 1
 
 
 def ids(event: Event) -> str:
@@ -77,7 +78,9 @@ async def test_an_open_one_that_dies_of_something_else_tells_the_newest(
     told = [(line.leaves, line.enters, line.reason) for line in await scene.ledger.history("letter")]
     assert told == [(None, "open", "not_json"), ("open", "open", again.reason)]
     with pytest.raises(NotAllowed, match="died again"):
-        await scene.ledger.change_dead_letter("letter", "replayed", "olivia", "fixed", scene.later(6))
+        await scene.ledger.change_dead_letter(
+            "letter", LetterState.REPLAYED, "olivia", "fixed", scene.later(6)
+        )
     assert not await scene.ledger.bury(replace(again, received_at=scene.later(7)), scene.event("second"))
     assert await scene.ledger.dead_letter("letter") == replace(again, changed_at=scene.later(7))
 
@@ -90,17 +93,19 @@ async def test_one_that_died_again_while_it_was_replayed_stays_open(scene: Scene
     await scene.ledger.bury(scene.letter(received_at=scene.later(5)), None)
     with pytest.raises(NotAllowed, match="died again"):
         await scene.ledger.change_dead_letter(
-            "letter", "replayed", "olivia", "fixed", scene.later(6), seen_at=looked_at.changed_at
+            "letter", LetterState.REPLAYED, "olivia", "fixed", scene.later(6), seen_at=looked_at.changed_at
         )
     still = await scene.ledger.dead_letter("letter")
     assert still is not None
-    assert still.state == "open"
+    assert still.state is LetterState.OPEN
 
 
 async def test_one_that_was_replayed_and_died_again_is_open_again(scene: Scene) -> None:
     """The replay did not help, and that is visible, and so is when it first died of this."""
     await scene.ledger.bury(scene.letter(), None)
-    await scene.ledger.change_dead_letter("letter", "replayed", "olivia", "fixed upstream", scene.now)
+    await scene.ledger.change_dead_letter(
+        "letter", LetterState.REPLAYED, "olivia", "fixed upstream", scene.now
+    )
     scene.clock.advance(5)
     again = scene.letter()
     first = await scene.ledger.dead_letter("letter")
@@ -116,16 +121,16 @@ async def test_a_person_closes_an_open_dead_letter_once(scene: Scene) -> None:
     """Replayed or discarded, with their name and reason; the second click hears that it is done."""
     await scene.ledger.bury(scene.letter(), None)
     closed = await scene.ledger.change_dead_letter(
-        "letter", "discarded", "olivia", "a test message", scene.now
+        "letter", LetterState.DISCARDED, "olivia", "a test message", scene.now
     )
-    assert closed == scene.letter(state="discarded", changed_at=scene.now)
+    assert closed == scene.letter(state=LetterState.DISCARDED, changed_at=scene.now)
     *_, line = await scene.ledger.history("letter")
     assert (line.name, line.actor, line.note) == ("discarded", "olivia", "a test message")
     before = scene.stored()
     with pytest.raises(NotAllowed, match="discarded already"):
-        await scene.ledger.change_dead_letter("letter", "replayed", "oscar", "", scene.now)
+        await scene.ledger.change_dead_letter("letter", LetterState.REPLAYED, "oscar", "", scene.now)
     with pytest.raises(UnknownRequest, match="nothing"):
-        await scene.ledger.change_dead_letter("nothing", "replayed", "oscar", "", scene.now)
+        await scene.ledger.change_dead_letter("nothing", LetterState.REPLAYED, "oscar", "", scene.now)
     assert scene.stored() == before
 
 
@@ -134,16 +139,16 @@ async def test_dead_letters_are_listed_the_newest_first(scene: Scene) -> None:
     for name, reason in (("a", ReasonCode.NOT_JSON), ("b", ReasonCode.NOT_UTF8), ("c", ReasonCode.NOT_JSON)):
         await scene.ledger.bury(scene.letter(name, reason=reason), None)
         scene.clock.advance(1)
-    await scene.ledger.change_dead_letter("c", "discarded", "olivia", "", scene.now)
+    await scene.ledger.change_dead_letter("c", LetterState.DISCARDED, "olivia", "", scene.now)
 
-    async def listed(state: str | None, reason: ReasonCode | None, limit: int = 10) -> str:
+    async def listed(state: LetterState | None, reason: ReasonCode | None, limit: int = 10) -> str:
         found = await scene.ledger.dead_letters(LetterFilter(state=state, reason=reason, limit=limit))
         return "".join(letter.dead_letter_id for letter in found)
 
     assert await listed(None, None) == "cba"
-    assert await listed("open", None) == "ba"
+    assert await listed(LetterState.OPEN, None) == "ba"
     assert await listed(None, ReasonCode.NOT_JSON, 1) == "c"
-    assert await listed("open", ReasonCode.NOT_JSON) == "a"
+    assert await listed(LetterState.OPEN, ReasonCode.NOT_JSON) == "a"
 
 
 async def test_dead_letters_are_found_by_what_their_sender_named(scene: Scene) -> None:

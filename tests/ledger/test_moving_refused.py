@@ -9,6 +9,7 @@ import pytest
 from tests.ledger.moves import CLOCK, content, interrupted, move, unusable
 from tests.ledger.scene import PROVIDER, Scene
 from worker.core import states
+from worker.core.dead_letter import LetterState
 from worker.core.entry import Entry
 from worker.core.errors import ConfigurationError, LedgerUnavailable, NotAllowed
 from worker.core.overview import Filter, Pause
@@ -157,7 +158,7 @@ async def abandon(scene: Scene) -> None:
 async def publish_again(scene: Scene) -> None:
     """Have the event of a request published again."""
     (done, *_) = await scene.ledger.entries(Filter(states=frozenset({State.PROVISIONED})))
-    assert await scene.ledger.publish_again(done.request_id, scene.now, "olivia", None)
+    assert await scene.ledger.mark_unpublished(done.request_id, scene.now, "olivia", None)
 
 
 async def note(scene: Scene) -> None:
@@ -169,7 +170,7 @@ async def note(scene: Scene) -> None:
 
 async def discard(scene: Scene) -> None:
     """Close a dead letter."""
-    await scene.ledger.change_dead_letter("open", "discarded", "olivia", "nonsense", scene.now)
+    await scene.ledger.change_dead_letter("open", LetterState.DISCARDED, "olivia", "nonsense", scene.now)
 
 
 async def pause(scene: Scene) -> None:

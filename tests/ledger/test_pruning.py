@@ -14,6 +14,7 @@ from tests.ledger.conftest import SQL
 from tests.ledger.kinds import open_any
 from tests.ledger.scene import Scene, connected
 from worker.core import states
+from worker.core.dead_letter import LetterState
 from worker.core.entry import Accepted, Conflict, Same
 from worker.core.errors import NotAllowed
 from worker.core.states import FINAL, State
@@ -24,7 +25,7 @@ DAY = 86400.0
 async def closed(scene: Scene, key: str = "key-1") -> str:
     """A provisioned row whose event is confirmed."""
     claim = await scene.provisioned(key)
-    await scene.ledger.published(str(claim.entry.event_id), scene.now)
+    await scene.ledger.mark_published(str(claim.entry.event_id), scene.now)
     return claim.entry.request_id
 
 
@@ -69,7 +70,7 @@ async def test_an_event_that_nobody_confirmed_keeps_its_row(scene: Scene) -> Non
     claim = await scene.provisioned()
     scene.clock.advance(DAY)
     assert await scene.ledger.prune(scene.now, 10) == 0
-    await scene.ledger.published(str(claim.entry.event_id), scene.now)
+    await scene.ledger.mark_published(str(claim.entry.event_id), scene.now)
     assert await scene.ledger.prune(scene.now, 10) == 1
 
 
@@ -85,7 +86,7 @@ async def test_closed_dead_letters_go_and_open_ones_stay(scene: Scene) -> None:
     """A pruned one that comes again is kept again as it came, and knows when that was the first time."""
     for name in ("open", "closed"):
         await scene.ledger.bury(scene.letter(name), None)
-    await scene.ledger.change_dead_letter("closed", "discarded", "olivia", "", scene.now)
+    await scene.ledger.change_dead_letter("closed", LetterState.DISCARDED, "olivia", "", scene.now)
     assert await scene.ledger.prune(scene.later(1), 10) == 1
     assert await scene.ledger.dead_letter("open") == scene.letter("open")
     pruned = await scene.ledger.dead_letter("closed")
@@ -139,7 +140,7 @@ def test_pruning_never_touches_an_open_row(
                 clock.advance(max(0, at - (clock.now() - start).total_seconds()))
                 claim = await scene.bring(state, key=f"{scene.arrival().request_id}-{number}")
                 if confirmed and claim.entry.event_id:
-                    await ledger.published(claim.entry.event_id, clock.now())
+                    await ledger.mark_published(claim.entry.event_id, clock.now())
                 made.append((claim.entry, confirmed or not claim.entry.event_id, clock.now()))
             moment = scene.later(before - 20)
             pruned = await ledger.prune(moment, limit)

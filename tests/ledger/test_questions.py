@@ -64,7 +64,7 @@ async def test_standings_count_open_rows_and_tell_the_oldest(rows: Scene) -> Non
     )
     await rows.ledger.bury(rows.letter("l", provider=PROVIDER), rows.event("of the letter"))
     await rows.ledger.bury(rows.letter("m"), None)
-    await rows.ledger.published(rows.event("of the letter").event_id, rows.now)
+    await rows.ledger.mark_published(rows.event("of the letter").event_id, rows.now)
     found = await rows.ledger.standings()
     assert sorted(found, key=repr) == [
         Standing(PROVIDER, "dead_letter", 1, rows.now),

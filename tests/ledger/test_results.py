@@ -14,7 +14,7 @@ from worker.core.sealing import Sealed
 
 async def unpublished(scene: Scene, limit: int = 100) -> list[str]:
     """Ids of the events that are handed out now."""
-    return [line.event.event_id for line in await scene.ledger.unpublished(scene.now, limit)]
+    return [line.event.event_id for line in await scene.ledger.claim_unpublished(scene.now, limit)]
 
 
 async def test_an_event_is_recorded_with_its_change_and_waits_to_be_published(scene: Scene) -> None:
@@ -22,7 +22,7 @@ async def test_an_event_is_recorded_with_its_change_and_waits_to_be_published(sc
     claim = await scene.provisioned()
     (line,) = await scene.ledger.events(claim.entry.request_id)
     assert line.event == scene.event("key-1")
-    assert (line.request_id, line.published_at, line.publishes) == (claim.entry.request_id, None, 0)
+    assert (line.subject_id, line.published_at, line.publishes) == (claim.entry.request_id, None, 0)
     assert claim.entry.event_id == line.event.event_id
 
 
@@ -35,7 +35,7 @@ async def test_an_event_is_handed_out_until_it_is_confirmed(scene: Scene) -> Non
     assert await unpublished(scene) == []
     scene.clock.advance(10)
     assert await unpublished(scene) == [claim.entry.event_id]
-    await scene.ledger.published(str(claim.entry.event_id), scene.now)
+    await scene.ledger.mark_published(str(claim.entry.event_id), scene.now)
     scene.clock.advance(10)
     assert await unpublished(scene) == []
     (line,) = await scene.ledger.events(claim.entry.request_id)
@@ -60,7 +60,7 @@ async def test_two_workers_are_not_handed_the_same_event_at_once(
     clock.advance(10)
     async with open_any(ledger_url, clock=clock) as other:
         one, two = await asyncio.gather(
-            scene.ledger.unpublished(clock.now(), 10), other.unpublished(clock.now(), 10)
+            scene.ledger.claim_unpublished(clock.now(), 10), other.claim_unpublished(clock.now(), 10)
         )
     both = [line.event.event_id for line in (*one, *two)]
     assert len(both) == len(set(both))
@@ -81,10 +81,12 @@ async def test_the_newest_event_can_be_published_again(scene: Scene) -> None:
     scene.clock.advance(1)
     entry = await scene.operate(claim.entry, states.RESOLVE_CREATED, event=scene.event("done"))
     for name in ("held", "done"):
-        await scene.ledger.published(scene.event(name).event_id, scene.now)
+        await scene.ledger.mark_published(scene.event(name).event_id, scene.now)
     scene.clock.advance(1)
     newest = scene.event("done").event_id
-    assert await scene.ledger.publish_again(entry.request_id, scene.now, "olivia", "they lost it") == newest
+    assert (
+        await scene.ledger.mark_unpublished(entry.request_id, scene.now, "olivia", "they lost it") == newest
+    )
     assert await unpublished(scene) == [newest]
     *_, line = await scene.ledger.history(entry.request_id)
     assert (line.name, line.actor, line.note) == ("publish_again", "olivia", "they lost it")
@@ -98,7 +100,7 @@ async def test_the_event_of_an_earlier_run_is_not_published_again(scene: Scene) 
     entry = await scene.operate(claim.entry, states.REPLAY)
     before = scene.stored()
     assert entry.event_id == scene.event("refused").event_id
-    assert not await scene.ledger.publish_again(entry.request_id, scene.now, "olivia", None)
+    assert not await scene.ledger.mark_unpublished(entry.request_id, scene.now, "olivia", None)
     assert scene.stored() == before
 
 
@@ -107,7 +109,7 @@ async def test_a_request_without_an_event_has_nothing_to_publish_again(scene: Sc
     claim = await scene.sending()
     before = scene.stored()
     for request_id in (claim.entry.request_id, "nobody"):
-        assert not await scene.ledger.publish_again(request_id, scene.now, "olivia", None)
+        assert not await scene.ledger.mark_unpublished(request_id, scene.now, "olivia", None)
     assert scene.stored() == before
 
 

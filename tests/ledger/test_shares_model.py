@@ -131,7 +131,7 @@ class Crew(RuleBasedStateMachine):
 
     def begin_all(self, member: Member) -> None:
         while member.lane.takes_work and member.lane.in_use < member.lane.slots:
-            member.running.append(self.do(member.lane.slot()))
+            member.running.append(self.do(member.lane.acquire_slot()))
 
     @rule(name=st.sampled_from(NAMES), count=st.integers(1, LIMIT))
     def end_creates(self, name: str, count: int) -> None:

@@ -11,7 +11,7 @@ from tests.builders import make_message, make_request
 from tests.core.operating import ACTOR, REASON
 from tests.core.world import World
 from worker.core.broker import Message
-from worker.core.dead_letter import DeadLetter
+from worker.core.dead_letter import DeadLetter, LetterState
 from worker.core.errors import BrokerUnavailable, NotAllowed, SealBroken, UnknownRequest
 from worker.core.ledger import Ledger
 from worker.core.overview import LetterFilter
@@ -92,7 +92,7 @@ async def test_a_stranger_cannot_write_into_a_letter_by_its_id(world: World) -> 
     letter = await buried(world, replace(BAD, message_id=None))
     await world.bury(replace(BAD, body=b"nonsense", message_id=letter.dead_letter_id))
     assert await operations(world).find(letter.dead_letter_id) == letter
-    assert len(await world.ledger.real.dead_letters(LetterFilter(state="open"))) == 2
+    assert len(await world.ledger.real.dead_letters(LetterFilter(state=LetterState.OPEN))) == 2
 
 
 async def test_a_replay_that_cannot_be_published_leaves_the_row_open(world: World) -> None:

@@ -98,7 +98,9 @@ async def test_every_verb_is_safe_to_repeat(
         if planned.effect is not BLOCKED:
             await operations(world).carry_out(planned, REASON, account_for(verb))
     entry = await world.entry()
-    assert entry.state is (WAYS[way] if isinstance(expected, Effect) else expected) or entry.state is W
+    unchanged_or = WAYS[way] if isinstance(expected, Effect) else expected
+    # The second replay finds a request that is accepted already, and makes it due at once.
+    assert entry.state is (W if (verb, unchanged_or) == (Verb.REPLAY, A) else unchanged_or)
     events = await world.ledger.real.events(entry.request_id)
     assert len({line.event.event_id for line in events}) == len(events)
 

@@ -19,6 +19,7 @@ from tests.fakes import Vendor
 from tests.pitfalls.works import CLOUD_EVENT, KEY, QUEUE, TOPOLOGY, Works, at_work, until
 from tests.rabbitmq.rig import Rig, long_text, properties, table, text
 from worker.core.broker import Message
+from worker.core.dead_letter import LetterState
 from worker.core.ledger import Ledger
 from worker.core.overview import LetterFilter
 from worker.core.states import State
@@ -246,7 +247,7 @@ async def live(place: Place, lives: list[tuple[int, str]]) -> None:
             await act(world, f"letter {number}", deed, wanted)
             world.clock.advance(timedelta(days=100).total_seconds())
             await world.ledger.real.prune(world.clock.now(), 100)
-        left = await world.ledger.real.dead_letters(LetterFilter(state="open"))
+        left = await world.ledger.real.dead_letters(LetterFilter(state=LetterState.OPEN))
         assert {letter.message_id for letter in left} == {
             name for name, state in wanted.items() if state == "open"
         }
@@ -256,7 +257,7 @@ async def live(place: Place, lives: list[tuple[int, str]]) -> None:
 async def act(world: World, name: str, deed: str, wanted: dict[str, str]) -> None:
     """One deed, and what must be true afterwards."""
     ledger, hands = world.ledger.real, hands_of(world)
-    oldest = (await ledger.dead_letters(LetterFilter(state="open")))[-1:]
+    oldest = (await ledger.dead_letters(LetterFilter(state=LetterState.OPEN)))[-1:]
     if deed == "bury":
         await world.bury(make_message(name.encode(), message_id=name))
         wanted[name] = "open"

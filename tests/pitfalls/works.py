@@ -11,7 +11,7 @@ from tests.builders import make_request
 from tests.core.world import Place, World, open_world
 from tests.fakes import RecordingPublisher
 from tests.rabbitmq.rig import Rig, within
-from worker.core.dead_letter import DeadLetter
+from worker.core.dead_letter import DeadLetter, LetterState
 from worker.core.intake import Intake
 from worker.core.overview import LetterFilter
 from worker.core.states import State
@@ -57,7 +57,7 @@ class Works:
         found: list[DeadLetter] = []
 
         async def so_many() -> bool:
-            found[:] = await self.world.ledger.real.dead_letters(LetterFilter(state="open"))
+            found[:] = await self.world.ledger.real.dead_letters(LetterFilter(state=LetterState.OPEN))
             return len(found) == count
 
         await until(so_many)

@@ -11,7 +11,7 @@ from tests.plain_ledger.tables import Tables
 from worker.core import ledger as port
 from worker.core.change import Change, Event
 from worker.core.clock import Clock
-from worker.core.dead_letter import DeadLetter
+from worker.core.dead_letter import DeadLetter, LetterState
 from worker.core.entry import Acceptance, Arrival, Claim, Entry
 from worker.core.errors import WorkerError
 from worker.core.overview import Filter, LetterFilter, Pause, Standing
@@ -89,16 +89,18 @@ class PlainLedger(port.Ledger):
 
     # --- results ----------------------------------------------------------------------------------------------
 
-    async def unpublished(self, before: datetime, limit: int) -> Sequence[EventLine]:
+    async def claim_unpublished(self, before: datetime, limit: int) -> Sequence[EventLine]:
         now = self._clock.now()
-        return await self._access.write(lambda tables: letters.unpublished(tables, before, now, limit))
+        return await self._access.write(lambda tables: letters.claim_unpublished(tables, before, now, limit))
 
-    async def published(self, event_id: str, at: datetime) -> None:
+    async def mark_published(self, event_id: str, at: datetime) -> None:
         await self._access.write(lambda tables: tables.confirm(event_id, at))
 
-    async def publish_again(self, request_id: str, at: datetime, actor: str, note: str | None) -> str | None:
+    async def mark_unpublished(
+        self, request_id: str, at: datetime, actor: str, note: str | None
+    ) -> str | None:
         line = HistoryLine(at, actor, "publish_again", None, None, None, note, {})
-        return await self._access.write(lambda tables: letters.publish_again(tables, request_id, line))
+        return await self._access.write(lambda tables: letters.mark_unpublished(tables, request_id, line))
 
     # --- dead letters -----------------------------------------------------------------------------------------
 
@@ -108,7 +110,7 @@ class PlainLedger(port.Ledger):
     async def change_dead_letter(
         self,
         dead_letter_id: str,
-        state: str,
+        state: LetterState,
         actor: str,
         note: str,
         at: datetime,
@@ -208,8 +210,8 @@ class PlainLedger(port.Ledger):
     async def history(self, subject_id: str) -> Sequence[HistoryLine]:
         return await self._access.ask(lambda tables: list(tables.stories.get(subject_id, ())))
 
-    async def events(self, request_id: str) -> Sequence[EventLine]:
-        return await self._access.ask(lambda tables: questions.events(tables, request_id))
+    async def events(self, subject_id: str) -> Sequence[EventLine]:
+        return await self._access.ask(lambda tables: questions.events(tables, subject_id))
 
     async def owner_of(self, provider: str, account_id: str) -> str | None:
         return await self._access.ask(lambda tables: tables.owners.get((provider, account_id)))

@@ -7,7 +7,7 @@ from datetime import datetime
 from tests.plain_ledger import claims
 from tests.plain_ledger.tables import Letter, Tables, Told, is_plain, words
 from worker.core.change import Event
-from worker.core.dead_letter import DeadLetter
+from worker.core.dead_letter import DeadLetter, LetterState
 from worker.core.errors import NotAllowed, UnknownRequest
 from worker.core.overview import Pause
 from worker.core.sealing import Sealed
@@ -23,7 +23,7 @@ def bury(tables: Tables, letter: DeadLetter, event: Event | None) -> bool:
     alike = known is not None and known.letter.died_alike(letter)
     if event is not None and event.event_id in tables.events:
         _wait(tables, tables.events[event.event_id], at)
-    if known is not None and alike and known.letter.state == "open":
+    if known is not None and alike and known.letter.state is LetterState.OPEN:
         known.letter = replace(known.letter, changed_at=at)
         return False
     kept = _clean(letter)
@@ -44,13 +44,13 @@ def _clean(letter: DeadLetter) -> DeadLetter:
 
 
 def close(
-    tables: Tables, dead_letter_id: str, state: str, line: HistoryLine, seen_at: datetime | None
+    tables: Tables, dead_letter_id: str, state: LetterState, line: HistoryLine, seen_at: datetime | None
 ) -> DeadLetter:
     """Close an open dead letter that is as it was looked at."""
     known = tables.dead_letters.get(dead_letter_id)
     if known is None:
         raise UnknownRequest(f"there is no dead letter {dead_letter_id}")
-    if known.letter.state != "open":
+    if known.letter.state is not LetterState.OPEN:
         said = f"is {known.letter.state} already; only an open one can be {state}"
         raise NotAllowed(f"dead letter {dead_letter_id} {said}")
     if known.letter.changed_at != seen_at:
@@ -60,7 +60,7 @@ def close(
     return known.letter
 
 
-def unpublished(tables: Tables, before: datetime, now: datetime, limit: int) -> Sequence[EventLine]:
+def claim_unpublished(tables: Tables, before: datetime, now: datetime, limit: int) -> Sequence[EventLine]:
     """Take events that are not confirmed, the oldest first."""
     stale = [told for told in tables.unconfirmed.values() if told.tried_at < before]
     stale.sort(key=lambda told: (told.tried_at, told.number))
@@ -70,7 +70,7 @@ def unpublished(tables: Tables, before: datetime, now: datetime, limit: int) -> 
     return [told.line for told in taken]
 
 
-def publish_again(tables: Tables, request_id: str, line: HistoryLine) -> str | None:
+def mark_unpublished(tables: Tables, request_id: str, line: HistoryLine) -> str | None:
     """Mark the newest event of a request unpublished, unless the request runs again and the event is no longer true."""
     row = tables.rows.get(request_id)
     event_id = row.entry.event_id if row and row.entry.state in ANNOUNCED else None
@@ -140,7 +140,7 @@ def _prune_letters(tables: Tables, before: datetime, now: datetime, limit: int) 
     old = [
         (known.letter.changed_at, known)
         for known in tables.dead_letters.values()
-        if known.letter.state != "open" and known.pruned_at is None
+        if known.letter.state is not LetterState.OPEN and known.pruned_at is None
     ]
     told = [
         (at, known)

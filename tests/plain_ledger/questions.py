@@ -86,7 +86,7 @@ def standings(tables: Tables) -> Sequence[Standing]:
     for row in tables.open.values():
         found.setdefault((row.entry.provider, str(row.entry.state)), []).append(row.entry.since)
     for told in tables.unconfirmed.values():
-        whose = (_provider_of(tables, told.line.request_id), "unpublished")
+        whose = (_provider_of(tables, told.line.subject_id), "unpublished")
         found.setdefault(whose, []).append(told.line.event.recorded_at)
     for known in tables.dead_letters.values():
         if known.letter.state == "open":

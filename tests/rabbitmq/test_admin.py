@@ -48,8 +48,8 @@ async def test_request_on_a_broker_without_topology(rig: Rig) -> None:
             await admin.publish_request(BODY, routing_key=KEY)
 
 
-async def test_many_requests_one_after_the_other(rig: Rig) -> None:
-    """A script may publish thousands on one connection."""
+async def test_many_requests_at_once_on_one_connection(rig: Rig) -> None:
+    """Fifty publishes side by side are all confirmed."""
     async with Admin.connect(rig.settings, TOPOLOGY) as admin:
         await admin.declare()
         await asyncio.gather(*(admin.publish_request(BODY, routing_key=KEY) for _ in range(50)))

@@ -78,7 +78,7 @@ def marked_before_confirmed() -> Iterator[None]:
 
     async def publish(self: Pipeline, event: Event) -> None:
         desk = self._desk
-        await desk.ledger.published(event.event_id, desk.clock.now())
+        await desk.ledger.mark_published(event.event_id, desk.clock.now())
         with suppress(PublishUnconfirmed):
             await desk.publisher.publish(
                 desk.events.body_of(event),

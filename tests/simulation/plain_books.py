@@ -52,7 +52,7 @@ class PlainBooks(Books):
         return [f"{one.idempotency_key} is {one.state}" for one in entries if one.state is not State.HELD]
 
     def unpublished(self) -> Sequence[str]:
-        subjects = [told.line.request_id for told in self.tables.unconfirmed.values()]
+        subjects = [told.line.subject_id for told in self.tables.unconfirmed.values()]
         return [f"event of {self._name(subject_id)}" for subject_id in subjects]
 
     def _name(self, subject_id: str) -> str:

@@ -204,7 +204,7 @@ def _upkeep_policy(configured: Settings) -> UpkeepPolicy:
         republish_after=configured.upkeep.republish_after,
         look_ups_at_once=configured.upkeep.look_ups_at_once,
         lease=configured.ledger.lease,
-        patience=configured.upkeep.stuck_after,
+        stuck_after=configured.upkeep.stuck_after,
         retention=configured.ledger.retention_days * _SECONDS_OF_A_DAY,
     )
 

@@ -134,7 +134,7 @@ class Office:
         return self._parts.known_providers
 
     def now(self) -> datetime:
-        """Time of day."""
+        """The ledger's time."""
         return self._parts.clock.now()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:

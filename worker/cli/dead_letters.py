@@ -21,7 +21,7 @@ from worker.cli.selection import (
     SourceOption,
     either,
 )
-from worker.core.dead_letter import DeadLetter
+from worker.core.dead_letter import DeadLetter, LetterState
 from worker.core.errors import NotAllowed
 from worker.operations.dead_letters import LetterPlan
 from worker.operations.verbs import Effect
@@ -29,18 +29,18 @@ from worker.operations.verbs import Effect
 app = typer.Typer(no_args_is_help=True, help="Messages that could not become requests.")
 
 
-class LetterState(StrEnum):
+class Listed(StrEnum):
     """Which dead letters to list."""
 
-    OPEN = "open"
-    REPLAYED = "replayed"
-    DISCARDED = "discarded"
+    OPEN = LetterState.OPEN
+    REPLAYED = LetterState.REPLAYED
+    DISCARDED = LetterState.DISCARDED
     ALL = "all"
 
 
 @app.command("list", epilog="Example: provisioner dead-letters list --code not_json")
 def list_letters(
-    state: Annotated[LetterState, typer.Option("--state", help="Only in this state.")] = LetterState.OPEN,
+    state: Annotated[Listed, typer.Option("--state", help="Only in this state.")] = Listed.OPEN,
     provider: ProviderOption = None,
     code: CodeOption = None,
     source: SourceOption = None,
@@ -51,7 +51,7 @@ def list_letters(
     """List dead letters, newest first."""
     chosen = Selection(provider, code, source, older_than, limit)
     with office() as desk:
-        letters = chosen.letters(desk, None if state is LetterState.ALL else state)
+        letters = chosen.letters(desk, None if state is Listed.ALL else LetterState(state))
         if as_json:
             print_json(letters)
             return

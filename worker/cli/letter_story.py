@@ -6,7 +6,7 @@ from contracts.reason import CATALOGUE
 from worker.cli.common import Office
 from worker.cli.output import as_data, cell, out, print_json, print_table, safe
 from worker.core.broker import Message
-from worker.core.dead_letter import DeadLetter
+from worker.core.dead_letter import DeadLetter, LetterState
 
 
 def show(desk: Office, letter: DeadLetter, *, body: bool, as_json: bool) -> None:
@@ -42,7 +42,7 @@ def _print_letter(letter: DeadLetter, *, is_cut: bool) -> None:
     out.print(f"next: {safe(reason.what_to_do)}")
     if is_cut:
         out.print(f"cut: only the beginning of its {letter.size} bytes was kept, so it cannot be replayed")
-    if letter.state == "open":
+    if letter.state is LetterState.OPEN:
         out.print("you can (each with --reason, and with --dry-run first):")
         for verb in ("discard",) if is_cut else ("replay", "discard"):
             out.print(f"  provisioner dead-letters {verb} {safe(letter.dead_letter_id)}")

@@ -10,7 +10,7 @@ import typer
 from contracts.reason import ReasonCode
 from worker.cli.common import Misuse, Office
 from worker.cli.output import err
-from worker.core.dead_letter import DeadLetter
+from worker.core.dead_letter import DeadLetter, LetterState
 from worker.core.overview import Filter, LetterFilter
 from worker.core.states import State
 
@@ -76,7 +76,7 @@ class Selection:
             limit=self.limit,
         )
 
-    def letters(self, desk: Office, state: str | None) -> list[DeadLetter]:
+    def letters(self, desk: Office, state: LetterState | None) -> list[DeadLetter]:
         """The dead letters in this state that the filters find, newest first."""
         wanted = LetterFilter(
             state=state,

@@ -3,11 +3,23 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from pydantic import JsonValue
 
 from contracts.reason import ReasonCode
 from worker.core.sealing import Sealed
+
+
+class LetterState(StrEnum):
+    """Where a dead letter stands."""
+
+    OPEN = "open"
+    """Somebody must look."""
+    REPLAYED = "replayed"
+    """An operator published it again."""
+    DISCARDED = "discarded"
+    """An operator closed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +32,6 @@ class DeadLetter:
         reason: Why it died last.
         problems: Pointers and sentences without the input's values; of its last death, too.
         received_at: When it came first, or first died of what it died of last.
-        state: open, replayed or discarded.
         changed_at: When it was closed, or died again; None for one that did neither.
     """
 
@@ -36,7 +47,7 @@ class DeadLetter:
     idempotency_key: str | None
     provider: str | None
     received_at: datetime
-    state: str = "open"
+    state: LetterState = LetterState.OPEN
     changed_at: datetime | None = None
 
     def died_alike(self, death: "DeadLetter") -> bool:

@@ -7,7 +7,7 @@ WorkerError
 │   └── PublishUnconfirmed  a publish was returned, refused or not confirmed; the event stays unpublished
 ├── LedgerUnavailable       the ledger's disk or server is full, read-only or gone; intake must stop
 ├── AccountClaimed          another request has this account already; one account is never given to two
-├── AccountKnown            the row has an account, by an older attempt's answer, of which the change knows nothing
+├── AccountKnown            the row has an account, by an answer or a look-up, of which the change knows nothing
 ├── StaleClaim              the row moved on under another fence; whoever holds the claim must let go
 ├── UnknownRequest          no row has this id
 │   └── AmbiguousKey        several requests have this as key or id; which request is meant must be asked

@@ -15,7 +15,7 @@ from worker.core.observer import LaneChanged, LaneState, Observer
 from worker.core.shares import Share, Wish
 from worker.core.verdict import Effect, Outcome
 
-_PATIENCE = 10.0  # seconds a lane may be asked to wait before its queue is left alone meanwhile
+_LONGEST_QUIET_WAIT = 10.0  # seconds a lane may be asked to wait before its queue is left alone meanwhile
 
 
 class Limiter(Protocol):
@@ -82,8 +82,10 @@ class Lane:
         self._breaker = Breaker()
         self._outages = 0  # times that the breaker opened
         self._pause: LaneState | None = None
-        self._hold_until: datetime | None = None
-        self._asked_until: datetime | None = None  # the same, while the other workers do not know of it
+        self._wait_until: datetime | None = None
+        self._unshared_wait_until: datetime | None = (
+            None  # the same, while the other workers do not know of it
+        )
         self._stopped = False
         self._told = LaneState.OPEN
         self._waiters: deque[asyncio.Future[Slot]] = deque()
@@ -96,7 +98,7 @@ class Lane:
             return self._pause
         match self._breaker.state:
             case BreakerState.CLOSED:
-                return LaneState.ASKED_TO_WAIT if self._held_for() > _PATIENCE else LaneState.OPEN
+                return LaneState.ASKED_TO_WAIT if self._wait_left() > _LONGEST_QUIET_WAIT else LaneState.OPEN
             case BreakerState.OPEN:
                 return LaneState.BROKEN
             case BreakerState.TRYING:
@@ -107,7 +109,7 @@ class Lane:
     @property
     def takes_work(self) -> bool:
         """Whether its queue should be read: open (or trying), with a slot, and not told to wait for long."""
-        return self._is_open and self._allowed() > 0 and self._held_for() <= _PATIENCE
+        return self._is_open and self._allowed() > 0 and self._wait_left() <= _LONGEST_QUIET_WAIT
 
     @property
     def slots(self) -> int:
@@ -122,12 +124,14 @@ class Lane:
     @property
     def part(self) -> float:
         """How much of the provider's rate is this worker's, above 0 and up to 1."""
-        return max(1, self._kept) / self.concurrency
+        return max(1, self._keeps) / self.concurrency
 
     @property
     def wish(self) -> Wish:
         """What this worker asks of the slots that all workers share."""
-        return Wish(self.concurrency, self._kept, leaves=not self._is_open, wait_until=self._asked_until)
+        return Wish(
+            self.concurrency, self._keeps, leaves=not self._is_open, wait_until=self._unshared_wait_until
+        )
 
     def share(self, share: Share, lapses_at: float) -> None:
         """From now on this part is this worker's; nothing that runs is ended.
@@ -138,9 +142,9 @@ class Lane:
         """
         before = (self._slots, self.takes_work)
         self._slots, self._lapses_at = share.slots, lapses_at
-        if self._asked_until is not None and self._asked_until <= share.wait_until:
-            self._asked_until = None  # all know of it
-        self._hold_until = max(share.wait_until, self._asked_until or share.wait_until)
+        if self._unshared_wait_until is not None and self._unshared_wait_until <= share.wait_until:
+            self._unshared_wait_until = None  # all know of it
+        self._wait_until = max(share.wait_until, self._unshared_wait_until or share.wait_until)
         if before != (self._slots, self.takes_work):
             self._changed.set()
         waits = self.state is LaneState.ASKED_TO_WAIT
@@ -151,7 +155,7 @@ class Lane:
         """Whether the process ends."""
         return self._stopped
 
-    async def slot(self, *, first: bool = False) -> Slot:
+    async def acquire_slot(self, *, first: bool = False) -> Slot:
         """Wait for a slot, in the order of asking.
 
         Args:
@@ -176,7 +180,7 @@ class Lane:
         self._serve()
 
     async def permission(self) -> None:
-        """Wait for the rate limit, and for a wait that the provider asked for, also while we waited for the limit.
+        """Wait until the rate allows a create and no wait that the provider asked for is left; looks again after each.
 
         Raises:
             LaneClosed: the lane closed meanwhile: nothing may be sent. Also if its breaker opened and by now lets one
@@ -184,21 +188,21 @@ class Lane:
         """
         outages = self._outages
         while True:
-            while (wait := self._held_for()) > 0 and self._is_open:
-                await self._clock.sleep(min(wait, _PATIENCE))  # an operator may end a long one
+            while (wait := self._wait_left()) > 0 and self._is_open:
+                await self._clock.sleep(min(wait, _LONGEST_QUIET_WAIT))  # an operator may end a long one
             await self._limiter.acquire(lambda: self._is_open and self._outages == outages)
             if not self._may_begin or self._outages != outages:
                 raise LaneClosed
-            if not self._held_for():
+            if not self._wait_left():
                 return
 
-    def insist(self) -> None:
+    def check_permission(self) -> None:
         """Make sure that a permission still holds.
 
         Raises:
             LaneClosed: since then the lane has closed, or the provider asked for a wait.
         """
-        if not self._may_begin or self._held_for():
+        if not self._may_begin or self._wait_left():
             raise LaneClosed
 
     def learn(self, outcome: Outcome) -> None:
@@ -212,8 +216,8 @@ class Lane:
             case Effect.LIMIT:
                 self._breaker = self._breaker.after_answer()
                 until = now + timedelta(seconds=outcome.wait or 1.0)
-                if until > (self._hold_until or now):
-                    self._hold_until = self._asked_until = until
+                if until > (self._wait_until or now):
+                    self._wait_until = self._unshared_wait_until = until
             case Effect.PAUSE | Effect.NONE:
                 self._breaker = self._breaker.after_answer()
             case _:
@@ -253,7 +257,7 @@ class Lane:
         return self._lapses_at is not None and self._clock.monotonic() >= self._lapses_at
 
     @property
-    def _kept(self) -> int:
+    def _keeps(self) -> int:
         return max(self._in_use, self._slots)
 
     def _allowed(self) -> int:
@@ -261,12 +265,12 @@ class Lane:
             return 0
         return min(self._slots, 1) if self.state is LaneState.TRYING else self._slots
 
-    def _held_for(self) -> float:
-        if self._hold_until is None:
+    def _wait_left(self) -> float:
+        if self._wait_until is None:
             return 0.0
-        left = (self._hold_until - self._clock.now()).total_seconds()
+        left = (self._wait_until - self._clock.now()).total_seconds()
         if left <= 0:
-            self._hold_until = None
+            self._wait_until = None
         return max(0.0, left)
 
     def _tell(self, detail: str) -> None:

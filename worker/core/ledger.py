@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Protocol
 
 from worker.core.change import Change, Event
-from worker.core.dead_letter import DeadLetter
+from worker.core.dead_letter import DeadLetter, LetterState
 from worker.core.entry import Acceptance, Arrival, Claim, Entry
 from worker.core.overview import Filter, LetterFilter, Pause, Standing
 from worker.core.shares import Share, Wish
@@ -27,7 +27,7 @@ class Ledger(Protocol):
         ...
 
     async def claim_due(self, provider: str, worker: str, now: datetime, limit: int) -> Sequence[Claim]:
-        """Claim accepted rows nobody works on and waiting rows whose time has come, oldest first."""
+        """Claim accepted rows nobody works on and waiting rows whose time has come, the longest due first."""
         ...
 
     async def claim_look_ups(self, provider: str, worker: str, now: datetime, limit: int) -> Sequence[Claim]:
@@ -72,40 +72,46 @@ class Ledger(Protocol):
         """
         ...
 
-    async def unpublished(self, before: datetime, limit: int) -> Sequence[EventLine]:
-        """Events that were recorded or last tried before then and are not confirmed."""
+    async def claim_unpublished(self, before: datetime, limit: int) -> Sequence[EventLine]:
+        """Take events that are not confirmed and were recorded or last tried before then; nobody else is given them
+        until as much time has passed again.
+        """
         ...
 
-    async def published(self, event_id: str, at: datetime) -> None:
+    async def mark_published(self, event_id: str, at: datetime) -> None:
         """The broker confirmed it."""
         ...
 
-    async def publish_again(self, request_id: str, at: datetime, actor: str, note: str | None) -> str | None:
+    async def mark_unpublished(
+        self, request_id: str, at: datetime, actor: str, note: str | None
+    ) -> str | None:
         """Mark the newest event of a request unpublished; its id, None when there is none that is true."""
         ...
 
     async def bury(self, letter: DeadLetter, event: Event | None) -> bool:
-        """Insert a dead letter and its rejection event; False when the row was there, open, and died of the same
-        before: then just the time of this death is kept, as its `changed_at`. An event that was there waits to be
-        confirmed once more.
+        """Keep a dead letter and its rejection event; an event that was there waits to be confirmed once more.
 
-        One that was closed, or died of something else, is open and as it died now, with a line of history; that is
-        True. Its `changed_at` is the time of this death; its `received_at` stays what it was where it died of the same
-        before, even if its content was pruned, and else is the time of this death too.
+        - Unknown: it is inserted.
+        - Open, and it died of the same before: only its `changed_at` becomes the time of this death.
+        - Closed, or it died of something else: it is open again, as it died now, with a line of history. Its
+          `changed_at` is the time of this death, and so is its `received_at`, unless it died of the same before.
+
+        Returns:
+            Whether there is something new to see: False in the second case.
         """
         ...
 
     async def change_dead_letter(
         self,
         dead_letter_id: str,
-        state: str,
+        state: LetterState,
         actor: str,
         note: str,
         at: datetime,
         *,
         seen_at: datetime | None = None,
     ) -> DeadLetter:
-        """Set an open dead letter to replayed or discarded, with a line of history.
+        """Close an open dead letter as replayed or discarded, with a line of history.
 
         `seen_at` is its `changed_at` when the operator looked: one that died again since then stays open.
 
@@ -119,7 +125,10 @@ class Ledger(Protocol):
         """This worker lives. A worker silent for longer than the lease is dead.
 
         The first one of a process says that it begins: whatever was held under the same name before is let go. The
-        worker's clock hears what time it is where the ledger lies: seconds by which it is behind.
+        worker's clock is corrected by the ledger's.
+
+        Returns:
+            Seconds by which the worker's clock was behind.
         """
         ...
 
@@ -194,7 +203,7 @@ class Ledger(Protocol):
         """The creates that were begun for a request, oldest first."""
         ...
 
-    async def events(self, request_id: str) -> Sequence[EventLine]:
+    async def events(self, subject_id: str) -> Sequence[EventLine]:
         """The result events of a request or a dead letter, oldest first."""
         ...
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from contracts.reason import ReasonCode
+from worker.core.dead_letter import LetterState
 from worker.core.states import State
 
 CREDENTIALS: Final = "credentials"
@@ -51,7 +52,7 @@ class Filter:
 class LetterFilter:
     """Which dead letters a person wants to see. None means any."""
 
-    state: str | None = None
+    state: LetterState | None = None
     reason: ReasonCode | None = None
     provider: str | None = None
     source: str | None = None

@@ -82,7 +82,7 @@ class Pipeline:
     async def take(self, delivery: Delivery, lane: Lane) -> None:
         """Take one delivery when a slot is free. The acknowledgement moves the promise to the ledger."""
         try:
-            slot = await lane.slot()
+            slot = await lane.acquire_slot()
         except LaneClosed:
             await delivery.requeue()
             return
@@ -144,7 +144,9 @@ class Pipeline:
     async def answer_again(self, entry: Entry) -> None:
         """The same request again gets the same event again, if there is one that is true."""
         desk, request_id = self._desk, entry.request_id
-        event_id = await desk.ledger.publish_again(request_id, desk.clock.now(), desk.worker, "asked again")
+        event_id = await desk.ledger.mark_unpublished(
+            request_id, desk.clock.now(), desk.worker, "asked again"
+        )
         if event_id is not None:
             desk.tasks.start(self.publish_stored(request_id, event_id), f"publish {request_id}")
 
@@ -164,7 +166,7 @@ class Pipeline:
         """
         with self._working_on(claim):
             try:
-                slot = await lane.slot(first=claim.entry.state is State.ACCEPTED)
+                slot = await lane.acquire_slot(first=claim.entry.state is State.ACCEPTED)
             except LaneClosed:
                 await self._give_back(claim)
             else:
@@ -214,7 +216,7 @@ class Pipeline:
             seen = seen_by_look_up(prepared)
             await self._record(claim, Hold(ReasonCode.LOOK_UP_AMBIGUOUS), Basis(Stage.UNSENT, seen=seen))
             return
-        lane.insist()
+        lane.check_permission()
         if is_late(desk, entry):  # preparing and waiting took their time
             await self._record(claim, Refuse(ReasonCode.DEADLINE_PASSED), Basis(Stage.UNSENT))
             return
@@ -364,7 +366,7 @@ class Pipeline:
                 routing_key=event.routing_key,
             )
             desk.reached(Step.CONFIRMED, event.event_id)
-            await desk.ledger.published(event.event_id, desk.clock.now())
+            await desk.ledger.mark_published(event.event_id, desk.clock.now())
             desk.reached(Step.SETTLED, event.event_id)
             confirmed, detail = True, ""
         except (PublishUnconfirmed, LedgerUnavailable, SealBroken) as error:

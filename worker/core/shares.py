@@ -16,8 +16,8 @@ class Wish:
 
     Attributes:
         limit: Slots of the provider over all workers.
-        keeps: Slots that this worker uses, or may take before it hears the answer. Of what it had, it has let go of
-            the rest.
+        keeps: Slots that this worker uses, or may take before it hears the answer; what it had above that it has
+            given back.
         leaves: It begins nothing new (it ends, is paused, or its breaker is open); others may have its part.
         wait_until: Until when the provider asked this worker to wait; None when it did not.
     """

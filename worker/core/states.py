@@ -8,15 +8,15 @@ class State(StrEnum):
     """Where a request stands."""
 
     ACCEPTED = "accepted"
-    """In the ledger, nothing sent. Entered by intake or an operator's replay; left by execution, expiry, operator."""
+    """In the ledger; nothing was sent since it was received or put back here."""
     WAITING = "waiting"
-    """Nothing was created; due again at a time, with a reason. Left by execution, expiry, operator."""
+    """Nothing was created; due again at a time, with a reason."""
     SENDING = "sending"
-    """The intent is durable, the create may be under way. Left by a verdict, or by the worker's death to in doubt."""
+    """The intent is durable, the create may be under way; when its worker dies it is in doubt."""
     IN_DOUBT = "in_doubt"
-    """The account may exist. Left by a late answer, look-up evidence or an operator's word; never to sending."""
+    """The account may exist. Left by evidence or an operator's word; never to sending."""
     HELD = "held"
-    """A person must look. Left by an operator, or by a late answer that brings what the person was asked for."""
+    """A person must look; a late answer that brings what the person was asked for counts as well."""
     PROVISIONED = "provisioned"
     """The account id is recorded. Final."""
     REJECTED = "rejected"
@@ -82,7 +82,7 @@ HOLD_UNSENT = _way(
     "accepted waiting",
     State.HELD,
     Actor.EXECUTION,
-    "attempts are used up and nothing was created, or what was proven absent has come after all",
+    "a person must look before anything is sent: attempts are used up, it cannot be opened, or an account turned up",
 )
 HOLD = _way("hold", "sending", State.HELD, Actor.EXECUTION, "no look-up can tell, or something is missing")
 LATE_ANSWER = _way("late_answer", "in_doubt", State.PROVISIONED, Actor.EXECUTION, "the answer came after all")

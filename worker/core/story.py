@@ -46,9 +46,9 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class EventLine:
-    """One result event as the ledger has it; `request_id` may be the id of a dead letter."""
+    """One result event as the ledger has it, of a request or a dead letter."""
 
     event: Event
-    request_id: str
+    subject_id: str
     published_at: datetime | None
     publishes: int

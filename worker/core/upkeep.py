@@ -34,7 +34,7 @@ class UpkeepPolicy:
         rare: Between two rounds of what need not be done often (forgotten claims, pruning).
         credentials_probe: Between two probes of a provider that refused our credentials.
         lease: Since the last sign of life, until others take this worker for dead; the ledger's.
-        patience: Since a round began, until a ledger that keeps it waiting counts as one that does not answer.
+        stuck_after: Since a round began, until a ledger that keeps it waiting counts as one that does not answer.
     """
 
     interval: float = 1.0
@@ -45,7 +45,7 @@ class UpkeepPolicy:
     rare: float = 10.0
     credentials_probe: float = 60.0
     lease: float = 30.0
-    patience: float = 30.0
+    stuck_after: float = 30.0
 
 
 class Upkeep:
@@ -95,16 +95,16 @@ class Upkeep:
     @contextlib.contextmanager
     def _waiting(self) -> Iterator[None]:
         self.waits = True
-        losing_patience = asyncio.create_task(self._lose_patience())
+        stuck = asyncio.create_task(self._tell_when_stuck())
         try:
             yield
         finally:
-            losing_patience.cancel()
+            stuck.cancel()
             self.waits = False
 
-    async def _lose_patience(self) -> None:
-        await self._desk.clock.sleep(self._policy.patience)
-        self._desk.gate.silent(self._policy.patience)
+    async def _tell_when_stuck(self) -> None:
+        await self._desk.clock.sleep(self._policy.stuck_after)
+        self._desk.gate.silent(self._policy.stuck_after)
 
     async def _take_steps(self) -> None:
         steps: tuple[tuple[str, Callable[[], Awaitable[None]]], ...] = (
@@ -236,11 +236,11 @@ class Upkeep:
     async def _publish_due(self) -> None:
         """Events that nobody confirmed."""
         before = self._desk.clock.now() - timedelta(seconds=self._policy.republish_after)
-        for line in await self._desk.ledger.unpublished(before, self._policy.batch):
+        for line in await self._desk.ledger.claim_unpublished(before, self._policy.batch):
             if line.event.event_id not in self._publishing:
                 self._publishing.add(line.event.event_id)
                 publishing = self._desk.tasks.start(
-                    self._pipeline.publish(line.event), f"publish {line.request_id}"
+                    self._pipeline.publish(line.event), f"publish {line.subject_id}"
                 )
                 publishing.add_done_callback(partial(self._published, line.event.event_id))
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from worker.core.change import Event
-from worker.core.dead_letter import DeadLetter
+from worker.core.dead_letter import DeadLetter, LetterState
 from worker.core.errors import NotAllowed, UnknownRequest
 from worker.core.story import HistoryLine
 from worker.ledger import events, story
@@ -28,9 +28,9 @@ _LOCKED: Final = BY_ID.with_for_update()
 _BURY: Final = insert_once(dead_letters)
 _CHANGE: Final = (
     sa.update(dead_letters)
-    .where(_d.dead_letter_id == hole("dead_letter_id"), _d.state == "open")
+    .where(_d.dead_letter_id == hole("dead_letter_id"), _d.state == LetterState.OPEN)
     .where(_d.changed_at.is_not_distinct_from(time("seen_at")))
-    .values(state=hole("state"), changed_at=time("at"))
+    .values(state=hole("state", _d.state.type), changed_at=time("at"))
     .returning(*DEAD_LETTER)
 )
 _DIED_AGAIN: Final = (
@@ -67,7 +67,9 @@ def bury(batch: Batch, letter: DeadLetter, event: Event | None) -> bool:
     if known is not None and not _renew(batch, known, letter, row):
         return False
     came_from, queue = known.state if known else None, {"queue": letter.queue}
-    line = HistoryLine(letter.received_at, "worker", "bury", came_from, "open", letter.reason, None, queue)
+    line = HistoryLine(
+        letter.received_at, "worker", "bury", came_from, LetterState.OPEN, letter.reason, None, queue
+    )
     story.tell(batch, letter.dead_letter_id, line)
     if event is not None:
         events.add(batch, event, letter.dead_letter_id)
@@ -82,7 +84,7 @@ def _locked(batch: Batch, dead_letter_id: str) -> DeadLetter:
 def _renew(batch: Batch, known: DeadLetter, letter: DeadLetter, row: Mapping[str, Any]) -> bool:
     """Whether this death changes more than the time of the last one."""
     alike = known.died_alike(letter)
-    if alike and known.state == "open":
+    if alike and known.state is LetterState.OPEN:
         again = {"p_dead_letter_id": letter.dead_letter_id, "p_at": letter.received_at}
         batch.connection.execute(_DIED_AGAIN, again)
         return False
@@ -93,7 +95,7 @@ def _renew(batch: Batch, known: DeadLetter, letter: DeadLetter, row: Mapping[str
 
 
 def change(
-    batch: Batch, dead_letter_id: str, state: str, line: HistoryLine, seen_at: datetime | None
+    batch: Batch, dead_letter_id: str, state: LetterState, line: HistoryLine, seen_at: datetime | None
 ) -> DeadLetter:
     """Close an open dead letter that is as it was looked at, or refuse before anything is written."""
     holes = {"p_dead_letter_id": dead_letter_id, "p_state": state, "p_at": line.at, "p_seen_at": seen_at}
@@ -102,7 +104,7 @@ def change(
         found = batch.connection.execute(BY_ID, {"p_dead_letter_id": dead_letter_id}).one_or_none()
         if found is None:
             raise UnknownRequest(f"there is no dead letter {dead_letter_id}")
-        if found.state == "open":
+        if found.state is LetterState.OPEN:
             raise NotAllowed(f"dead letter {dead_letter_id} died again since it was looked at; it stays open")
         raise NotAllowed(
             f"dead letter {dead_letter_id} is {found.state} already; only an open one can be {state}"

@@ -73,7 +73,7 @@ def _unpublished() -> sa.Executable:
 _UNPUBLISHED: Final = _unpublished()
 
 
-def unpublished(batch: Batch, before: datetime, now: datetime, limit: int) -> Sequence[EventLine]:
+def claim_unpublished(batch: Batch, before: datetime, now: datetime, limit: int) -> Sequence[EventLine]:
     """Take events that are not confirmed, the oldest first; for a while nobody else is given them."""
     rows = batch.connection.execute(_UNPUBLISHED, {"p_before": before, "p_now": now, "p_limit": limit})
     return sorted(map(line_of, rows), key=lambda line: line.event.recorded_at)
@@ -86,7 +86,7 @@ _PUBLISHED: Final = Prepared(
 )
 
 
-def published(batch: Batch, event_id: str, at: datetime) -> None:
+def mark_published(batch: Batch, event_id: str, at: datetime) -> None:
     """The broker confirmed it."""
     batch.later(_PUBLISHED, {"p_event_id": event_id, "p_at": at})
 
@@ -104,7 +104,7 @@ _AGAIN: Final = (
 )
 
 
-def publish_again(batch: Batch, request_id: str, line: HistoryLine) -> str | None:
+def mark_unpublished(batch: Batch, request_id: str, line: HistoryLine) -> str | None:
     """Mark the newest event of a request unpublished, unless the request runs again and the event is no longer true."""
     batch.flush()  # the event may be a row of this very batch
     event_id: str | None = batch.connection.execute(_AGAIN, {"p_request_id": request_id}).scalar_one_or_none()

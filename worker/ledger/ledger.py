@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from worker.core import ledger as port
 from worker.core.change import Change, Event
 from worker.core.clock import Clock
-from worker.core.dead_letter import DeadLetter
+from worker.core.dead_letter import DeadLetter, LetterState
 from worker.core.entry import Acceptance, Accepted, Arrival, Claim, Conflict, Entry, Same
 from worker.core.errors import AccountClaimed, WorkerError
 from worker.core.overview import Filter, LetterFilter, Pause, Standing
@@ -107,18 +107,20 @@ class SqlLedger(port.Ledger):
 
     # --- results ----------------------------------------------------------------------------------------------
 
-    async def unpublished(self, before: datetime, limit: int) -> Sequence[EventLine]:
+    async def claim_unpublished(self, before: datetime, limit: int) -> Sequence[EventLine]:
         now = self._clock.now()
         return await self._writer.write(
-            lambda batch: events.unpublished(batch, before, now, limit), slow=True
+            lambda batch: events.claim_unpublished(batch, before, now, limit), slow=True
         )
 
-    async def published(self, event_id: str, at: datetime) -> None:
-        await self._writer.write(lambda batch: events.published(batch, event_id, at))
+    async def mark_published(self, event_id: str, at: datetime) -> None:
+        await self._writer.write(lambda batch: events.mark_published(batch, event_id, at))
 
-    async def publish_again(self, request_id: str, at: datetime, actor: str, note: str | None) -> str | None:
+    async def mark_unpublished(
+        self, request_id: str, at: datetime, actor: str, note: str | None
+    ) -> str | None:
         line = HistoryLine(at, actor, "publish_again", None, None, None, note, {})
-        return await self._writer.write(lambda batch: events.publish_again(batch, request_id, line))
+        return await self._writer.write(lambda batch: events.mark_unpublished(batch, request_id, line))
 
     # --- dead letters -----------------------------------------------------------------------------------------
 
@@ -128,14 +130,14 @@ class SqlLedger(port.Ledger):
     async def change_dead_letter(
         self,
         dead_letter_id: str,
-        state: str,
+        state: LetterState,
         actor: str,
         note: str,
         at: datetime,
         *,
         seen_at: datetime | None = None,
     ) -> DeadLetter:
-        line = HistoryLine(at, actor, state, "open", state, None, note, {})
+        line = HistoryLine(at, actor, state, LetterState.OPEN, state, None, note, {})
         return await self._writer.write(
             lambda batch: dead_letters.change(batch, dead_letter_id, state, line, seen_at)
         )
@@ -219,36 +221,38 @@ class SqlLedger(port.Ledger):
         return await self._reader.ask(questions.pauses)
 
     async def pause_history(self, provider: str, limit: int) -> Sequence[HistoryLine]:
-        return await self._reader.ask(lambda reading: questions.pause_history(reading, provider, limit))
+        return await self._reader.ask(lambda connection: questions.pause_history(connection, provider, limit))
 
     # --- questions --------------------------------------------------------------------------------------------
 
     async def find(self, request_id: str) -> Entry | None:
-        return await self._reader.ask(lambda reading: questions.find(reading, request_id))
+        return await self._reader.ask(lambda connection: questions.find(connection, request_id))
 
     async def find_by_key(self, source: str | None, idempotency_key: str) -> Sequence[Entry]:
-        return await self._reader.ask(lambda reading: questions.find_by_key(reading, source, idempotency_key))
+        return await self._reader.ask(
+            lambda connection: questions.find_by_key(connection, source, idempotency_key)
+        )
 
     async def entries(self, wanted: Filter) -> Sequence[Entry]:
-        return await self._reader.ask(lambda reading: questions.entries(reading, wanted))
+        return await self._reader.ask(lambda connection: questions.entries(connection, wanted))
 
     async def attempts(self, request_id: str) -> Sequence[Attempt]:
-        return await self._reader.ask(lambda reading: questions.attempts(reading, request_id))
+        return await self._reader.ask(lambda connection: questions.attempts(connection, request_id))
 
     async def history(self, subject_id: str) -> Sequence[HistoryLine]:
-        return await self._reader.ask(lambda reading: questions.history(reading, subject_id))
+        return await self._reader.ask(lambda connection: questions.history(connection, subject_id))
 
-    async def events(self, request_id: str) -> Sequence[EventLine]:
-        return await self._reader.ask(lambda reading: questions.events(reading, request_id))
+    async def events(self, subject_id: str) -> Sequence[EventLine]:
+        return await self._reader.ask(lambda connection: questions.events(connection, subject_id))
 
     async def owner_of(self, provider: str, account_id: str) -> str | None:
-        return await self._reader.ask(lambda reading: questions.owner_of(reading, provider, account_id))
+        return await self._reader.ask(lambda connection: questions.owner_of(connection, provider, account_id))
 
     async def dead_letters(self, wanted: LetterFilter) -> Sequence[DeadLetter]:
-        return await self._reader.ask(lambda reading: questions.dead_letters(reading, wanted))
+        return await self._reader.ask(lambda connection: questions.dead_letters(connection, wanted))
 
     async def dead_letter(self, dead_letter_id: str) -> DeadLetter | None:
-        return await self._reader.ask(lambda reading: questions.dead_letter(reading, dead_letter_id))
+        return await self._reader.ask(lambda connection: questions.dead_letter(connection, dead_letter_id))
 
     async def standings(self) -> Sequence[Standing]:
         return await self._counter.ask(questions.standings)

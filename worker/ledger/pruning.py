@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from worker.core.dead_letter import LetterState
 from worker.ledger.schema import attempts, dead_letters, events, history, requests
 from worker.ledger.statements import hole, time
 from worker.ledger.writer import Batch
@@ -28,7 +29,7 @@ _CLOSED: Final = (
 )
 _SETTLED: Final = (
     sa.select(_d.dead_letter_id)
-    .where(_d.state != "open", _d.pruned_at.is_(None), _d.changed_at < time("before"))
+    .where(_d.state != LetterState.OPEN, _d.pruned_at.is_(None), _d.changed_at < time("before"))
     .where(_announced(_d.dead_letter_id))
     .order_by(_d.changed_at)
     .limit(hole("limit", sa.Integer()))

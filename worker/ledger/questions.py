@@ -6,7 +6,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from contracts.result import UNKNOWN_PROVIDER
-from worker.core.dead_letter import DeadLetter
+from worker.core.dead_letter import DeadLetter, LetterState
 from worker.core.entry import Entry
 from worker.core.overview import Filter, LetterFilter, Pause, Standing
 from worker.core.states import OPEN
@@ -137,7 +137,7 @@ _STANDINGS: Final = (
         )
     )
     .where(_e.published_at.is_(None)),
-    _count(_d.provider, sa.literal("dead_letter"), _d.received_at).where(_d.state == "open"),
+    _count(_d.provider, sa.literal("dead_letter"), _d.received_at).where(_d.state == LetterState.OPEN),
 )
 
 

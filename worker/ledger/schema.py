@@ -6,6 +6,7 @@ No column holds a secret or a request's body in clear: what came in and what goe
 import sqlalchemy as sa
 
 from contracts.reason import ReasonCode
+from worker.core.dead_letter import LetterState
 from worker.core.states import State
 from worker.ledger.columns import Json, Utc, Word, Words
 
@@ -151,7 +152,7 @@ dead_letters = sa.Table(
     sa.Column("idempotency_key", Words),
     sa.Column("provider", Words),
     sa.Column("received_at", Utc, nullable=False),
-    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("state", Word(LetterState), nullable=False),
     sa.Column("changed_at", Utc),
     sa.Column("pruned_at", Utc),
 )

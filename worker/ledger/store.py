@@ -18,13 +18,13 @@ class Link:
     Attributes:
         connection: To be used by one thread at a time.
         verify: Raises `LedgerUnavailable` when it no longer leads to the ledger (its file was taken away).
-        patience: Sets how many seconds the next transaction waits for a lock; none but the lock and the commit keep
-            anybody waiting. None: every statement waits for a server.
+        lock_time_out: Sets how many seconds the next transaction waits for a lock. Only where nothing but the lock and
+            the commit takes time (SQLite); None where every statement waits for a server.
     """
 
     connection: sa.Connection
     verify: Callable[[], None]
-    patience: Callable[[float], None] | None = None
+    lock_time_out: Callable[[float], None] | None = None
 
 
 class Store(Protocol):

@@ -172,10 +172,10 @@ class Writer:
         to connect, or to find out whose unit broke.
         """
         link = self._link
-        if link is None or link.patience is None or any(job.slow for job in jobs):
+        if link is None or link.lock_time_out is None or any(job.slow for job in jobs):
             return None
         try:
-            return self._write(jobs, patience=0.0)
+            return self._write(jobs, lock_time_out=0.0)
         except Exception:  # noqa: BLE001 - all of it is tried again, and what fails then is told
             return None
 
@@ -222,7 +222,7 @@ class Writer:
     ) -> list[_Outcome] | _Failed:
         """One transaction. A failure is that of all, already in words where the ledger cannot be used."""
         try:
-            return self._commit(written or self._write(jobs, patience=LOCK_PATIENCE))
+            return self._commit(written or self._write(jobs, lock_time_out=LOCK_PATIENCE))
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to the callers, not to this thread
             told = in_words(error, self._store.place)
             if isinstance(told, LedgerUnavailable) or self._is_lost():
@@ -233,11 +233,11 @@ class Writer:
         """Whether the connection would be made anew behind our back, without what makes its commits durable."""
         return self._link is not None and self._link.connection.invalidated
 
-    def _write(self, jobs: Sequence[_Job], *, patience: float) -> _Written:
+    def _write(self, jobs: Sequence[_Job], *, lock_time_out: float) -> _Written:
         link = self._link = self._link or self._store.connect()
         link.verify()
-        if link.patience is not None:
-            link.patience(patience)
+        if link.lock_time_out is not None:
+            link.lock_time_out(lock_time_out)
         with ExitStack() as transaction:
             transaction.enter_context(link.connection.begin())
             batch = Batch(link.connection)

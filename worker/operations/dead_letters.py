@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from worker.core.broker import Message
 from worker.core.burial import is_cut, unpacked
 from worker.core.clock import Clock
-from worker.core.dead_letter import DeadLetter
+from worker.core.dead_letter import DeadLetter, LetterState
 from worker.core.errors import NotAllowed, SealBroken, UnknownRequest
 from worker.core.ledger import Ledger
 from worker.core.sealing import Sealer
@@ -64,7 +64,7 @@ class DeadLetterOperations:
 
     def plan_replay(self, letter: DeadLetter) -> LetterPlan:
         """What a replay would do."""
-        if letter.state != "open":
+        if letter.state is not LetterState.OPEN:
             return LetterPlan(letter, Effect.NOTHING, f"it is {letter.state} already")
         if self.is_cut(letter):
             words = (
@@ -77,7 +77,7 @@ class DeadLetterOperations:
 
     def plan_discard(self, letter: DeadLetter) -> LetterPlan:
         """What a discard would do."""
-        if letter.state != "open":
+        if letter.state is not LetterState.OPEN:
             return LetterPlan(letter, Effect.NOTHING, f"it is {letter.state} already")
         return LetterPlan(letter, Effect.WILL, "is closed; the row and its reason stay")
 
@@ -99,7 +99,7 @@ class DeadLetterOperations:
         message = self.message(planned.letter)
         await republish(replace(message, message_id=message.message_id or planned.letter.dead_letter_id))
         try:
-            return await self._mark(planned.letter, "replayed", reason)
+            return await self._mark(planned.letter, LetterState.REPLAYED, reason)
         except NotAllowed as error:
             raise NotAllowed(f"the message was published again, but {error}") from None
 
@@ -111,12 +111,12 @@ class DeadLetterOperations:
         """
         if planned.effect is Effect.NOTHING:
             return f"unchanged: {planned.words}"
-        return await self._mark(planned.letter, "discarded", reason)
+        return await self._mark(planned.letter, LetterState.DISCARDED, reason)
 
     def _opened(self, letter: DeadLetter) -> bytes:
         return self._sealer.open(letter.sealed_message, f"dead_letter:{letter.dead_letter_id}")
 
-    async def _mark(self, letter: DeadLetter, state: str, reason: str) -> str:
+    async def _mark(self, letter: DeadLetter, state: LetterState, reason: str) -> str:
         await self._ledger.change_dead_letter(
             letter.dead_letter_id, state, self._actor, reason, self._clock.now(), seen_at=letter.changed_at
         )

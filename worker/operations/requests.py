@@ -125,7 +125,7 @@ class RequestOperations:
 
     async def _republish(self, entry: Entry, reason: str) -> None:
         now = self._clock.now()
-        if not await self._ledger.publish_again(entry.request_id, now, self._actor, reason):
+        if not await self._ledger.mark_unpublished(entry.request_id, now, self._actor, reason):
             words = "its result event was erased after the retention time, or it runs again, since you looked"
             raise NotAllowed(f"request {entry.request_id}: {words}")
 

@@ -79,7 +79,7 @@ class Consumer:
         return {queue: door.trouble for queue, door in self._doors.items() if door.trouble}
 
     async def open(self, queue: str, handler: Handler, prefetch: int) -> None:
-        """Consume a queue from now on, over every loss of a connection. Open already: nothing changes.
+        """Consume a queue from now on, over every loss of a connection. Open already: only its prefetch changes.
 
         This waits for no broker: a queue that cannot be served must not stop whoever opens the others.
 

@@ -92,11 +92,6 @@ class Book:
         """The last requests read in full, oldest first, at most `REQUESTS_KEPT`."""
         return tuple(self._received)
 
-    @property
-    def request_counts(self) -> Mapping[str, int]:
-        """Requests read in full since the start or the last reset, by operation."""
-        return dict(self._requests)
-
     def note(self, request: ReceivedRequest, *, is_create: bool) -> int:
         """Keeps and counts a request; gives its number, counted from 1."""
         self._received.append(request)
