@@ -10,10 +10,9 @@ from pydantic import BaseModel, SecretStr
 
 from contracts.model import ClosedModel
 from tests.builders import make_done
-from worker.core.broker import Message
+from worker.core.broker import Handler, Message
 from worker.core.change import Change
 from worker.core.errors import LedgerUnavailable, PublishUnconfirmed
-from worker.core.intake import Handler
 from worker.core.observer import Fact
 from worker.core.provider import (
     Absent,

@@ -19,7 +19,7 @@ from worker.core.errors import ConfigurationError, NotAllowed
 from worker.core.shares import Wish
 from worker.ledger import migrate, open_ledger
 from worker.ledger.fit import VERSION, revision_of
-from worker.ledger.migrating import Step, alembic_config, change, revisions, undisturbed
+from worker.ledger.migrating import MigrationStep, alembic_config, change, revisions, undisturbed
 from worker.ledger.rest import at_rest
 from worker.ledger.schema import REVISION, metadata
 from worker.ledger.standing import standing
@@ -176,7 +176,7 @@ async def test_down_and_up_by_hand(scene: Scene) -> None:
     """Each step is told with what it brings or forgets; the rows of requests are not touched."""
     claim = await scene.accepted()
     before = scene.stored()["requests"]
-    told: list[Step] = []
+    told: list[MigrationStep] = []
     with undisturbed(store_at(scene.url)) as connection:
         down = change(connection, "there", OLDEST, may_lose=True, told=told.append)
         up = change(connection, "there", REVISION, may_lose=False, told=told.append)

@@ -7,9 +7,8 @@ from typing import Final
 from tests.simulation.broker import Broker, Channel, Publication
 from tests.simulation.life import Life
 from tests.simulation.weather import Fault
-from worker.core.broker import Message
+from worker.core.broker import Handler, Message
 from worker.core.errors import PublishUnconfirmed
-from worker.core.intake import Handler
 
 _IN_TIME: Final = 10.0  # seconds within which the broker must confirm
 _AFTER_A_FAILURE: Final = 5.0  # seconds a delivery rests whose handler raised

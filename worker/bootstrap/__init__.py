@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from worker.bootstrap.parts import provider_settings, settings
     from worker.bootstrap.several import run_several
     from worker.bootstrap.worker import run_worker
-    from worker.ledger.migrating import Step
+    from worker.ledger.migrating import MigrationStep
     from worker.ledger.moving import Progress
     from worker.ledger.standing import LedgerStanding
     from worker.telemetry.tracebacks import describe, summarize
@@ -52,7 +52,7 @@ else:
         "worker.bootstrap.parts": {"provider_settings", "settings"},
         "worker.bootstrap.several": {"run_several"},
         "worker.bootstrap.worker": {"run_worker"},
-        "worker.ledger.migrating": {"Step"},
+        "worker.ledger.migrating": {"MigrationStep"},
         "worker.ledger.moving": {"Progress"},
         "worker.ledger.standing": {"LedgerStanding"},
         "worker.telemetry.tracebacks": {"describe", "summarize"},
@@ -70,10 +70,10 @@ __all__ = [
     "Finding",
     "Gap",
     "LedgerStanding",
+    "MigrationStep",
     "Moved",
     "OfficeParts",
     "Progress",
-    "Step",
     "cancel_move",
     "check",
     "check_topology",

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from worker.bootstrap import parts
 from worker.core.clock import SystemClock
 from worker.ledger import migrating, moving, timekeeping
-from worker.ledger.migrating import Step
+from worker.ledger.migrating import MigrationStep
 from worker.ledger.moving import Progress
 from worker.ledger.reader import Reader
 from worker.ledger.rest import at_rest
@@ -50,8 +50,8 @@ def ledger_revisions() -> tuple[str, ...]:
 
 
 def migrate_ledger(
-    configured: Settings, to: str, *, may_lose: bool, told: Callable[[Step], None]
-) -> Sequence[Step]:
+    configured: Settings, to: str, *, may_lose: bool, told: Callable[[MigrationStep], None]
+) -> Sequence[MigrationStep]:
     """Bring the ledger up or down to a known schema; the steps that were taken. Blocks.
 
     Raises:

@@ -12,7 +12,7 @@ from worker.cli.common import Json, Misuse, exit_codes, run_async
 from worker.cli.output import Exit, age, complain, err, out, print_json, print_table, safe
 
 if TYPE_CHECKING:
-    from worker.bootstrap import LedgerStanding, Moved, Progress, Step
+    from worker.bootstrap import LedgerStanding, MigrationStep, Moved, Progress
 
 app = typer.Typer(
     no_args_is_help=True, help="See how the ledger stands, migrate it, and move it to a server."
@@ -99,7 +99,7 @@ def _revision(wanted: str | None) -> str:
     return wanted or bootstrap.NEWEST
 
 
-def _say_step(step: "Step") -> None:
+def _say_step(step: "MigrationStep") -> None:
     way = "up" if step.loses is None else "back"
     err.print(
         safe(

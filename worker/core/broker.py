@@ -1,6 +1,6 @@
 """Ports: the door in and the door out. `worker/rabbitmq/` implements them."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -62,6 +62,10 @@ class Delivery(Protocol):
     async def requeue(self) -> None:
         """Back to the queue, untouched."""
         ...
+
+
+Handler = Callable[[Delivery], Awaitable[None]]
+"""Called for each delivery in a task of its own. It ends the delivery by one of the three verbs, now or later."""
 
 
 class Publisher(Protocol):

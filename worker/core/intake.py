@@ -2,19 +2,17 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Protocol
 
-from worker.core.broker import Delivery
+from worker.core.broker import Delivery, Handler
 from worker.core.burial import Burial
 from worker.core.desk import Desk
 from worker.core.errors import BrokerUnavailable
 from worker.core.lanes import Lane
 from worker.core.pipeline import Pipeline
 from worker.core.tasks import FirstOf
-
-Handler = Callable[[Delivery], Awaitable[None]]
 
 # Any of them may be as large as the broker lets through, and is in memory several times while it is packed and sealed.
 _DEAD_LETTERS_AHEAD = 2
@@ -34,7 +32,7 @@ class Doors(Protocol):
 
 
 class Intake:
-    """The first loop: opens and closes the queues as lanes and ledger allow."""
+    """Opens and closes the queues as lanes and ledger allow."""
 
     def __init__(
         self,

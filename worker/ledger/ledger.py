@@ -33,7 +33,7 @@ from worker.ledger.fit import hold_fit
 from worker.ledger.reader import Reader
 from worker.ledger.schema import checks
 from worker.ledger.statements import hole, insert_once, time
-from worker.ledger.timekeeping import Reading
+from worker.ledger.timekeeping import ClockReading
 from worker.ledger.writer import Batch, Writer
 
 _FIRST_CHECK: Final = insert_once(checks)
@@ -145,11 +145,11 @@ class SqlLedger(port.Ledger):
     # --- the living and the dead ------------------------------------------------------------------------------
 
     async def heartbeat(self, worker: str, now: datetime) -> float:
-        clock, shown = self._clock, Reading(now, self._clock.monotonic())
+        clock, shown = self._clock, ClockReading(now, self._clock.monotonic())
         if worker not in self._begun:
             await self._begin(worker, now)
 
-        def beat(batch: Batch) -> Reading:
+        def beat(batch: Batch) -> ClockReading:
             claims.heartbeat(batch, worker, now)
             there = timekeeping.read(batch.connection, clock)
             timekeeping.note(batch, worker, clock.era, shown, there)

@@ -28,7 +28,7 @@ _SCRIPTS: Final = Path(__file__).parent / "migrations"
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class MigrationStep:
     """One migration, up or down.
 
     Attributes:
@@ -42,7 +42,7 @@ class Step:
     loses: str | None
 
 
-Told = Callable[[Step], None]
+Told = Callable[[MigrationStep], None]
 
 
 def make_ready(store: Store) -> None:
@@ -94,7 +94,7 @@ def revisions() -> tuple[str, ...]:
 
 def change(
     connection: sa.Connection, place: str, to: str, *, may_lose: bool, told: Told = lambda _: None
-) -> Sequence[Step]:
+) -> Sequence[MigrationStep]:
     """Bring a ledger, on which nobody works, up or down to one of the known revisions.
 
     Raises:
@@ -162,14 +162,16 @@ def alembic_config(connection: sa.Connection | None = None) -> "Config":
     return config
 
 
-def _steps(found: str | None, to: str) -> list[Step]:
+def _steps(found: str | None, to: str) -> list[MigrationStep]:
     scripts = _scripts()
     names = [script.revision for script in scripts]
     here, there = (-1 if found is None else names.index(found)), names.index(to)
     if here <= there:
-        return [Step(script.revision, _words(script), None) for script in scripts[here + 1 : there + 1]]
+        return [
+            MigrationStep(script.revision, _words(script), None) for script in scripts[here + 1 : there + 1]
+        ]
     down = range(here, there, -1)
-    return [Step(names[at - 1], _words(scripts[at]), scripts[at].module.loses) for at in down]
+    return [MigrationStep(names[at - 1], _words(scripts[at]), scripts[at].module.loses) for at in down]
 
 
 def _scripts() -> "list[Script]":

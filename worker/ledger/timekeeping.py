@@ -45,45 +45,45 @@ _SERVER: Final = sa.select(sa.func.clock_timestamp(type_=sa.TIMESTAMP(timezone=T
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ClockReading:
     """What time it was where the ledger lies when `Clock.monotonic` showed `as_of`."""
 
     at: datetime
     as_of: float
 
 
-def read(connection: sa.Connection, clock: Clock) -> Reading:
+def read(connection: sa.Connection, clock: Clock) -> ClockReading:
     """What time it is where the ledger lies: at the server, or for a file on this machine.
 
     The uptime is read last: who is held up in between is behind, which makes nothing seem older than it is.
     """
     at = clock.time_of_day() if _is_file(connection) else connection.execute(_SERVER).scalar_one()
-    return Reading(at, clock.monotonic())
+    return ClockReading(at, clock.monotonic())
 
 
-def continued(connection: sa.Connection, clock: Clock, there: Reading) -> Reading:
+def continued(connection: sa.Connection, clock: Clock, there: ClockReading) -> ClockReading:
     """Where the ledger's time is, to somebody who comes: gone on from those who were here, or what it is there."""
     here = connection.execute(_HERE, {"p_era": clock.era}).one_or_none()
     if here is not None:
         since = timedelta(seconds=there.as_of - here.uptime)
-        found = Reading(here.at + since, there.as_of)
+        found = ClockReading(here.at + since, there.as_of)
     elif (newest := connection.execute(_ANYWHERE).one_or_none()) is not None:
         # On another machine, or after a boot: nobody knows better than the clock there for how long nobody was here. A
         # clock that went back knows nothing, and what was dated already must not lie ahead.
         since = max(timedelta(), there.at - newest.there)
-        found = Reading(newest.at + since, there.as_of)
+        found = ClockReading(newest.at + since, there.as_of)
     else:
         return there
     return found if since <= _ALIVE or abs(found.at - there.at) <= _FARTHEST else there
 
 
-def come(connection: sa.Connection, clock: Clock) -> tuple[Reading, Reading]:
+def come(connection: sa.Connection, clock: Clock) -> tuple[ClockReading, ClockReading]:
     """Where the ledger's time is, with which a clock begins, and what time it is where it lies, which it hears next."""
     there = read(connection, clock)
     return continued(connection, clock, there), there
 
 
-def begin(batch: Batch, clock: Clock) -> tuple[Reading, Reading]:
+def begin(batch: Batch, clock: Clock) -> tuple[ClockReading, ClockReading]:
     """The same to a worker that opens it: whoever comes next goes on from there, even if the clock is set before the
     first sign of life.
     """
@@ -98,7 +98,7 @@ def now(connection: sa.Connection, clock: Clock) -> datetime:
     return (come(connection, clock)[0] if known else read(connection, clock)).at
 
 
-def note(batch: Batch, worker: str, era: str, shown: Reading, there: Reading) -> None:
+def note(batch: Batch, worker: str, era: str, shown: ClockReading, there: ClockReading) -> None:
     """Keep what a worker's clock showed, and what time it was where the ledger lies, for who comes after it."""
     at = shown.at + timedelta(seconds=there.as_of - shown.as_of)
     row = {"worker": worker, "era": era, "uptime": there.as_of, "at": at, "there": there.at}

@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Mapping
 from functools import partial
 from typing import Any, NoReturn
 
+from worker.core.broker import Handler
 from worker.core.clock import Clock
 from worker.core.observer import Observer, Surprised, TopologyUncompared
 from worker.rabbitmq.connection import Connection, ConnectionSettings
@@ -15,7 +16,7 @@ from worker.rabbitmq.declaration import Uncompared, settle
 from worker.rabbitmq.delivery import BrokerDelivery
 from worker.rabbitmq.door import Door
 from worker.rabbitmq.link import Link, broker_changes
-from worker.rabbitmq.subscription import Handler, Wish
+from worker.rabbitmq.subscription import Consumption
 from worker.rabbitmq.topology import REQUESTS, Topology
 
 _AFTER_A_FAILURE = 5.0
@@ -88,12 +89,12 @@ class Consumer:
             handler: Called with each delivery in a task of its own, which no loss of a channel cancels.
             prefetch: Deliveries without a verb that the broker may leave here; about the handler's concurrency.
         """
-        wish = Wish(queue, handler, prefetch)
+        consumption = Consumption(queue, handler, prefetch)
         if queue in self._doors:
-            self._doors[queue].change(wish)
+            self._doors[queue].change(consumption)
             return
         self._doors[queue] = door = Door(
-            wish,
+            consumption,
             self._settings,
             self._topology,
             settled=self._settled,
@@ -153,13 +154,15 @@ class Consumer:
         finally:
             self._settled.clear()
 
-    def _take(self, wish: Wish, delivery: BrokerDelivery) -> None:
+    def _take(self, consumption: Consumption, delivery: BrokerDelivery) -> None:
         """In a task of our own: aiormq's are cancelled with their channel, in the middle of whatever they do."""
-        task = _start(self._handle(wish, delivery), f"delivery from {wish.queue}", self._handling)
+        task = _start(
+            self._handle(consumption, delivery), f"delivery from {consumption.queue}", self._handling
+        )
         task.add_done_callback(partial(self._handled, delivery))
 
-    async def _handle(self, wish: Wish, delivery: BrokerDelivery) -> None:
-        await wish.handler(delivery)
+    async def _handle(self, consumption: Consumption, delivery: BrokerDelivery) -> None:
+        await consumption.handler(delivery)
 
     def _handled(self, delivery: BrokerDelivery, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()

@@ -14,8 +14,8 @@ from worker.rabbitmq.calls import NOT_FOUND, Refused, answering
 from worker.rabbitmq.connection import Connection, ConnectionSettings
 from worker.rabbitmq.declaration import bind, restore
 from worker.rabbitmq.delivery import BrokerDelivery
-from worker.rabbitmq.link import Change, Link
-from worker.rabbitmq.subscription import Subscription, Wish
+from worker.rabbitmq.link import Link, LinkChange
+from worker.rabbitmq.subscription import Consumption, Subscription
 from worker.rabbitmq.topology import Topology
 
 _AFTER_A_CANCEL = 0.2
@@ -26,7 +26,7 @@ class Door:
     """Keeps one queue consumed from `open` to `close`, whatever becomes of its connections.
 
     Args:
-        wish: What to consume; `change` changes it.
+        consumption: What to consume; `change` changes it.
         settings: Where the broker is.
         topology: Declared anew where the queue is missing.
         settled: Waited for before every try: the broker can be reached, and the topology is there.
@@ -37,16 +37,16 @@ class Door:
 
     def __init__(
         self,
-        wish: Wish,
+        consumption: Consumption,
         settings: ConnectionSettings,
         topology: Topology,
         *,
         settled: asyncio.Event,
-        take: Callable[[Wish, BrokerDelivery], None],
+        take: Callable[[Consumption, BrokerDelivery], None],
         observer: Observer,
         clock: Clock,
     ) -> None:
-        self._wish = wish
+        self._wanted = consumption
         self._settings = settings
         self._topology = topology
         self._settled = settled
@@ -54,7 +54,7 @@ class Door:
         self._observer = observer
         self._clock = clock
         self._link = Link(
-            f"consume {wish.queue}",
+            f"consume {consumption.queue}",
             settings,
             tend=self._tend,
             tell=self._changed,
@@ -71,18 +71,18 @@ class Door:
     @property
     def trouble(self) -> str:
         """Why the queue is not consumed at this moment, or ""."""
-        if self._subscription is not None and self._subscription.serves(self._wish):
+        if self._subscription is not None and self._subscription.serves(self._wanted):
             return ""
         return self._reason or "not consumed yet"
 
     def open(self) -> None:
         """Consume from now on, in a task of its own: whoever opens a queue waits for no broker."""
-        self._running = asyncio.create_task(self._link.run(), name=f"consume {self._wish.queue}")
+        self._running = asyncio.create_task(self._link.run(), name=f"consume {self._wanted.queue}")
 
-    def change(self, wish: Wish) -> None:
-        """Consume in another way from now on; the same wish changes nothing."""
-        if wish != self._wish:
-            self._wish = wish
+    def change(self, consumption: Consumption) -> None:
+        """Consume in another way from now on; the same consumption changes nothing."""
+        if consumption != self._wanted:
+            self._wanted = consumption
             self._stirred.set()
 
     async def close(self) -> None:
@@ -103,12 +103,12 @@ class Door:
             self._tell(QueueState.NOT_SERVED, self._reason)
         await self._settled.wait()
 
-    def _changed(self, change: Change) -> None:
+    def _changed(self, change: LinkChange) -> None:
         if not change.up:
             self._reason = change.detail
 
     def _tell(self, state: QueueState, detail: str = "") -> None:
-        fact = QueueChanged(self._wish.queue, state, detail)
+        fact = QueueChanged(self._wanted.queue, state, detail)
         if fact != self._told:
             self._told = fact
             self._observer.tell(fact)
@@ -141,7 +141,7 @@ class Door:
         """Another consumer in place of one that has ended, is not what is wished for, or is silent for long."""
         if not old.alive:
             await self._clock.sleep(_AFTER_A_CANCEL)
-        if not old.serves(self._wish):
+        if not old.serves(self._wanted):
             await old.end()
             return await self._subscribe_again(connection)
         if old.worn:
@@ -155,7 +155,7 @@ class Door:
         subscription = await self._subscribe(connection)
         if self._settings.declare:
             seconds = self._settings.operation_timeout
-            await bind(self._topology, self._wish.queue, connection, seconds=seconds)
+            await bind(self._topology, self._wanted.queue, connection, seconds=seconds)
         return subscription
 
     async def _subscribe(self, connection: Connection) -> Subscription:
@@ -164,13 +164,13 @@ class Door:
         except Refused as refusal:
             if refusal.code != NOT_FOUND or not self._settings.declare:
                 raise
-        await restore(self._topology, self._wish.queue, connection, self._settings)
+        await restore(self._topology, self._wanted.queue, connection, self._settings)
         return await self._subscribe_once(connection)
 
     async def _subscribe_once(self, connection: Connection) -> Subscription:
         seconds = self._settings.operation_timeout
         subscription = Subscription(
-            self._wish,
+            self._wanted,
             await connection.channel(seconds=seconds),
             seconds=seconds,
             observer=self._observer,
@@ -195,7 +195,7 @@ class Door:
 
     async def _seen(self, connection: Connection) -> tuple[int, int]:
         """Messages that wait and consumers; none of either where the queue is gone."""
-        seconds, queue = self._settings.operation_timeout, self._wish.queue
+        seconds, queue = self._settings.operation_timeout, self._wanted.queue
         try:
             async with (
                 connection.throwaway_channel(seconds=seconds) as channel,

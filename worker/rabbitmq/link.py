@@ -15,7 +15,7 @@ _SHORTEST_PAUSE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class LinkChange:
     """A connection came up, or is down for the reason in `detail`."""
 
     up: bool
@@ -42,7 +42,7 @@ class Link:
         settings: ConnectionSettings,
         *,
         tend: Callable[[Connection], Coroutine[Any, Any, None]],
-        tell: Callable[[Change], None],
+        tell: Callable[[LinkChange], None],
         clock: Clock,
         prepare: Callable[[Connection], Awaitable[None]] | None = None,
         gate: Callable[[], Awaitable[None]] | None = None,
@@ -57,7 +57,7 @@ class Link:
         self._gate = gate
         self._patient = patient
         self._connection: Connection | None = None
-        self._told: Change | None = None
+        self._told: LinkChange | None = None
 
     @property
     def connection(self) -> Connection | None:
@@ -76,7 +76,7 @@ class Link:
             if self._gate is not None:
                 await self._gate()
             began = self._clock.monotonic()
-            self._tell_once(Change(up=False, detail=await self._live()))
+            self._tell_once(LinkChange(up=False, detail=await self._live()))
             lasted = self._clock.monotonic() - began > self._settings.longest_pause
             failures = 0 if lasted else failures + 1
             await self._clock.sleep(self._pause(failures))
@@ -101,7 +101,7 @@ class Link:
         if self._prepare is not None:
             await self._prepare(connection)
         self._connection, self._patient = connection, True
-        self._tell_once(Change(up=True, detail=f"{connection.broker} at {self._settings.address}"))
+        self._tell_once(LinkChange(up=True, detail=f"{connection.broker} at {self._settings.address}"))
         tending = asyncio.create_task(self._tend(connection), name=f"tend the {self._name} connection")
         try:
             await _first_of(tending, connection.end)
@@ -121,13 +121,13 @@ class Link:
         longest = min(self._settings.longest_pause, _SHORTEST_PAUSE * 2 ** min(failures, 16))
         return random.uniform(longest / 2, longest)
 
-    def _tell_once(self, change: Change) -> None:
+    def _tell_once(self, change: LinkChange) -> None:
         if change != self._told:
             self._told = change
             self._tell(change)
 
 
-def broker_changes(connection: str, observer: Observer) -> Callable[[Change], None]:
+def broker_changes(connection: str, observer: Observer) -> Callable[[LinkChange], None]:
     """What a link tells where it stands for the broker as a whole; `connection` is consume or publish."""
     return lambda change: observer.tell(BrokerChanged(connection, up=change.up, detail=change.detail))
 

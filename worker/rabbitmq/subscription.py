@@ -1,20 +1,17 @@
 """One consumer on one channel. Begun, ended, thrown away; never mended."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from aiormq.abc import AbstractChannel, DeliveredMessage
 from pamqp.commands import Basic
 
-from worker.core.broker import Delivery
+from worker.core.broker import Handler
 from worker.core.observer import Observer
 from worker.rabbitmq.calls import answering
 from worker.rabbitmq.connection import reason_of
 from worker.rabbitmq.delivery import BrokerDelivery, Fate, read_message
-
-Handler = Callable[[Delivery], Awaitable[None]]
-"""Called for each delivery in a task of its own. It ends the delivery by one of the three verbs, now or later."""
 
 _TAG = "provisioner"
 _ALL = 0
@@ -33,7 +30,7 @@ comes to that consumer without ever sending it. No look from outside tells this 
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Consumption:
     """A queue that shall be consumed.
 
     Attributes:
@@ -51,7 +48,7 @@ class Subscription:
     """The consumer of one queue, and the deliveries it was handed and that have no verb yet.
 
     Args:
-        wish: What to consume.
+        consumption: What to consume.
         channel: A channel for this consumer alone.
         seconds: Deadline for each call.
         observer: Is told of verbs that came too late.
@@ -62,16 +59,16 @@ class Subscription:
 
     def __init__(
         self,
-        wish: Wish,
+        consumption: Consumption,
         channel: AbstractChannel,
         *,
         seconds: float,
         observer: Observer,
-        take: Callable[[Wish, BrokerDelivery], None],
+        take: Callable[[Consumption, BrokerDelivery], None],
         on_cancel: Callable[[], None],
         on_loss: Callable[[str], None],
     ) -> None:
-        self.wish = wish
+        self.consumption = consumption
         self._channel = channel
         self._seconds = seconds
         self._observer = observer
@@ -95,9 +92,9 @@ class Subscription:
         """Whether, as far as we were told, the broker hands deliveries to this consumer."""
         return not self._over
 
-    def serves(self, wish: Wish) -> bool:
+    def serves(self, consumption: Consumption) -> bool:
         """Whether this consumer is alive, and the one that is wished for."""
-        return self.alive and self.wish == wish
+        return self.alive and self.consumption == consumption
 
     async def begin(self) -> None:
         """Consume, with a prefetch of its own.
@@ -107,9 +104,9 @@ class Subscription:
             BrokerUnavailable: no answer.
         """
         self._channel.on_consumer_cancel_callbacks.add(self._cancelled)
-        async with answering(self._seconds, f"consuming {self.wish.queue}"):
-            await self._channel.basic_qos(prefetch_count=self.wish.prefetch)
-            await self._channel.basic_consume(self.wish.queue, self._arrived, consumer_tag=_TAG)
+        async with answering(self._seconds, f"consuming {self.consumption.queue}"):
+            await self._channel.basic_qos(prefetch_count=self.consumption.prefetch)
+            await self._channel.basic_consume(self.consumption.queue, self._arrived, consumer_tag=_TAG)
         self._channel.closing.add_done_callback(self._closed)
 
     async def end(self) -> None:
@@ -125,7 +122,9 @@ class Subscription:
             self._give_up(Fate.LOST)
             return
         try:
-            async with answering(min(self._seconds, _TO_END), f"no longer consuming {self.wish.queue}"):
+            async with answering(
+                min(self._seconds, _TO_END), f"no longer consuming {self.consumption.queue}"
+            ):
                 await self._channel.basic_cancel(_TAG)
                 self._give_up(Fate.TAKEN_BACK)
                 await self._channel.basic_nack(_ALL, multiple=True, requeue=True, wait=False)
@@ -148,11 +147,14 @@ class Subscription:
         quiet = self._received == self._received_before
         self._received_before = self._received
         self._silent = self._silent + 1 if quiet and not self._open else 0
-        idle = quiet and len(self._open) < self.wish.prefetch
+        idle = quiet and len(self._open) < self.consumption.prefetch
         self._stuck = self._stuck + 1 if consumers == 0 or (ready and idle) else 0
         if self._stuck < _STUCK_LOOKS:
             return None
-        return f"connected but not consuming {self.wish.queue}: {ready} messages wait, {consumers} consumers known"
+        return (
+            f"connected but not consuming {self.consumption.queue}: "
+            f"{ready} messages wait, {consumers} consumers known"
+        )
 
     async def _arrived(self, raw: DeliveredMessage) -> None:
         """Only hand on: this task is cancelled when the channel dies."""
@@ -160,14 +162,14 @@ class Subscription:
             return
         self._received += 1
         self._open[raw.delivery_tag] = delivery = BrokerDelivery(
-            read_message(self.wish.queue, raw),
+            read_message(self.consumption.queue, raw),
             raw.delivery_tag,
             self._channel,
             seconds=self._seconds,
             observer=self._observer,
             settled=self._open.pop,
         )
-        self._take(self.wish, delivery)
+        self._take(self.consumption, delivery)
 
     def _cancelled(self, _frame: Basic.Cancel) -> None:
         self._over = True
@@ -177,7 +179,7 @@ class Subscription:
         self._give_up(Fate.LOST)
         if not self._over:
             self._over = True
-            self._on_loss(f"the channel of {self.wish.queue} was closed: {reason_of(closing)}")
+            self._on_loss(f"the channel of {self.consumption.queue} was closed: {reason_of(closing)}")
 
     def _give_up(self, fate: Fate) -> None:
         for delivery in self._open.values():
