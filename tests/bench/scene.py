@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
-from tests.bench import bare_loop
+from tests.bench import bare_loop, writing_loop
 from tests.bench.databases import Databases
 from tests.bench.environment import ROOT
 from tests.bench.peers.work import IN_FLIGHT, READY
@@ -26,6 +26,7 @@ PROVIDER = "postcode_eu"
 """The worker's provider: one call for each request, so that all sides ask the same of it."""
 
 BARE = "bare"
+WRITING = "writing"
 """The bare loop's queue is that of a provider of this name, with the same arguments."""
 
 FASTSTREAM = "faststream"
@@ -101,6 +102,14 @@ class Scene:
             yield running
 
     @asynccontextmanager
+    async def writing(self) -> AsyncIterator[Child]:
+        """The bare loop that writes, ready."""
+        book = {"BENCH_BOOK": str(self.folder / f"{uuid4().hex[:12]}.db")}
+        environment = self.peer_environment(request_queue(WRITING)) | book
+        async with self.side((sys.executable, "-m", writing_loop.__name__), environment) as running:
+            yield running
+
+    @asynccontextmanager
     async def side(self, command: Sequence[str], environment: Mapping[str, str]) -> AsyncIterator[Child]:
         """Any other worker, from its start until it said that it is ready to the end of the block."""
         async with child(command, environment, self.folder / f"side-{uuid4().hex[:8]}.log") as running:
@@ -135,7 +144,7 @@ class Scene:
     async def clear(self) -> None:
         """Nothing that an earlier measurement left is in the way of the next one."""
         for found in (self.upstream, self.second.upstream):
-            for queue in (PROVIDER, BARE, FASTSTREAM):
+            for queue in (PROVIDER, BARE, WRITING, FASTSTREAM):
                 await found.drop(queue)
             await found.forget()
 
@@ -184,7 +193,7 @@ async def furnished(
     async with AsyncExitStack() as stack:
         played = await stack.enter_async_context(provider(folder))
         for url in (broker_url, second_url):
-            topology = Topology((PROVIDER, BARE, FASTSTREAM))
+            topology = Topology((PROVIDER, BARE, WRITING, FASTSTREAM))
             async with Admin.connect(ConnectionSettings(url), topology) as admin:
                 await admin.declare()
         first = await stack.enter_async_context(upstream(broker_url))

@@ -11,13 +11,14 @@ from functools import partial
 from tests.bench.environment import PeersMissing, peers_python
 from tests.bench.peers.work import IN_FLIGHT, READY
 from tests.bench.processes import Child
-from tests.bench.scene import BARE, FASTSTREAM, PROVIDER, Scene
+from tests.bench.scene import BARE, FASTSTREAM, PROVIDER, WRITING, Scene
 from tests.bench.upstream import Upstream
 from worker.rabbitmq.topology import request_queue
 
 SQLITE = "worker, SQLite"
 POSTGRESQL = "worker, PostgreSQL"
 BARE_LOOP = "bare loop"
+WRITING_LOOP = "bare loop that writes"
 
 _NO_MEMORY = "ledger, idempotency, outbox, look-ups, validation, encryption"
 _FED_WITHIN = 120.0  # seconds
@@ -50,7 +51,7 @@ def all_sides(scene: Scene) -> tuple[list[Side], list[str]]:
         sides.append(_postgresql(scene))
     else:
         left_out.append(f"{POSTGRESQL}: PostgreSQL is not installed. As root: apt-get install postgresql")
-    sides.append(bare(scene))
+    sides += [bare(scene), _writing(scene)]
     try:
         python = str(peers_python())
     except PeersMissing as missing:
@@ -79,6 +80,12 @@ def bare(scene: Scene) -> Side:
     """The yardstick."""
     lacks = f"{_NO_MEMORY}, logs, metrics, reconnecting; what fails is given back at once, again and again"
     return Side(BARE_LOOP, lacks, scene.upstream, scene.bare, partial(scene.upstream.publish, BARE))
+
+
+def _writing(scene: Scene) -> Side:
+    """The floor of whatever keeps a ledger."""
+    lacks = "states, history, guards, look-ups, validation, encryption, logs, metrics; it has but four durable writes"
+    return Side(WRITING_LOOP, lacks, scene.upstream, scene.writing, partial(scene.upstream.publish, WRITING))
 
 
 def runs_on(side: Child) -> str:

@@ -334,7 +334,7 @@ STEPS = [
     "share",
     "claim_due",
     "claim_look_ups",
-    "unpublished",
+    "claim_unpublished",
     "forget",
     "prune",
     "standings",

@@ -1,0 +1,114 @@
+"""The floor: the bare loop with the four durable writes that a request cannot do without, and nothing else.
+
+Plain SQL on sqlite3, written together with whatever waits, one sync for each commit. No states, no history, no guards,
+no validation, no encryption, no logs: what any ledger costs a loop in Python before it keeps a single promise.
+"""
+
+import asyncio
+import json
+import os
+import sqlite3
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import aio_pika
+import aiohttp
+import uvloop
+from aio_pika.abc import AbstractExchange, AbstractIncomingMessage
+
+from tests.bench.peers.outgoing import outgoing
+from tests.bench.peers.work import RESULTS, body_of, loop_name, result_of, say_ready, surroundings
+
+_TABLE: Final = (
+    "create table requests (key text primary key, state text, body text, account_id text, event text)"
+)
+_ACCEPT: Final = "insert into requests (key, state, body) values (:key, 'accepted', :body)"
+_SEND: Final = "update requests set state = 'sending' where key = :key and state = 'accepted'"
+_RECORD: Final = (
+    "update requests set state = 'provisioned', account_id = :account_id, event = :event "
+    "where key = :key and state = 'sending'"
+)
+_MARK: Final = "update requests set event = null where key = :key"
+
+Write = tuple[str, Mapping[str, Any]]
+
+
+class Book:
+    """Group commit: what came while the last commit was under way is in the next one."""
+
+    def __init__(self, file: Path) -> None:
+        self._connection = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
+        self._connection.execute("pragma journal_mode = wal")
+        self._connection.execute("pragma synchronous = full")
+        self._connection.execute(_TABLE)
+        self._thread = ThreadPoolExecutor(1)
+        self._waiting: list[tuple[Write, asyncio.Future[None]]] = []
+        self._committing: asyncio.Task[None] | None = None
+
+    async def write(self, statement: str, **row: Any) -> None:
+        """Returns once it is on the disk."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(((statement, row), done))
+        if self._committing is None:
+            self._committing = asyncio.create_task(self._commit_all())
+        await done
+
+    async def _commit_all(self) -> None:
+        while self._waiting:
+            together, self._waiting = self._waiting, []
+            writes = [write for write, _ in together]
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, writes)
+            for _, done in together:
+                done.set_result(None)
+        self._committing = None
+
+    def _commit(self, writes: Sequence[Write]) -> None:
+        self._connection.execute("begin immediate")
+        for statement, row in writes:
+            self._connection.execute(statement, row)
+        self._connection.execute("commit")
+
+
+async def handle(
+    message: AbstractIncomingMessage,
+    book: Book,
+    session: aiohttp.ClientSession,
+    url: str,
+    results: AbstractExchange,
+) -> None:
+    """From the delivery to the acknowledgement."""
+    async with message.process(requeue=True):
+        request = json.loads(message.body)
+        key = request["data"]["idempotency_key"]
+        await book.write(_ACCEPT, key=key, body=message.body)
+        await book.write(_SEND, key=key)
+        async with session.post(url, json=body_of(request)) as answer:
+            answer.raise_for_status()
+            account = await answer.json()
+        result = result_of(request, account, "writing")
+        await book.write(_RECORD, key=key, account_id=account["accountId"], event=result.body)
+        await results.publish(outgoing(result), result.routing_key)
+        await book.write(_MARK, key=key)
+
+
+async def main() -> None:
+    """Run until killed. Where everything is stands in the environment."""
+    where, book = surroundings(), Book(Path(os.environ["BENCH_BOOK"]))
+    connection = await aio_pika.connect(where.broker_url)
+    pool = aiohttp.TCPConnector(limit=where.in_flight)
+    async with connection, aiohttp.ClientSession(headers=where.headers, connector=pool) as session:
+        publishing = await connection.channel(publisher_confirms=True)
+        consuming = await connection.channel()
+        await consuming.set_qos(prefetch_count=where.in_flight)
+        results = await publishing.get_exchange(RESULTS)
+        queue = await consuming.get_queue(where.queue)
+        await queue.consume(lambda message: handle(message, book, session, where.url, results))
+        say_ready(loop_name(asyncio.get_running_loop()))
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
