@@ -21,7 +21,7 @@ from worker.operations.verbs import Effect, Verb, plan
 
 _LOOK_UP_RULE = "look_up"
 _MEANING: Mapping[str, str] = {
-    **{way.name: way.meaning for way in TRANSITIONS},
+    **{each.name: each.meaning for each in TRANSITIONS},
     "accept": "the request came",
     "publish_again": "the newest result event is published again, with the same id",
     "answer_after_all": "an answer came when nobody could wait for it any more",

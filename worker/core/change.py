@@ -49,7 +49,7 @@ class Change:
     """One step of one request.
 
     Attributes:
-        transition: The way it takes; guards the states it leaves.
+        transition: Guards the states it leaves.
         at: When it was decided.
         reason: Code of the closed catalogue; None while a create is under way, which has no verdict yet.
         seen: What was seen on the wire or by a look-up, where something was.

@@ -32,7 +32,7 @@ _ENDING: Final = frozenset(
         states.LATE_PROOF,
     }
 )  # fmt: skip
-"""The ways that tell what became of an attempt. A late answer replaces what was known before."""
+"""The transitions that tell what became of an attempt. A late answer replaces what was known before."""
 _SEEN_NOTHING: Final = frozenset({states.DOUBT, states.RESCUE})
 """Those that tell something although nothing was seen: nobody answered in time, or nobody was left to see it."""
 

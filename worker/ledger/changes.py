@@ -1,7 +1,7 @@
 """Units of work that change a request's state: a worker's under its claim, an operator's by what was looked at.
 
-There is one statement per way, and each names the states it leaves and the fence it was decided under. Nothing else in
-the project writes a state.
+There is one statement for each transition; it names the states that it leaves and the fence it was decided under.
+Nothing else in the project writes a state.
 """
 
 from collections.abc import Mapping
@@ -35,51 +35,53 @@ _DENIES: Final = frozenset({State.REJECTED, State.HELD, State.SENDING})
 _GIVES_BACK: Final = (states.NOT_DONE, states.LATE_NOT_DONE)
 
 
-def _guarded(way: Transition) -> Prepared:
-    """The one statement that takes a way. The row is let go by every way but the one to sending."""
+def _guarded(transition: Transition) -> Prepared:
+    """The one statement that takes a transition. The row is let go by every transition but the one to sending."""
     values: dict[str, Any] = {
-        "state": way.enters,
+        "state": transition.enters,
         "came_from": _r.state,
         # To look sooner says nothing new, and what the doubt is about decides what a look-up proves.
-        "reason": _r.reason if way is states.LOOK_UP_NOW else hole("reason", _r.reason.type),
+        "reason": _r.reason if transition is states.LOOK_UP_NOW else hole("reason", _r.reason.type),
         "changed_at": time("at"),
         "due_at": time("due_at"),
-        "closed_at": time("at") if way.enters in FINAL else None,
+        "closed_at": time("at") if transition.enters in FINAL else None,
         "worker": None,
         "claimed_at": None,
     }
-    if way.by is Actor.OPERATOR or way in _ENDS_CLAIMS:
+    if transition.by is Actor.OPERATOR or transition in _ENDS_CLAIMS:
         values["fence"] = _r.fence + 1
-    if way in _COUNTED:
+    if transition in _COUNTED:
         tried = _r.attempts + hole("attempts", sa.Integer())
         values["attempts"] = sa.case((tried < 0, 0), else_=tried)
         values["deferrals"] = _r.deferrals + hole("deferrals", sa.Integer())
-    if way.enters in ANNOUNCED:
+    if transition.enters in ANNOUNCED:
         values["account_id"] = sa.func.coalesce(hole("account_id", _r.account_id.type), _r.account_id)
         values["event_id"] = sa.func.coalesce(hole("event_id", sa.Text()), _r.event_id)
     # Not every change moves the fence: whoever decides by what they saw is guarded by that.
     seen = (_r.state == hole("seen_state", _r.state.type), _r.changed_at == time("seen_at"))
-    unchanged = seen if way.by is Actor.OPERATOR else ()
+    unchanged = seen if transition.by is Actor.OPERATOR else ()
     # That nothing was created, or nobody knows, is not said of a row whose account came by another way; nor is another
     # create sent for it.
     unknown: sa.ColumnElement[bool] = _r.account_id.is_(None)
-    if way.enters in ANNOUNCED:
+    if transition.enters in ANNOUNCED:
         unknown = sa.or_(hole("account_id", _r.account_id.type).is_not(None), unknown)
-    truthful = (unknown,) if way.enters in _DENIES else ()
+    truthful = (unknown,) if transition.enters in _DENIES else ()
     return Prepared(
         sa.update(requests)
         .where(
-            _r.request_id == hole("request_id"), _r.fence == hole("fence"), in_states(_r.state, way.leaves)
+            _r.request_id == hole("request_id"),
+            _r.fence == hole("fence"),
+            in_states(_r.state, transition.leaves),
         )
         .where(_r.pruned_at.is_(None), *unchanged, *truthful)
-        .values(values | _own_values(way))
+        .values(values | _own_values(transition))
         .returning(*ENTRY, _r.came_from, _r.sends)
     )
 
 
-def _own_values(way: Transition) -> dict[str, Any]:
+def _own_values(transition: Transition) -> dict[str, Any]:
     fresh: dict[str, Any] = {"look_ups": 0, "absences": 0}
-    match way.enters:
+    match transition.enters:
         case State.SENDING:
             sent = {"sends": _r.sends + 1, "attempt_sent_at": time("at"), "baseline": hole("baseline", Json)}
             return {"worker": hole("worker"), "claimed_at": time("at")} | sent | fresh
@@ -87,21 +89,21 @@ def _own_values(way: Transition) -> dict[str, Any]:
             kept = sa.case((hole("forgets_deadline", sa.Boolean()), None), else_=_r.deadline)
             again = {"since": time("at"), "deadline": kept, "generation": _r.generation + 1}
             # On a person's word that nothing was created, whatever was seen before no longer speaks against it.
-            said: dict[str, Any] = {"baseline": {}} if way is states.RESOLVE_NOT_CREATED else {}
+            said: dict[str, Any] = {"baseline": {}} if transition is states.RESOLVE_NOT_CREATED else {}
             return {"attempts": 0, "deferrals": 0} | said | again | fresh
-        case State.IN_DOUBT if way is states.LOOK_AGAIN:
+        case State.IN_DOUBT if transition is states.LOOK_AGAIN:
             # Any other finding breaks the row of agreeing ones.
             absences = (_r.absences + 1) * hole("absent", sa.Integer())
             return {"doubted": True, "look_ups": _r.look_ups + 1, "absences": absences}
         case State.IN_DOUBT:
             return {"doubted": True}
-        case State.HELD if way is states.HOLD:
+        case State.HELD if transition is states.HOLD:
             return {"doubted": sa.or_(_r.doubted, hole("in_doubt", sa.Boolean()))}
         case _:
             return {}
 
 
-_WAYS: Final[Mapping[str, Prepared]] = {way.name: _guarded(way) for way in states.TRANSITIONS}
+_STATEMENTS: Final[Mapping[str, Prepared]] = {each.name: _guarded(each) for each in states.TRANSITIONS}
 
 
 def record(batch: Batch, claim: Claim, change: Change) -> Claim:
@@ -114,12 +116,14 @@ def record(batch: Batch, claim: Claim, change: Change) -> Claim:
 
 def _refused(batch: Batch, claim: Claim, change: Change) -> StaleClaim | AccountKnown:
     """Why the change was not applied: the row moved on, or only its account speaks against it."""
-    request_id, way = claim.entry.request_id, change.transition
+    request_id, transition = claim.entry.request_id, change.transition
     found = batch.connection.execute(BY_ID, {"p_request_id": request_id}).one_or_none()
-    if found and found.account_id and (found.fence == claim.fence and found.state in way.leaves):
-        words = f"request {request_id} has account {found.account_id}, of which {way.name} knows nothing"
+    if found and found.account_id and (found.fence == claim.fence and found.state in transition.leaves):
+        words = (
+            f"request {request_id} has account {found.account_id}, of which {transition.name} knows nothing"
+        )
         return AccountKnown(words, found.account_id)
-    words = f"request {request_id} is no longer under fence {claim.fence} in a state that {way.name} leaves"
+    words = f"request {request_id} is no longer under fence {claim.fence} in a state that {transition.name} leaves"
     return StaleClaim(words)
 
 
@@ -177,7 +181,7 @@ def apply(
         holes |= {"p_seen_state": seen.state, "p_seen_at": seen.changed_at}
     if change.transition.enters is State.SENDING:
         holes |= {"p_worker": worker, "p_baseline": dict(change.baseline)}
-    rows = _WAYS[change.transition.name].rows(batch.connection, holes)
+    rows = _STATEMENTS[change.transition.name].rows(batch.connection, holes)
     if not rows:
         return None
     *_, came_from, number = rows[0]
@@ -192,22 +196,22 @@ def apply(
 
 
 def _holes(change: Change) -> dict[str, Any]:
-    way = change.transition
+    transition = change.transition
     holes: dict[str, Any] = {"p_reason": change.reason, "p_at": change.at, "p_due_at": _due(change)}
-    if way in _COUNTED:
+    if transition in _COUNTED:
         holes |= {"p_attempts": int(change.counts), "p_deferrals": 0}
-        if not change.counts and way is not states.SEND:
-            holes |= {"p_attempts": -1 if way in _GIVES_BACK else 0, "p_deferrals": 1}
-        elif way in _GIVES_BACK:
+        if not change.counts and transition is not states.SEND:
+            holes |= {"p_attempts": -1 if transition in _GIVES_BACK else 0, "p_deferrals": 1}
+        elif transition in _GIVES_BACK:
             holes["p_attempts"] = 0  # counted when it was sent
-    if way.enters in ANNOUNCED:
+    if transition.enters in ANNOUNCED:
         event_id = change.event.event_id if change.event else None
         holes |= {"p_account_id": change.account_id, "p_event_id": event_id}
-    if way is states.HOLD:
+    if transition is states.HOLD:
         holes["p_in_doubt"] = change.seen is not None and change.seen.verdict == Verdict.IN_DOUBT
-    if way.enters is State.ACCEPTED:
+    if transition.enters is State.ACCEPTED:
         holes["p_forgets_deadline"] = change.forgets_deadline
-    if way is states.LOOK_AGAIN:
+    if transition is states.LOOK_AGAIN:
         holes["p_absent"] = int(change.absent)
     return holes
 

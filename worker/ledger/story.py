@@ -49,17 +49,24 @@ def accepted(arrival: Arrival, worker: str) -> HistoryLine:
 
 def changed(entry: Entry, came_from: State, number: int, change: Change) -> HistoryLine:
     """The line of one change, with the evidence it rests on."""
-    way = change.transition
+    transition = change.transition
     detail: dict[str, Any] = {"fence": entry.fence}
     if number:
         detail["attempt"] = number
-    if way.enters is State.SENDING:
+    if transition.enters is State.SENDING:
         detail["baseline"] = dict(change.baseline)
     if change.seen is not None:
         detail |= evidence(change.seen)
     detail |= _consequences(change)
     return HistoryLine(
-        change.at, change.actor, way.name, came_from, way.enters, change.reason, change.note, detail
+        change.at,
+        change.actor,
+        transition.name,
+        came_from,
+        transition.enters,
+        change.reason,
+        change.note,
+        detail,
     )
 
 

@@ -36,7 +36,7 @@ class Plan:
 
     Attributes:
         words: What happens and why, for the operator.
-        transition: The way it takes; None for a republish and where nothing happens.
+        transition: The one it takes; None for a republish and where nothing happens.
     """
 
     entry: Entry
