@@ -151,6 +151,8 @@ def _details(provider: ProviderContract, outcome: Outcome) -> dict[str, object]:
         case Outcome.ABANDONED:
             return {
                 "reason": _reason(ReasonCode.ABANDONED_BY_OPERATOR),
+                "account_id": None,
+                "account_may_exist": False,
                 "note": "The customer cancelled the order.",
             }
         case _:

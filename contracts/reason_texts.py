@@ -369,9 +369,12 @@ TEXTS: Final[Mapping[str, tuple[str, Retried, str]]] = MappingProxyType(
             "Nothing; who and why is in the request's history.",
         ),
         "abandoned_by_operator": (
-            "A named person closed the request without an account.",
+            "A named person closed the request. `account_may_exist` says whether an account may be left.",
             "no",
-            "Publisher: ask the operators, who left a note; for another try use a new idempotency key.",
+            (
+                "Publisher: ask the operators, who left a note. For another try use a new idempotency key, and only "
+                "where `account_may_exist` is false."
+            ),
         ),
         "replayed_by_operator": (
             "A named person set the closed request going again. Another result follows.",

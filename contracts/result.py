@@ -191,10 +191,19 @@ class HeldData(_Identified):
 
 
 class AbandonedData(_Identified):
-    """An operator closed the request without an account. Final, unless an operator replays it."""
+    """An operator closed the request; an account may be left at the provider. Final, unless an operator reopens it."""
 
     outcome: Literal[Outcome.ABANDONED] = Field(description="What became of the request.")
     reason: ReasonGiven = Field(description="Why.")
+    account_id: str | None = Field(
+        description="Id of the account that is left at the provider; null when none is known."
+    )
+    account_may_exist: StrictBool = Field(
+        description=(
+            "Whether an account may be left at the provider, known or not. False only where nothing was sent, or "
+            "it was proven or stated by a named person that nothing was created."
+        )
+    )
     note: str | None = Field(description="What the operator wrote when closing it.")
 
 

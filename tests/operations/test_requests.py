@@ -154,6 +154,30 @@ async def test_abandoning_tells_the_requester_why(world: World) -> None:
     assert event.data.note == REASON
 
 
+LEFT: list[tuple[states.Way, str | None, bool, str]] = [
+    (states.accepted, None, False, "nothing was sent"),
+    (states.waiting, None, False, "what was sent certainly did nothing"),
+    (states.held_exhausted, None, False, "every attempt certainly did nothing"),
+    (states.in_doubt, None, True, "nobody knows"),
+    (states.held_in_doubt, None, True, "nobody could find out"),
+    (states.held_with_account, "A-1", True, "the account is known"),
+]
+
+
+@pytest.mark.parametrize(
+    ("way", "account_id", "may_exist", "reason"), LEFT, ids=[reason for *_, reason in LEFT]
+)
+async def test_abandoning_tells_what_may_be_left_at_the_provider(
+    world: World, way: states.Way, account_id: str | None, *, may_exist: bool, reason: str
+) -> None:
+    """The requester reads whether an account may exist, and its id where one is known, before asking for another."""
+    await way(world)
+    await operate(world, Verb.ABANDON)
+    await world.go_round(after=11)
+    (event,) = [one for one in world.place.results if isinstance(one, AccountAbandoned)]
+    assert (event.data.account_id, event.data.account_may_exist) == (account_id, may_exist), reason
+
+
 async def test_a_request_is_found_by_its_id_or_its_key(world: World) -> None:
     """Both references lead to the same row."""
     entry = await world.ask()

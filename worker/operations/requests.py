@@ -20,7 +20,7 @@ from worker.core.overview import Filter
 from worker.core.recording import Recorder
 from worker.core.sealing import CredentialBox, Sealer
 from worker.core.verdict import Created
-from worker.operations.verbs import Effect, Plan, Verb, plan
+from worker.operations.verbs import Effect, Plan, Verb, account_may_exist, plan
 
 _REASONS: Mapping[Verb, ReasonCode] = {
     Verb.REPLAY: ReasonCode.REPLAYED_BY_OPERATOR,
@@ -149,7 +149,12 @@ class RequestOperations:
         now = self._clock.now()
         if planned.verb is Verb.ABANDON:
             return self._recorder.events.abandoned(
-                subject_of(entry), now, ReasonCode.ABANDONED_BY_OPERATOR, reason
+                subject_of(entry),
+                now,
+                ReasonCode.ABANDONED_BY_OPERATOR,
+                reason,
+                account_id=entry.account_id,
+                account_may_exist=account_may_exist(entry),
             )
         if planned.verb is not Verb.RESOLVE_CREATED:
             return None
