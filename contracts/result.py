@@ -141,7 +141,7 @@ class _Identified(_Recorded):
 
 
 class ProvisionedData(_Identified):
-    """The account exists. Final."""
+    """The account exists. Final; it may also follow a rejected or an abandoned event of the same request."""
 
     outcome: Literal[Outcome.PROVISIONED] = Field(description="What became of the request.")
     account_id: str = Field(
@@ -164,7 +164,7 @@ class ProvisionedData(_Identified):
 
 
 class RejectedData(_Recorded):
-    """Refused for good, and nothing was opened. Final, unless an operator replays it."""
+    """Refused; by all that was seen nothing was opened. Final, unless an operator reopens or resolves it."""
 
     request_source: str | None = Field(description="The request's `source`, null when it could not be read.")
     idempotency_key: str | None = Field(description="The idempotency key, null when it could not be read.")
@@ -191,7 +191,7 @@ class HeldData(_Identified):
 
 
 class AbandonedData(_Identified):
-    """An operator closed the request; an account may be left at the provider. Final, unless an operator reopens it."""
+    """An operator closed it; an account may be left. Final, unless an operator reopens or resolves it."""
 
     outcome: Literal[Outcome.ABANDONED] = Field(description="What became of the request.")
     reason: ReasonGiven = Field(description="Why.")
@@ -215,7 +215,7 @@ class AccountProvisioned(ResultEnvelope):
 
 
 class AccountRejected(ResultEnvelope):
-    """Event: the request was refused for good and nothing was opened."""
+    """Event: the request was refused, and by all that was seen nothing was opened."""
 
     type: Literal["account.rejected.v1"] = Field(description="What happened.")
     data: RejectedData
