@@ -149,7 +149,9 @@ class ProvisionedData(_Identified):
     )
     account: Mapping[str, JsonValue] = Field(
         description=(
-            "The provider's own facts about the account, nothing secret: the provider's `Account` model."
+            "The provider's own facts about the account, nothing secret; their JSON Schema is "
+            "`<provider>.account.v1.json`. Of an account that an operator named it holds what was asked, and null for "
+            "what nobody knows."
         )
     )
     credentials: str | None = Field(
