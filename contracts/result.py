@@ -83,7 +83,10 @@ class Problem(OpenModel):
     """One thing that is wrong in a request."""
 
     pointer: str = Field(
-        description="JSON pointer (RFC 6901) to the place in the message's body; empty for the whole."
+        description=(
+            "JSON pointer (RFC 6901) to the place in the message's body, `/<attribute>` for an attribute also where it "
+            "came as a header or a property; empty for the whole. A step `?` is a name that is not repeated."
+        )
     )
     message: str = Field(description="What is wrong, in words; never holds the value that was sent.")
 

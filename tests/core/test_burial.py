@@ -217,6 +217,33 @@ async def test_a_conflict_becomes_a_row_and_an_answer(world: World) -> None:
     assert (event.data.idempotency_key, event.data.provider) == ("order-1", "acme")
 
 
+DATA = json.dumps(make_request(parameters={"company": "Another"})["data"]).encode()
+FORMS: list[tuple[Message, str, str]] = [
+    (
+        make_message(make_request(parameters={"company": "Another"})),
+        "/data/idempotency_key",
+        "the key stands in the data of the body",
+    ),
+    (
+        make_message(DATA, content_type="application/json", message_id="e-2", app_id="urn:shop"),
+        "/idempotency_key",
+        "the body is the data",
+    ),
+]
+
+
+@pytest.mark.parametrize(("message", "pointer", "reason"), FORMS, ids=[reason for *_, reason in FORMS])
+async def test_the_pointer_of_a_conflict_leads_to_the_key_in_the_body(
+    world: World, message: Message, pointer: str, reason: str
+) -> None:
+    """Whichever form the message has, its sender finds the key where the problem says."""
+    await world.take()
+    await world.bury(message)
+    (letter,) = await letters(world)
+    assert letter.reason is ReasonCode.IDEMPOTENCY_CONFLICT
+    assert [problem["pointer"] for problem in letter.problems] == [pointer], reason
+
+
 SURPRISES = [("complete", "the provider's module breaks"), ("same", "an old key is gone")]
 
 

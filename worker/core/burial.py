@@ -14,7 +14,7 @@ from contracts.result import Problem
 from worker.core.broker import Delivery, Message
 from worker.core.change import Event
 from worker.core.dead_letter import DeadLetter
-from worker.core.decode import Readable, Refusal, as_attribute, is_attribute
+from worker.core.decode import Readable, Refusal, as_attribute, data_pointer, is_attribute
 from worker.core.desk import Desk
 from worker.core.entrance import read
 from worker.core.entry import Accepted, Arrival, Conflict, Same
@@ -83,7 +83,8 @@ class Burial:
                 return None
             case Conflict(entry=entry):
                 words = f"this key was used before with other content (request {entry.request_id})"
-                problem = Problem(pointer="/data/idempotency_key", message=words)
+                where = f"{data_pointer(arrival.content_mode)}/idempotency_key"
+                problem = Problem(pointer=where, message=words)
                 return Refusal(ReasonCode.IDEMPOTENCY_CONFLICT, (problem,), _readable(arrival))
 
     async def _keep(self, message: Message, refusal: Refusal) -> None:

@@ -85,7 +85,12 @@ def decode(message: Message, limits: Limits) -> Decoded | Refusal:
     try:
         return Decoded(context, RequestData.model_validate(data), mode)
     except ValidationError as error:
-        return Refusal(ReasonCode.INVALID_DATA, problems(error, _prefix(mode)), readable)
+        return Refusal(ReasonCode.INVALID_DATA, problems(error, data_pointer(mode)), readable)
+
+
+def data_pointer(content_mode: str) -> str:
+    """Where the data stands in the body of a message that was spelled so."""
+    return "/data" if content_mode == "structured" else ""
 
 
 def read_parameters(request: Decoded, model: type[BaseModel]) -> BaseModel | Refusal:
@@ -93,13 +98,13 @@ def read_parameters(request: Decoded, model: type[BaseModel]) -> BaseModel | Ref
     try:
         return model.model_validate(request.data.parameters)
     except ValidationError as error:
-        found = problems(error, f"{_prefix(request.mode)}/parameters")
+        found = problems(error, f"{data_pointer(request.mode)}/parameters")
         return Refusal(ReasonCode.INVALID_PARAMETERS, found, readable_of(request))
 
 
 def refuse(request: Decoded, reason: ReasonCode, pointer: str, message: str) -> Refusal:
     """Refuse a decoded request for one reason."""
-    where = f"{_prefix(request.mode)}{pointer}"
+    where = f"{data_pointer(request.mode)}{pointer}"
     return Refusal(reason, (Problem(pointer=where, message=message),), readable_of(request))
 
 
@@ -278,8 +283,3 @@ def _text(value: JsonValue) -> str | None:
     """A text that is safe to repeat to its sender: printable and not huge."""
     usable = isinstance(value, str) and 0 < len(value) <= _READABLE_LENGTH and value.isprintable()
     return value if usable and isinstance(value, str) else None
-
-
-def _prefix(mode: ContentMode) -> str:
-    """Where the data stands in the body."""
-    return "/data" if mode == "structured" else ""
