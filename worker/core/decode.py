@@ -21,7 +21,7 @@ from worker.core.broker import Message
 ContentMode = Literal["structured", "binary", "plain"]
 
 _PREFIXES = ("cloudevents:", "cloudevents_", "ce-")
-_PLAIN_HEADERS = ("source", "subject", "traceparent", "tracestate")
+_PLAIN_HEADERS = ("source", "subject", "expirytime", "traceparent", "tracestate")
 _READABLE_LENGTH = 500
 
 
