@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from contracts.country import ALPHA_3_OF_ALPHA_2, EU_MEMBERS
 from contracts.examples import messages
+from contracts.model import reveal
 from contracts.problems import problems
 from contracts.providers import ProviderContract, discover
 from contracts.request import REQUEST_TYPE
@@ -260,6 +261,9 @@ SHAPES: list[tuple[str, str, object, bool, str]] = [
     ("postcode_eu", "subscription_amount", 1000, True, "the largest"),
     ("postcode_eu", "subscription_amount", 1, False, "the vendor's demo page uses it, but it is not allowed"),
     ("postcode_eu", "subscription_amount", False, False, "false is not 0: it would open an account on trial"),
+    ("postcode_eu", "subscription_amount", 100.0, True, "the same number with a point"),
+    ("postcode_eu", "subscription_amount", 1e3, True, "the same number with an exponent"),
+    ("postcode_eu", "subscription_amount", 100.25, False, "no whole number"),
     ("postcode_eu", "subscription_amount", "100", False, "a text is no number"),
     ("postcode_eu", "subscription_amount", 99.5, False, "no whole number"),
     ("postcode_eu", "country_iso", "nld", False, "lower case"),
@@ -359,6 +363,15 @@ def test_postcode_eu_converts_alpha_2_to_alpha_3(alpha_2: str) -> None:
 def test_the_amount_of_a_subscription_has_no_default() -> None:
     """A missing amount is an error: 0 would be a real account, and any other costs money."""
     assert PROVIDERS["postcode_eu"].Parameters.model_fields["subscription_amount"].is_required()
+
+
+def test_a_whole_number_is_the_same_however_it_is_written() -> None:
+    """A repeat by another serialiser is the same content and no conflict."""
+    one, other = (
+        read("postcode_eu", changed("postcode_eu", {"subscription_amount": n})) for n in (100, 100.0)
+    )
+    assert reveal(one) == reveal(other)
+    assert isinstance(other.subscription_amount, int)
 
 
 def test_the_vendors_test_mode_is_no_parameter() -> None:
