@@ -79,6 +79,11 @@ TEXTS: Final[Mapping[str, tuple[str, Retried, str]]] = MappingProxyType(
                 "it is not served."
             ),
         ),
+        "provider_mismatch": (
+            "The message came by way of one provider's routing key or queue, and names another provider.",
+            "no",
+            "Publisher: publish it under `request.<provider>` with the provider that `data.provider` names.",
+        ),
         "invalid_parameters": (
             "The provider's parameters break the contract. The provider was not asked.",
             "no",
