@@ -30,8 +30,6 @@ class ReasonCode(StrEnum):
     PROVIDER_MISMATCH = auto()
     INVALID_PARAMETERS = auto()
     IDEMPOTENCY_CONFLICT = auto()
-    UNROUTABLE = auto()
-    DELIVERY_LIMIT_REACHED = auto()
 
     # Policy: the worker decided not to ask the provider.
     NO_CONSUMER_KEY = auto()

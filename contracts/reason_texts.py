@@ -97,22 +97,6 @@ TEXTS: Final[Mapping[str, tuple[str, Retried, str]]] = MappingProxyType(
                 "first content."
             ),
         ),
-        "unroutable": (
-            "The message was published under a routing key that no provider's queue is bound to.",
-            "no",
-            (
-                "Publisher: use `request.<provider>`. Operator: check that the provider's queue is "
-                "declared and bound."
-            ),
-        ),
-        "delivery_limit_reached": (
-            "RabbitMQ delivered the message again and again without an acknowledgement and gave up.",
-            "after_a_person",
-            (
-                "Operator: find out why workers stopped before accepting it (ledger down, crash at "
-                "start), then replay."
-            ),
-        ),
         # Policy: the worker decided not to ask the provider.
         "no_consumer_key": (
             (
