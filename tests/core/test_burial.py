@@ -99,6 +99,66 @@ async def test_a_hostile_message_becomes_one_row_with_its_reason(
     assert [fact.reason for fact in world.place.watch.all(Buried)] == [code]
 
 
+NAMED = {"ce-id": "e-1", "ce-source": "urn:shop", "ce-specversion": "1.0", "ce-type": "account.requested.v1"}
+PLAINLY: dict[str, Any] = {"content_type": "application/json", "message_id": "e-1", "app_id": "urn:shop"}
+WHOLE = json.dumps({**make_request(), "id": "e-1"}).encode()[:-1]
+Told = tuple[str | None, str | None, str | None]
+SPOILED: list[tuple[Message, Told, str]] = [
+    (
+        make_message(b"\xff", content_type=None, headers=NAMED),
+        ("e-1", "urn:shop", None),
+        "no text, named by headers",
+    ),
+    (
+        make_message(b" " * 2_000_000, content_type="application/json", headers=NAMED),
+        ("e-1", "urn:shop", None),
+        "too large, named by headers",
+    ),
+    (make_message(b"{", **PLAINLY), ("e-1", "urn:shop", None), "no JSON, named by properties"),
+    (make_message(b"[]", **PLAINLY), ("e-1", "urn:shop", None), "no object, named by properties"),
+    (make_message(WHOLE + b', "x": NaN}'), ("e-1", "urn:shop", "order-1"), "NaN beside the envelope"),
+    (make_message(WHOLE + b', "x": 1, "x": 2}'), ("e-1", "urn:shop", "order-1"), "a key twice beside it"),
+    (
+        make_message(WHOLE + b', "x": ' + b"[" * 50 + b"]" * 50 + b"}"),
+        ("e-1", "urn:shop", "order-1"),
+        "too deep",
+    ),
+    (
+        make_message(WHOLE + b', "id": "e-2"}'),
+        (None, "urn:shop", "order-1"),
+        "two ids, of which none is taken",
+    ),
+]
+
+
+@pytest.mark.parametrize(("message", "told", "reason"), SPOILED, ids=[reason for *_, reason in SPOILED])
+async def test_the_sender_of_a_body_that_cannot_be_read_is_answered_where_it_is_named(
+    world: World, message: Message, told: Told, reason: str
+) -> None:
+    """Headers, properties or an envelope that can be read in spite of all name the sender; nothing else is guessed."""
+    await world.bury(message)
+    (event,) = world.place.results
+    assert isinstance(event, AccountRejected)
+    assert (event.causationid, event.data.request_source, event.data.idempotency_key) == told, reason
+
+
+UNNAMED: list[tuple[Message, str]] = [
+    (make_message(b"{", message_id="m-1", app_id="urn:shop"), "structured: its envelope is in the body"),
+    (make_message(b"{", content_type=None, headers={**NAMED, "cloudEvents:id": "e-2"}), "two spellings"),
+    (make_message(b"{", content_type="application/cloudevents-batch+json", headers=NAMED), "a batch"),
+    (make_message(b"{", content_type="application/json", app_id="urn:shop"), "a source and nothing else"),
+]
+
+
+@pytest.mark.parametrize(("message", "reason"), UNNAMED, ids=[reason for _, reason in UNNAMED])
+async def test_who_is_named_nowhere_for_certain_is_not_answered(
+    world: World, message: Message, reason: str
+) -> None:
+    """The dead letter is kept with its reason; an answer that names the wrong message would be worse than none."""
+    await world.bury(message)
+    assert (len(await letters(world)), world.place.results) == (1, []), reason
+
+
 async def test_the_acknowledgement_comes_after_the_row(world: World) -> None:
     """A dead letter leaves the broker when it lies in the ledger, not before."""
     world.ledger.hold("bury")

@@ -5,8 +5,9 @@ Five spellings are read and give the same request: structured CloudEvents, binar
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -76,7 +77,7 @@ def decode(message: Message, limits: Limits) -> Decoded | Refusal:
         body = read_json(message.body, limits)
         attributes, data, mode = _split(message, body)
     except _Unreadable as unreadable:
-        return unreadable.refusal
+        return replace(unreadable.refusal, readable=_glimpse(message, limits))
     readable = _readable(attributes, data)
     try:
         context = RequestContext.model_validate(attributes)
@@ -152,6 +153,33 @@ def _parse(text: str) -> JsonValue:
     except ValueError:
         raise _Unreadable(ReasonCode.NOT_JSON, "the body holds a number too long to be read") from None
     return value
+
+
+def _glimpse(message: Message, limits: Limits) -> Readable:
+    """What names the sender of a message that is not read: headers or properties, or an envelope that can be read in
+    spite of what is wrong. Nothing is guessed: of two values, or of two spellings, none is taken.
+    """
+    body = _parse_anyhow(message.body) if len(message.body) <= limits.max_bytes else None
+    try:
+        attributes, data, _ = _split(message, body if isinstance(body, dict) else {})
+    except _Unreadable:
+        return Readable()
+    return _readable(attributes, data)
+
+
+def _parse_anyhow(body: bytes) -> JsonValue:
+    """The body as far as a lenient parser takes it; None where it takes nothing."""
+    try:
+        value: JsonValue = json.loads(body.decode("utf-8"), object_pairs_hook=_said_once)
+    except (ValueError, RecursionError):
+        return None
+    return value
+
+
+def _said_once(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+    """What an object says twice it does not say."""
+    times = Counter(name for name, _ in pairs)
+    return {name: value for name, value in pairs if times[name] == 1}
 
 
 def _unique(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
