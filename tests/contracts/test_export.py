@@ -89,6 +89,13 @@ def _patterns(value: object) -> Iterator[str]:
         yield from _patterns(inner)
 
 
+def test_no_two_definitions_bear_the_same_title() -> None:
+    """Who makes classes of all the schemas gets a name of its own for each."""
+    groups = [[schema, *schema.get("$defs", {}).values()] for schema in schemas().values()]
+    titles = [one["title"] for group in groups for one in group if "title" in one]
+    assert [title for title in set(titles) if titles.count(title) > 1] == []
+
+
 def test_the_readme_tells_every_reason_code() -> None:
     """No code is missing from the table of the README."""
     readme = (COMMITTED / "README.md").read_text(encoding="utf-8")
