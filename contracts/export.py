@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from contracts.examples import forms, messages
+from contracts.examples import forms, messages, vectors
 from contracts.providers import discover
 from contracts.schemas import schemas
 from contracts.tables import with_generated_parts
@@ -66,6 +66,8 @@ def _files() -> Iterator[tuple[str, str]]:
     for provider in discover().values():
         for form, message in forms(provider).items():
             yield f"examples/forms/{provider.NAME}.{form}.json", _json(message)
+    for name, vector in vectors().items():
+        yield f"examples/credentials/{name}.json", vector
 
 
 def _json(value: Mapping[str, Any]) -> str:
