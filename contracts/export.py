@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from contracts.cases import cases
 from contracts.examples import forms, messages, vectors
 from contracts.providers import discover
 from contracts.schemas import schemas
@@ -66,6 +67,8 @@ def _files() -> Iterator[tuple[str, str]]:
     for provider in discover().values():
         for form, message in forms(provider).items():
             yield f"examples/forms/{provider.NAME}.{form}.json", _json(message)
+    for name, message in cases().items():
+        yield f"examples/cases/{name}.json", _json(message)
     for name, vector in vectors().items():
         yield f"examples/credentials/{name}.json", vector
 
