@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from contracts.asyncapi import document
 from contracts.cases import cases
 from contracts.examples import forms, messages, vectors
 from contracts.providers import discover
@@ -60,6 +61,7 @@ def check(folder: Path) -> list[str]:
 
 
 def _files() -> Iterator[tuple[str, str]]:
+    yield "asyncapi.json", _json(document())
     for name, schema in schemas().items():
         yield f"schemas/{name}.json", _json(schema)
     for name, message in messages().items():
