@@ -1,10 +1,13 @@
 """What a consumer finds inside `data.credentials` of `account.provisioned.v1` after decrypting it."""
 
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from pydantic import BaseModel, Field
 
 from contracts.model import OpenModel
+
+TEST_VECTOR_KID: Final = "test-vector-"
+"""How the `kid` of each key begins whose private half is published as a test vector; none of them protects anything."""
 
 CredentialsT = TypeVar("CredentialsT", bound=BaseModel)
 

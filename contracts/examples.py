@@ -1,12 +1,13 @@
 """Golden messages: one request and one result of each kind for every provider, the same on every day.
 
-All names, numbers and addresses are made up; the JWE is the shape of one and decrypts to nothing.
+All names, numbers and addresses are made up. The credentials are test vectors, whose private keys lie beside them in
+`examples/credentials`; encrypting is the business of `python -m tests.vectors`, not of this package.
 """
 
-import base64
 import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final, assert_never
 from uuid import NAMESPACE_URL, uuid5
 
@@ -16,7 +17,15 @@ from contracts.model import secret_paths
 from contracts.providers import ProviderContract, discover
 from contracts.reason import CATALOGUE, ReasonCode
 from contracts.request import REQUEST_CONTENT_TYPE, REQUEST_TYPE
-from contracts.result import EVENT_MODELS, TYPE_OF_OUTCOME, Evidence, Outcome, as_wire, schema_urn
+from contracts.result import (
+    EVENT_MODELS,
+    PROVISIONED_TYPE,
+    TYPE_OF_OUTCOME,
+    Evidence,
+    Outcome,
+    as_wire,
+    schema_urn,
+)
 
 Message = Mapping[str, JsonValue]
 
@@ -151,18 +160,55 @@ def _details(provider: ProviderContract, outcome: Outcome) -> dict[str, object]:
         case Outcome.ABANDONED:
             return {
                 "reason": _reason(ReasonCode.ABANDONED_BY_OPERATOR),
+                "account_id": None,
+                "account_may_exist": False,
                 "note": "The customer cancelled the order.",
             }
         case _:
             assert_never(outcome)
 
 
-def _provisioned(provider: ProviderContract) -> dict[str, object]:
-    account: Any = _example_of(provider.Account)
+def vectors() -> Mapping[str, str]:
+    """Give the text of the test vector of each provider that hands over credentials, by the provider's name.
+
+    Raises:
+        LookupError: one has not been made yet.
+    """
+    return {name: _vector(name) for name, each in discover().items() if secret_paths(each.Credentials)}
+
+
+def _vector(name: str) -> str:
+    file = _VECTORS / f"{name}.json"
+    if not file.exists():
+        raise LookupError(f"{file} is missing: run `python -m tests.vectors`")
+    return file.read_text(encoding="utf-8")
+
+
+_VECTORS: Final = Path(__file__).parent / "examples/credentials"
+
+
+def sealed_content(provider: ProviderContract) -> dict[str, JsonValue]:
+    """Give the plain text of the credentials in the golden `provisioned` event of `provider`."""
     return {
-        "account_id": next(iter(account.values())),
-        "account": account,
-        "credentials": _jwe_in_shape_only() if secret_paths(provider.Credentials) else None,
+        "event_id": _uuid(provider, PROVISIONED_TYPE),
+        "request_id": _uuid(provider, "request"),
+        "provider": provider.NAME,
+        "account_id": _account_id(provider),
+        "credentials": {name: f"example-{name}" for name in provider.Credentials.model_fields},
+    }
+
+
+def _account_id(provider: ProviderContract) -> str:
+    account: Any = _example_of(provider.Account)
+    return str(next(iter(account.values())))
+
+
+def _provisioned(provider: ProviderContract) -> dict[str, object]:
+    has_secrets = bool(secret_paths(provider.Credentials))
+    return {
+        "account_id": _account_id(provider),
+        "account": _example_of(provider.Account),
+        "credentials": json.loads(_vector(provider.NAME))["jwe"] if has_secrets else None,
         "credentials_missing": [],
         "evidence": Evidence.ANSWER,
     }
@@ -180,12 +226,6 @@ def _example_of(model: type[BaseModel]) -> JsonValue:
         raise TypeError(f"{model.__module__}.{model.__name__} must hold an example in its json_schema_extra")
     example: JsonValue = json.loads(json.dumps(examples[0]))
     return example
-
-
-def _jwe_in_shape_only() -> str:
-    header = json.dumps({"alg": "ECDH-ES+A256KW", "enc": "A256GCM", "kid": "example-2026"}).encode()
-    words = (b"example encrypted key", b"example nonce", b"example cipher text", b"example tag")
-    return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in (header, *words))
 
 
 def _uuid(provider: ProviderContract, what: str) -> str:

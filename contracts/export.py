@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from contracts.examples import forms, messages
+from contracts.asyncapi import document
+from contracts.cases import cases
+from contracts.examples import forms, messages, vectors
 from contracts.providers import discover
 from contracts.schemas import schemas
 from contracts.tables import with_generated_parts
@@ -59,6 +61,7 @@ def check(folder: Path) -> list[str]:
 
 
 def _files() -> Iterator[tuple[str, str]]:
+    yield "asyncapi.json", _json(document())
     for name, schema in schemas().items():
         yield f"schemas/{name}.json", _json(schema)
     for name, message in messages().items():
@@ -66,6 +69,10 @@ def _files() -> Iterator[tuple[str, str]]:
     for provider in discover().values():
         for form, message in forms(provider).items():
             yield f"examples/forms/{provider.NAME}.{form}.json", _json(message)
+    for name, message in cases().items():
+        yield f"examples/cases/{name}.json", _json(message)
+    for name, vector in vectors().items():
+        yield f"examples/credentials/{name}.json", vector
 
 
 def _json(value: Mapping[str, Any]) -> str:

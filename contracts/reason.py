@@ -27,10 +27,9 @@ class ReasonCode(StrEnum):
     INVALID_DATA = auto()
     UNKNOWN_PROVIDER = auto()
     PROVIDER_NOT_CONFIGURED = auto()
+    PROVIDER_MISMATCH = auto()
     INVALID_PARAMETERS = auto()
     IDEMPOTENCY_CONFLICT = auto()
-    UNROUTABLE = auto()
-    DELIVERY_LIMIT_REACHED = auto()
 
     # Policy: the worker decided not to ask the provider.
     NO_CONSUMER_KEY = auto()

@@ -79,6 +79,11 @@ TEXTS: Final[Mapping[str, tuple[str, Retried, str]]] = MappingProxyType(
                 "it is not served."
             ),
         ),
+        "provider_mismatch": (
+            "The message came by way of one provider's routing key or queue, and names another provider.",
+            "no",
+            "Publisher: publish it under `request.<provider>` with the provider that `data.provider` names.",
+        ),
         "invalid_parameters": (
             "The provider's parameters break the contract. The provider was not asked.",
             "no",
@@ -90,22 +95,6 @@ TEXTS: Final[Mapping[str, tuple[str, Retried, str]]] = MappingProxyType(
             (
                 "Publisher: for another account use another key; to repeat a request send exactly the "
                 "first content."
-            ),
-        ),
-        "unroutable": (
-            "The message was published under a routing key that no provider's queue is bound to.",
-            "no",
-            (
-                "Publisher: use `request.<provider>`. Operator: check that the provider's queue is "
-                "declared and bound."
-            ),
-        ),
-        "delivery_limit_reached": (
-            "RabbitMQ delivered the message again and again without an acknowledgement and gave up.",
-            "after_a_person",
-            (
-                "Operator: find out why workers stopped before accepting it (ledger down, crash at "
-                "start), then replay."
             ),
         ),
         # Policy: the worker decided not to ask the provider.
@@ -369,9 +358,12 @@ TEXTS: Final[Mapping[str, tuple[str, Retried, str]]] = MappingProxyType(
             "Nothing; who and why is in the request's history.",
         ),
         "abandoned_by_operator": (
-            "A named person closed the request without an account.",
+            "A named person closed the request. `account_may_exist` says whether an account may be left.",
             "no",
-            "Publisher: ask the operators, who left a note; for another try use a new idempotency key.",
+            (
+                "Publisher: ask the operators, who left a note. For another try use a new idempotency key, and only "
+                "where `account_may_exist` is false."
+            ),
         ),
         "replayed_by_operator": (
             "A named person set the closed request going again. Another result follows.",

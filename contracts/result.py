@@ -83,7 +83,10 @@ class Problem(OpenModel):
     """One thing that is wrong in a request."""
 
     pointer: str = Field(
-        description="JSON pointer (RFC 6901) to the place in the message's body; empty for the whole."
+        description=(
+            "JSON pointer (RFC 6901) to the place in the message's body, `/<attribute>` for an attribute also where it "
+            "came as a header or a property; empty for the whole. A step `?` is a name that is not repeated."
+        )
     )
     message: str = Field(description="What is wrong, in words; never holds the value that was sent.")
 
@@ -141,7 +144,7 @@ class _Identified(_Recorded):
 
 
 class ProvisionedData(_Identified):
-    """The account exists. Final."""
+    """The account exists. Final; it may also follow a rejected or an abandoned event of the same request."""
 
     outcome: Literal[Outcome.PROVISIONED] = Field(description="What became of the request.")
     account_id: str = Field(
@@ -149,7 +152,9 @@ class ProvisionedData(_Identified):
     )
     account: Mapping[str, JsonValue] = Field(
         description=(
-            "The provider's own facts about the account, nothing secret: the provider's `Account` model."
+            "The provider's own facts about the account, nothing secret; their JSON Schema is "
+            "`<provider>.account.v1.json`. Of an account that an operator named it holds what was asked, and null for "
+            "what nobody knows."
         )
     )
     credentials: str | None = Field(
@@ -164,7 +169,7 @@ class ProvisionedData(_Identified):
 
 
 class RejectedData(_Recorded):
-    """Refused for good, and nothing was opened. Final, unless an operator replays it."""
+    """Refused; by all that was seen nothing was opened. Final, unless an operator reopens or resolves it."""
 
     request_source: str | None = Field(description="The request's `source`, null when it could not be read.")
     idempotency_key: str | None = Field(description="The idempotency key, null when it could not be read.")
@@ -191,10 +196,19 @@ class HeldData(_Identified):
 
 
 class AbandonedData(_Identified):
-    """An operator closed the request without an account. Final, unless an operator replays it."""
+    """An operator closed it; an account may be left. Final, unless an operator reopens or resolves it."""
 
     outcome: Literal[Outcome.ABANDONED] = Field(description="What became of the request.")
     reason: ReasonGiven = Field(description="Why.")
+    account_id: str | None = Field(
+        description="Id of the account that is left at the provider; null when none is known."
+    )
+    account_may_exist: StrictBool = Field(
+        description=(
+            "Whether an account may be left at the provider, known or not. False only where nothing was sent, or "
+            "it was proven or stated by a named person that nothing was created."
+        )
+    )
     note: str | None = Field(description="What the operator wrote when closing it.")
 
 
@@ -206,7 +220,7 @@ class AccountProvisioned(ResultEnvelope):
 
 
 class AccountRejected(ResultEnvelope):
-    """Event: the request was refused for good and nothing was opened."""
+    """Event: the request was refused, and by all that was seen nothing was opened."""
 
     type: Literal["account.rejected.v1"] = Field(description="What happened.")
     data: RejectedData

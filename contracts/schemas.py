@@ -15,7 +15,7 @@ from contracts.model import secret_paths
 from contracts.providers import ProviderContract, discover
 from contracts.reason import CATALOGUE, Reason
 from contracts.request import REQUEST_TYPE, ProvisionRequest, RequestContext, RequestData
-from contracts.result import EVENT_MODELS, ResultEnvelope, schema_urn
+from contracts.result import EVENT_MODELS, TYPE_OF_OUTCOME, ResultEnvelope, schema_urn
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -31,12 +31,12 @@ def _all() -> Iterator[tuple[str, Schema]]:
     yield REQUEST_TYPE, _of(_AnyRequest, "validation")
     for provider in discover().values():
         yield f"{REQUEST_TYPE}.{provider.NAME}", _request_of(provider)
-        yield f"{provider.NAME}.account.v1", _of(provider.Account, "serialization")
+        yield f"{provider.NAME}.account.v1", _account_of(provider)
         if secret_paths(provider.Credentials):
             yield f"{provider.NAME}.credentials.v1", _credentials_of(provider)
     yield "envelope.v1", _of(ResultEnvelope, "serialization")
-    for event_type, model in EVENT_MODELS.items():
-        yield event_type, _of(model, "serialization")
+    for outcome, event_type in TYPE_OF_OUTCOME.items():
+        yield event_type, _titled(_of(EVENT_MODELS[event_type], "serialization"), outcome.capitalize())
     yield "reasons.v1", _reasons()
 
 
@@ -56,12 +56,31 @@ def _request_of(provider: ProviderContract) -> Schema:
         "const": provider.NAME,
         "description": data["properties"]["provider"]["description"],
     }
-    return schema | {"title": f"Request to {provider.NAME}"}
+    data["title"] = "RequestData"
+    return _titled(schema, _camel_case(provider.NAME)) | {"title": f"Request to {provider.NAME}"}
+
+
+def _account_of(provider: ProviderContract) -> Schema:
+    return _of(provider.Account, "serialization") | {"title": f"{_camel_case(provider.NAME)}Account"}
 
 
 def _credentials_of(provider: ProviderContract) -> Schema:
     schema = _of(SealedContent[provider.Credentials], "validation")  # type: ignore[name-defined] # as above
-    return schema | {"title": f"Decrypted credentials of {provider.NAME}"}
+    titled = _titled(schema, _camel_case(provider.NAME))
+    return titled | {"title": f"Decrypted credentials of {provider.NAME}"}
+
+
+def _titled(schema: Schema, owner: str) -> Schema:
+    """Put the owner before the title of each definition: who makes classes of all files gets no name twice."""
+    for definition in schema.get("$defs", {}).values():
+        title = definition.get("title", "")
+        if title and not title.startswith(owner):
+            definition["title"] = f"{owner}{title}"
+    return schema
+
+
+def _camel_case(name: str) -> str:
+    return "".join(word.capitalize() for word in name.split("_"))
 
 
 def _reasons() -> Schema:

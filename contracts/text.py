@@ -1,8 +1,9 @@
-"""The kinds of text that fields of the wire hold.
+r"""The kinds of text that fields of the wire hold.
 
-Every pattern is written in the subset that ECMA 262, RE2, Rust's `regex` and Python read alike, so that
+Every pattern is written in the subset that ECMA 262, RE2, Rust's `regex`, Java and Python read alike, so that
 the exported JSON Schema says what the models do; and none has two ways to match the same text, so that
-matching takes linear time.
+matching takes linear time. What is read differently is avoided (`\s`, which is ASCII in one engine and Unicode in
+another) or, where there is no other word for it, told in the README: `$` lets a last line break pass in some.
 """
 
 import re
@@ -26,6 +27,9 @@ from pydantic.json_schema import JsonSchemaValue
 # They would let a name look like another one on an operator's screen.
 # Beyond Latin-1 the characters stand for themselves, because not every engine knows the same escape.
 _UNSEEN = r"\x00-\x1f\x7f-\x9f" + "\u200b\u2028-\u202e\u2060\u2066-\u2069\ufeff"
+
+# All white space of Unicode that is not unseen, written out.
+_SPACE = r" \xa0" + "\u1680\u2000-\u200a\u202f\u205f\u3000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +62,14 @@ class Shape:
         return handler(core_schema) | {"pattern": self.pattern}
 
 
-_EMAIL_MARKS = rf'\s@<>(),;:"\[\]\\{_UNSEEN}'
+_EMAIL_MARKS = rf'{_SPACE}@<>(),;:"\[\]\\{_UNSEEN}'
 _PROVIDER_NAME = r"^[a-z][a-z0-9_]*$"
 
 Line = Annotated[
     str,
     Field(min_length=1, max_length=200),
     Shape(
-        rf"^[^\s{_UNSEEN}]([^{_UNSEEN}]*[^\s{_UNSEEN}])?$",
+        rf"^[^{_SPACE}{_UNSEEN}]([^{_UNSEEN}]*[^{_SPACE}{_UNSEEN}])?$",
         "must not be blank, must not begin or end with white space and must not hold control characters",
     ),
 ]
@@ -74,7 +78,7 @@ Line = Annotated[
 Word = Annotated[
     str,
     Field(min_length=1, max_length=100),
-    Shape(rf"^[^\s{_UNSEEN}]+$", "must not hold white space or control characters"),
+    Shape(rf"^[^{_SPACE}{_UNSEEN}]+$", "must not hold white space or control characters"),
 ]
 """A log-in name: 1 to 100 characters without white space."""
 
@@ -102,7 +106,7 @@ WebAddress = Annotated[
     str,
     Field(min_length=8, max_length=500),
     Shape(
-        rf'^https?://[^\s/?#<>"\\{_UNSEEN}]+([/?#][^\s<>"\\{_UNSEEN}]*)?$',
+        rf'^https?://[^{_SPACE}/?#<>"\\{_UNSEEN}]+([/?#][^{_SPACE}<>"\\{_UNSEEN}]*)?$',
         "must be a web address that begins with http:// or https://",
     ),
 ]
@@ -150,7 +154,7 @@ def _timestamp(value: object) -> object:
 
 
 def _read_timestamp(text: str) -> datetime:
-    if not _RFC3339.fullmatch(text):
+    if re.fullmatch(_RFC3339, text) is None:
         raise ValueError(_NO_TIMESTAMP)
     try:
         moment = datetime.fromisoformat(text.upper())
@@ -166,24 +170,37 @@ def _in_utc(moment: datetime) -> datetime:
         raise ValueError("must lie between the years 1 and 9999 in UTC") from None
 
 
-_NO_TIMESTAMP = "must be a date and time with a zone, such as 2026-11-21T18:35:00Z"
-_RFC3339 = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+_NO_TIMESTAMP = "must be a date and time with seconds and a zone, such as 2026-11-21T18:35:00Z"
+_RFC3339 = (
+    r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+    r"[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?"
+    r"([Zz]|[+\-]([01][0-9]|2[0-3]):[0-5][0-9])$"
 )
 
-Timestamp = Annotated[AwareDatetime, BeforeValidator(_timestamp)]
-"""An RFC 3339 date and time with a zone, held in UTC. A number is refused: nobody knows its unit."""
+Timestamp = Annotated[
+    AwareDatetime,
+    BeforeValidator(_timestamp),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": _RFC3339}),
+]
+"""An RFC 3339 date and time with seconds and a zone, held in UTC to the microsecond; no leap second.
+
+A number is refused: nobody knows its unit.
+"""
 
 
 def _printable(value: SecretStr) -> SecretStr:
-    if _CONTROL.search(value.get_secret_value()):
+    if re.fullmatch(_PRINTABLE, value.get_secret_value()) is None:
         raise ValueError("must not hold control characters")
     return value
 
 
-_CONTROL = re.compile(rf"[{_UNSEEN}]")
+_PRINTABLE = rf"^[^{_UNSEEN}]*$"
 
-Password = Annotated[SecretStr, Field(min_length=8, max_length=128), AfterValidator(_printable)]
+Password = Annotated[
+    SecretStr,
+    Field(min_length=8, max_length=128, json_schema_extra={"pattern": _PRINTABLE}),
+    AfterValidator(_printable),
+]
 """A password chosen by the requester: 8 to 128 characters (our bound; no vendor states one)."""
 
 IssuedSecret = Annotated[SecretStr, WithJsonSchema({"type": "string"})]

@@ -1,7 +1,7 @@
 """The providers: one module each, found by looking into this package.
 
-A further provider is one further file here. It defines `NAME`, `Parameters`, `Account`, `Credentials` and
-`ALSO_SENT`; nothing else is edited.
+A further provider is one further file here. It defines `NAME`, `Parameters`, `Account`, `Credentials`,
+`ALSO_SENT` and `known_account`; nothing else is edited.
 """
 
 import importlib
@@ -9,6 +9,8 @@ import pkgutil
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType, ModuleType
 from typing import Protocol, cast
+
+from pydantic import JsonValue
 
 from contracts.model import AlsoSent, ClosedModel, OpenModel
 from contracts.text import is_provider_name
@@ -27,6 +29,13 @@ class ProviderContract(Protocol):
     """The secrets that are handed over sealed: every field a `SecretStr`, null when it is lost."""
     ALSO_SENT: tuple[AlsoSent, ...]
     """What reaches the vendor besides the parameters."""
+
+    def known_account(self, account_id: str, asked: Mapping[str, JsonValue]) -> OpenModel:
+        """Give the `Account` as far as it is known from its id and the parameters that were asked for, as JSON data.
+
+        For an account that a person found: no answer of the vendor is at hand.
+        """
+        ...
 
 
 def discover() -> Mapping[str, ProviderContract]:
@@ -60,6 +69,8 @@ def _checked(module: ModuleType) -> ProviderContract:
             raise TypeError(f"{module.__name__} must define {piece}, a subclass of {base.__name__}")
     if not isinstance(getattr(module, "ALSO_SENT", None), tuple):
         raise TypeError(f"{module.__name__} must define ALSO_SENT, a tuple of AlsoSent")
+    if not callable(getattr(module, "known_account", None)):
+        raise TypeError(f"{module.__name__} must define known_account, a function that gives an Account")
     name = getattr(module, "NAME", None)
     if not isinstance(name, str):
         raise TypeError(f"{module.__name__} must define NAME, a text")

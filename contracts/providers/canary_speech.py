@@ -4,9 +4,10 @@ Source: canary_speech_create_associate.txt, and the vendor's page of the same ca
 https://docs.canaryspeech.com/rest/v3/reseller/client/create-associate/post
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue
 
 from contracts.model import AlsoSent, ClosedModel, OpenModel, sent_as
 from contracts.text import Email, Line, Phone, UuidText
@@ -97,8 +98,14 @@ class Account(OpenModel):
     associate_id: str = Field(description=f"Id of the associate, a UUID as a rule; vendor's `id`. {_SEED}")
     name: str = Field(description=f"Name of the associate, as sent. {_SEED}")
     parent_id: str | None = Field(
-        description=f"The client it was made under; null when that was left to the vendor. {_SEED}"
+        description=f"The client it was made under; null when that was left to the vendor or is not known. {_SEED}"
     )
+
+
+def known_account(account_id: str, asked: Mapping[str, JsonValue]) -> Account:
+    """Give what is known of an associate of which a person found the id: what was sent."""
+    facts = {"name": asked["name"], "parent_id": asked.get("parent_id")}
+    return Account.model_validate({"associate_id": account_id, **facts})
 
 
 class Credentials(OpenModel):

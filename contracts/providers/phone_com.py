@@ -4,9 +4,10 @@ Source: phone_com_create_subaccount.txt; where it is silent, the vendor's Swagge
 github.com/phonedotcom/API-Swagger, named at the field.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, ValidationInfo, field_validator
 from pydantic.config import JsonDict
 
 from contracts.country import ALPHA_2
@@ -180,8 +181,14 @@ class Account(OpenModel):
         description=f"Name of the sub-account, null when the vendor did not say. {_SEED}"
     )
     master_account_id: str | None = Field(
-        description=f"Number of the master account, as text; vendor's `master_account.id`. {_SEED}"
+        description=f"Number of the master account, as text; vendor's `master_account.id`. Null when not known. {_SEED}"
     )
+
+
+def known_account(account_id: str, asked: Mapping[str, JsonValue]) -> Account:
+    """Give what is known of a sub-account of which a person found the number: the log-in name that was sent."""
+    facts = {"username": asked["username"], "name": None, "master_account_id": None}
+    return Account.model_validate({"subaccount_id": account_id, **facts})
 
 
 class Credentials(OpenModel):

@@ -7,12 +7,15 @@ The vendor's `isTest` is no parameter: it is the request's `dry_run`. An amount 
 real account on trial.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
@@ -44,6 +47,11 @@ def _to_alpha_3(code: str) -> str:
     return alpha_3
 
 
+def _whole(amount: object) -> object:
+    """JSON knows no integers: 100, 100.0 and 1e2 are one number, and serialisers write any of them."""
+    return int(amount) if isinstance(amount, float) and amount.is_integer() else amount
+
+
 def _one_of_the_amounts(amount: int) -> int:
     if amount not in SUBSCRIPTION_AMOUNTS:
         raise ValueError("must be one of 0, 50, 100, 250, 500, 1000")
@@ -53,6 +61,7 @@ def _one_of_the_amounts(amount: int) -> int:
 # Not a Literal: that would take false for 0, and so open an account on trial.
 Amount = Annotated[
     int,
+    BeforeValidator(_whole),
     AfterValidator(_one_of_the_amounts),
     WithJsonSchema({"type": "integer", "enum": [*SUBSCRIPTION_AMOUNTS]}),
 ]
@@ -202,6 +211,11 @@ class Account(OpenModel):
             f"Number of the account as decimal text (it exceeds 32 bits); vendor's `accountId`. {_SEED}"
         )
     )
+
+
+def known_account(account_id: str, asked: Mapping[str, JsonValue]) -> Account:  # noqa: ARG001 - the id says it all
+    """Give what is known of an account of which a person found the number: just that."""
+    return Account(account_id=account_id)
 
 
 class Credentials(OpenModel):

@@ -39,7 +39,8 @@ class Desk(Scene):
     def arrival(self, key: str = "key-1", **changes: Any) -> Arrival:
         """A request for an account at Phone.com, whose password was generated."""
         plain = super().arrival(key)
-        content = json.dumps({"parameters": {"password": PASSWORD}, "generated": ["password"]}).encode()
+        parameters = {"username": "order-1", "password": PASSWORD}
+        content = json.dumps({"parameters": parameters, "generated": ["password"]}).encode()
         sealed = self.keys.seal(content, f"request:{plain.request_id}")
         return replace(plain, sealed_request=sealed, **changes)
 

@@ -10,6 +10,7 @@ from cloudevents.core.v1.event import CloudEvent
 from jsonschema import Draft202012Validator
 
 import contracts
+from contracts.cases import cases
 from contracts.credentials import SealedContent
 from contracts.examples import forms, messages
 from contracts.model import secret_paths
@@ -20,6 +21,7 @@ from contracts.result import EVENT_MODELS, as_wire, read_result
 from contracts.schemas import schemas
 
 MESSAGES = messages()
+CASES = cases()
 SCHEMAS = schemas()
 RESULTS = [name for name, message in MESSAGES.items() if message["type"] in EVENT_MODELS]
 REQUESTS = [name for name in MESSAGES if name.startswith(REQUEST_TYPE)]
@@ -65,6 +67,28 @@ def test_each_golden_result_obeys_its_schema_and_its_model(name: str) -> None:
     Draft202012Validator(SCHEMAS[message["type"]]).validate(message)
     Draft202012Validator(SCHEMAS["envelope.v1"]).validate(message)
     assert as_wire(read_result(message)) == message
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_rare_case_obeys_its_schema_and_its_model(name: str) -> None:
+    """What a consumer meets rarely can be tried before it comes, and every one of them is an event of its own."""
+    message: Any = CASES[name]
+    Draft202012Validator(SCHEMAS[message["type"]]).validate(message)
+    assert as_wire(read_result(message)) == message
+    ids = [one["id"] for one in (*MESSAGES.values(), *CASES.values())]
+    assert ids.count(message["id"]) == 1
+
+
+def test_the_rare_cases_show_what_the_ordinary_results_do_not() -> None:
+    """Fields that are null or filled only now and then are so in one of them."""
+    datas: Any = [case["data"] for case in CASES.values()]
+    assert any(data["provider"] is None for data in datas)
+    assert any(data["dry_run"] for data in datas)
+    assert any(data.get("problems") for data in datas)
+    assert any(data["outcome"] == "held" and data["account_id"] for data in datas)
+    assert any(data.get("credentials_missing") for data in datas)
+    assert any(data.get("evidence") == "operator" for data in datas)
+    assert any(data.get("account_may_exist") for data in datas)
 
 
 @pytest.mark.parametrize("provider", discover().values(), ids=discover())

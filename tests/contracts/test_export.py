@@ -1,6 +1,8 @@
 """What is generated from the models, and that the committed files have not drifted from it."""
 
 import json
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import contracts
 from contracts import export
 from contracts.providers import ProviderContract, discover
 from contracts.reason import ReasonCode
+from contracts.schemas import schemas
 from contracts.tables import sent_fields, with_generated_parts
 
 COMMITTED = Path(contracts.__file__).parent
@@ -71,6 +74,26 @@ def test_every_schema_has_a_stable_address_of_its_own() -> None:
             schema = json.loads(text)
             assert schema["$id"] == f"urn:provisioner:schema:{Path(path).name.removesuffix('.json')}"
             assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+
+
+def test_no_pattern_is_read_differently_by_another_engine() -> None:
+    """What differs between engines, as the classes of white space, words and digits do, stands in no pattern."""
+    patterns = [text for text in _patterns(schemas()) if re.search(r"\\[sSwWdDbBpPzZA]|\(\?", text)]
+    assert patterns == []
+
+
+def _patterns(value: object) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        yield from (one for name, one in value.items() if name == "pattern" and isinstance(one, str))
+    for inner in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
+        yield from _patterns(inner)
+
+
+def test_no_two_definitions_bear_the_same_title() -> None:
+    """Who makes classes of all the schemas gets a name of its own for each."""
+    groups = [[schema, *schema.get("$defs", {}).values()] for schema in schemas().values()]
+    titles = [one["title"] for group in groups for one in group if "title" in one]
+    assert [title for title in set(titles) if titles.count(title) > 1] == []
 
 
 def test_the_readme_tells_every_reason_code() -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from contracts.country import ALPHA_3_OF_ALPHA_2, EU_MEMBERS
 from contracts.examples import messages
+from contracts.model import reveal
 from contracts.problems import problems
 from contracts.providers import ProviderContract, discover
 from contracts.request import REQUEST_TYPE
@@ -260,6 +261,9 @@ SHAPES: list[tuple[str, str, object, bool, str]] = [
     ("postcode_eu", "subscription_amount", 1000, True, "the largest"),
     ("postcode_eu", "subscription_amount", 1, False, "the vendor's demo page uses it, but it is not allowed"),
     ("postcode_eu", "subscription_amount", False, False, "false is not 0: it would open an account on trial"),
+    ("postcode_eu", "subscription_amount", 100.0, True, "the same number with a point"),
+    ("postcode_eu", "subscription_amount", 1e3, True, "the same number with an exponent"),
+    ("postcode_eu", "subscription_amount", 100.25, False, "no whole number"),
     ("postcode_eu", "subscription_amount", "100", False, "a text is no number"),
     ("postcode_eu", "subscription_amount", 99.5, False, "no whole number"),
     ("postcode_eu", "country_iso", "nld", False, "lower case"),
@@ -282,6 +286,9 @@ SHAPES: list[tuple[str, str, object, bool, str]] = [
     ("postcode_eu", "company_name", "a\u202eb", False, "text turned around on the screen"),
     ("postcode_eu", "company_name", "\u200b", False, "nothing to be seen"),
     ("postcode_eu", "company_name", "Café Zürich, 北京", True, "letters of all the world"),
+    ("postcode_eu", "company_name", "\u3000a", False, "an ideographic space at the beginning"),
+    ("postcode_eu", "company_name", "a\xa0", False, "a space without a break at the end"),
+    ("postcode_eu", "company_name", "a\xa0b", True, "a space without a break inside"),
     ("gateway360", "user_name", "a-b_c.1", True, "all the characters that are let through"),
     ("gateway360", "user_name", "a b", False, "a space"),
     ("gateway360", "user_name", "ñ", False, "a letter beyond ASCII"),
@@ -292,8 +299,11 @@ SHAPES: list[tuple[str, str, object, bool, str]] = [
     ("gateway360", "enable_shortener", 1, False, "1 is not true"),
     ("gateway360", "enable_shortener", False, True, "off, in so many words"),
     ("gateway360", "password", "short", False, "fewer than eight characters"),
+    ("gateway360", "password", "with\ta tab", False, "a control character in a password"),
+    ("gateway360", "password", "with a space", True, "a password of several words"),
     ("phone_com", "username", "name@example.org", True, "may be an e-mail address"),
     ("phone_com", "username", "two words", False, "white space in a log-in name"),
+    ("phone_com", "username", "two\u2009words", False, "a thin space in a log-in name"),
     ("phone_com", "contact.phone", "+1 (858) 555-0100", True, "usual punctuation"),
     ("phone_com", "contact.phone", "call me", False, "no number"),
     ("phone_com", "contact.address.country", "us", False, "lower case"),
@@ -353,6 +363,15 @@ def test_postcode_eu_converts_alpha_2_to_alpha_3(alpha_2: str) -> None:
 def test_the_amount_of_a_subscription_has_no_default() -> None:
     """A missing amount is an error: 0 would be a real account, and any other costs money."""
     assert PROVIDERS["postcode_eu"].Parameters.model_fields["subscription_amount"].is_required()
+
+
+def test_a_whole_number_is_the_same_however_it_is_written() -> None:
+    """A repeat by another serialiser is the same content and no conflict."""
+    one, other = (
+        read("postcode_eu", changed("postcode_eu", {"subscription_amount": n})) for n in (100, 100.0)
+    )
+    assert reveal(one) == reveal(other)
+    assert isinstance(other.subscription_amount, int)
 
 
 def test_the_vendors_test_mode_is_no_parameter() -> None:

@@ -4,9 +4,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
-from contracts.model import AlsoSent, ClosedModel, OpenModel
-from contracts.providers import collect, discover
+from contracts.examples import messages
+from contracts.model import AlsoSent, ClosedModel, OpenModel, reveal
+from contracts.providers import ProviderContract, collect, discover
+from contracts.request import REQUEST_TYPE
+from contracts.schemas import schemas
 
 
 class Parameters(ClosedModel):
@@ -23,6 +27,7 @@ GOOD: dict[str, Any] = {
     "Account": Account,
     "Credentials": Account,
     "ALSO_SENT": (AlsoSent("header Authorization", "settings", "a key"),),
+    "known_account": lambda account_id, asked: Account(),
 }
 
 
@@ -43,6 +48,17 @@ def test_a_fifth_provider_needs_nothing_but_its_module() -> None:
     """A module with all its pieces is taken as it is."""
     fifth = module("fifth", **GOOD)
     assert collect([fifth])["fifth"].Parameters is Parameters
+
+
+@pytest.mark.parametrize("provider", discover().values(), ids=discover())
+def test_an_account_that_a_person_found_is_told_by_the_published_schema(provider: ProviderContract) -> None:
+    """Its id and what was asked make an account that consumers can read, with the id where it belongs."""
+    asked = messages()[f"{REQUEST_TYPE}.{provider.NAME}"]["data"]
+    assert isinstance(asked, dict)
+    parameters = provider.Parameters.model_validate(asked["parameters"])
+    account = provider.known_account("A-7", reveal(parameters)).model_dump(mode="json")
+    Draft202012Validator(schemas()[f"{provider.NAME}.account.v1"]).validate(account)
+    assert next(iter(account.values())) == "A-7"
 
 
 def test_two_modules_with_one_name_are_refused_by_both_names() -> None:
@@ -67,6 +83,7 @@ def test_a_missing_piece_is_named_with_its_module(piece: str) -> None:
         ("Account", Parameters, "a closed model would break readers"),
         ("Credentials", dict, "no model at all"),
         ("ALSO_SENT", [], "a list could be changed"),
+        ("known_account", {}, "nothing that can be asked"),
         ("NAME", 5, "no text"),
     ],
 )

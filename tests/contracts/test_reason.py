@@ -1,17 +1,19 @@
 """The catalogue of reason codes."""
 
 import re
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
+import contracts
 from contracts.reason import CATALOGUE, ReasonCode
 from contracts.reason_texts import TEXTS, Retried
 
 WIRE = """
 not_utf8 not_json too_large too_deep duplicate_json_key not_finite_number invalid_envelope invalid_data
-unknown_provider provider_not_configured invalid_parameters idempotency_conflict unroutable
-delivery_limit_reached no_consumer_key deadline_passed dry_run_passed provider_validation name_taken
+unknown_provider provider_not_configured provider_mismatch invalid_parameters idempotency_conflict
+no_consumer_key deadline_passed dry_run_passed provider_validation name_taken
 verification_required credentials_refused permission_refused endpoint_missing redirected rate_limited
 unreachable token_refused token_unavailable provider_busy no_answer connection_lost garbled_answer
 unreadable_answer answer_too_large server_error unexpected_status conflict_at_provider worker_died
@@ -24,6 +26,13 @@ declared_not_created abandoned_by_operator replayed_by_operator internal_error
 def test_the_published_codes_are_all_there_and_in_order() -> None:
     """A code, once published, is never renamed or taken away."""
     assert [code.value for code in ReasonCode] == WIRE.split()
+
+
+def test_every_code_is_told_by_some_code_of_the_worker() -> None:
+    """A code that nothing emits would have readers wait for it."""
+    worker = Path(contracts.__file__).parents[1] / "worker"
+    code = "".join(path.read_text(encoding="utf-8") for path in worker.rglob("*.py"))
+    assert [reason.name for reason in ReasonCode if f"ReasonCode.{reason.name}" not in code] == []
 
 
 def test_every_code_has_words_and_no_words_lack_a_code() -> None:

@@ -4,10 +4,12 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from contracts.examples import messages
 from contracts.request import RequestContext, RequestData, effective_deadline, request_routing_key
+from contracts.schemas import schemas
 
 GOLDEN: Any = messages()["account.requested.v1.gateway360"]
 CONTEXT = {name: value for name, value in GOLDEN.items() if name != "data"}
@@ -80,6 +82,32 @@ def test_a_wrong_field_of_data_is_refused(change: dict[str, object], reason: str
     """A common field of the wrong type or form, or an unknown one, is an error."""
     with pytest.raises(ValidationError):
         RequestData.model_validate(DATA | change)
+
+
+TIMES = [
+    ("2026-01-15T09:30:00Z", True, "the usual form"),
+    ("2026-01-15t09:30:00.123456789+05:45", True, "a small t, nine digits, an odd zone"),
+    ("2026-01-15T09:30Z", False, "no seconds"),
+    ("2026-01-15T09:30:00.1234567890Z", False, "ten digits"),
+    ("2026-01-15T09:30:00", False, "no zone"),
+    ("2026-01-15 09:30:00Z", False, "a space between"),
+    ("2026-01-15T23:59:60Z", False, "a leap second"),
+    ("2026-01-15T24:00:00Z", False, "hour 24"),
+    ("2026-13-15T09:30:00Z", False, "month 13"),
+]
+
+
+@pytest.mark.parametrize(("text", "valid", "reason"), TIMES, ids=[reason for *_, reason in TIMES])
+def test_schema_and_model_agree_on_what_a_time_is(text: str, *, valid: bool, reason: str) -> None:
+    """A publisher who validates by the schema is not surprised by the worker."""
+    wanted = {**GOLDEN, "data": {**DATA, "deadline": text}}
+    assert Draft202012Validator(schemas()["account.requested.v1"]).is_valid(wanted) == valid, reason
+    try:
+        RequestData.model_validate(wanted["data"])
+    except ValidationError:
+        assert not valid, reason
+    else:
+        assert valid, reason
 
 
 @pytest.mark.parametrize("name", ["specversion", "id", "source", "type"])

@@ -15,7 +15,7 @@ from pamqp import encode
 from contracts.reason import ReasonCode
 from contracts.result import AccountRejected
 from tests.builders import make_message, make_request
-from tests.core.world import World
+from tests.core.world import DEAD_LETTERS, World, queue_of
 from tests.fakes import FakeDelivery
 from worker.core.broker import Message
 from worker.core.burial import is_cut, letter_ids, packed, unpacked
@@ -97,6 +97,66 @@ async def test_a_hostile_message_becomes_one_row_with_its_reason(
         assert event.data.request_id == letter.dead_letter_id
         assert event.causationid == "event-of-order-1"
     assert [fact.reason for fact in world.place.watch.all(Buried)] == [code]
+
+
+NAMED = {"ce-id": "e-1", "ce-source": "urn:shop", "ce-specversion": "1.0", "ce-type": "account.requested.v1"}
+PLAINLY: dict[str, Any] = {"content_type": "application/json", "message_id": "e-1", "app_id": "urn:shop"}
+WHOLE = json.dumps({**make_request(), "id": "e-1"}).encode()[:-1]
+Told = tuple[str | None, str | None, str | None]
+SPOILED: list[tuple[Message, Told, str]] = [
+    (
+        make_message(b"\xff", content_type=None, headers=NAMED),
+        ("e-1", "urn:shop", None),
+        "no text, named by headers",
+    ),
+    (
+        make_message(b" " * 2_000_000, content_type="application/json", headers=NAMED),
+        ("e-1", "urn:shop", None),
+        "too large, named by headers",
+    ),
+    (make_message(b"{", **PLAINLY), ("e-1", "urn:shop", None), "no JSON, named by properties"),
+    (make_message(b"[]", **PLAINLY), ("e-1", "urn:shop", None), "no object, named by properties"),
+    (make_message(WHOLE + b', "x": NaN}'), ("e-1", "urn:shop", "order-1"), "NaN beside the envelope"),
+    (make_message(WHOLE + b', "x": 1, "x": 2}'), ("e-1", "urn:shop", "order-1"), "a key twice beside it"),
+    (
+        make_message(WHOLE + b', "x": ' + b"[" * 50 + b"]" * 50 + b"}"),
+        ("e-1", "urn:shop", "order-1"),
+        "too deep",
+    ),
+    (
+        make_message(WHOLE + b', "id": "e-2"}'),
+        (None, "urn:shop", "order-1"),
+        "two ids, of which none is taken",
+    ),
+]
+
+
+@pytest.mark.parametrize(("message", "told", "reason"), SPOILED, ids=[reason for *_, reason in SPOILED])
+async def test_the_sender_of_a_body_that_cannot_be_read_is_answered_where_it_is_named(
+    world: World, message: Message, told: Told, reason: str
+) -> None:
+    """Headers, properties or an envelope that can be read in spite of all name the sender; nothing else is guessed."""
+    await world.bury(message)
+    (event,) = world.place.results
+    assert isinstance(event, AccountRejected)
+    assert (event.causationid, event.data.request_source, event.data.idempotency_key) == told, reason
+
+
+UNNAMED: list[tuple[Message, str]] = [
+    (make_message(b"{", message_id="m-1", app_id="urn:shop"), "structured: its envelope is in the body"),
+    (make_message(b"{", content_type=None, headers={**NAMED, "cloudEvents:id": "e-2"}), "two spellings"),
+    (make_message(b"{", content_type="application/cloudevents-batch+json", headers=NAMED), "a batch"),
+    (make_message(b"{", content_type="application/json", app_id="urn:shop"), "a source and nothing else"),
+]
+
+
+@pytest.mark.parametrize(("message", "reason"), UNNAMED, ids=[reason for _, reason in UNNAMED])
+async def test_who_is_named_nowhere_for_certain_is_not_answered(
+    world: World, message: Message, reason: str
+) -> None:
+    """The dead letter is kept with its reason; an answer that names the wrong message would be worse than none."""
+    await world.bury(message)
+    assert (len(await letters(world)), world.place.results) == (1, []), reason
 
 
 async def test_the_acknowledgement_comes_after_the_row(world: World) -> None:
@@ -194,6 +254,59 @@ async def test_a_good_request_among_the_dead_letters_runs(world: World) -> None:
     assert len(world.place.acme.sent) == 1
 
 
+OTHERS_WAY: list[tuple[dict[str, Any], str]] = [
+    ({"routing_key": "request.acme", "died_in": queue_of("acme")}, "published for another and refused there"),
+    (
+        {"routing_key": "any.key", "died_in": queue_of("acme")},
+        "it died in another's queue, under whatever key",
+    ),
+    ({"routing_key": "request.acme"}, "another's key, while its queue was not bound"),
+]
+
+
+@pytest.mark.parametrize(("way", "reason"), OTHERS_WAY, ids=[reason for _, reason in OTHERS_WAY])
+async def test_a_dead_letter_that_came_another_providers_way_is_refused(
+    two: World, way: dict[str, Any], reason: str
+) -> None:
+    """Who may order from one provider alone does not get at another one by way of the dead letters."""
+    await two.bury(make_message(make_request(provider="bolt"), queue=DEAD_LETTERS, **way))
+    (letter,) = await letters(two)
+    (event,) = two.place.results
+    assert isinstance(event, AccountRejected)
+    assert letter.reason is ReasonCode.PROVIDER_MISMATCH, reason
+    assert (event.data.reason.code, event.data.provider) == (ReasonCode.PROVIDER_MISMATCH, "bolt")
+    assert [problem.pointer for problem in event.data.problems] == ["/data/provider"]
+    assert await two.entries() == []
+
+
+OWN_WAY: list[tuple[dict[str, Any], str]] = [
+    ({"routing_key": "request.bolt", "died_in": queue_of("bolt")}, "a crash loop"),
+    ({"routing_key": "request.typo"}, "a mistyped key"),
+    ({"routing_key": "request.elsewhere"}, "the key of a provider that is not configured"),
+    (
+        {"routing_key": "any.key", "died_in": "a queue of others"},
+        "moved here from a queue that is no provider's",
+    ),
+]
+
+
+@pytest.mark.parametrize(("way", "reason"), OWN_WAY, ids=[reason for _, reason in OWN_WAY])
+async def test_a_dead_letter_that_came_no_other_providers_way_runs(
+    two: World, way: dict[str, Any], reason: str
+) -> None:
+    """A good request is not lost for the way by which it came to the dead letters."""
+    await two.bury(make_message(make_request(provider="bolt"), queue=DEAD_LETTERS, **way))
+    assert (await letters(two), [entry.provider for entry in await two.entries()]) == ([], ["bolt"]), reason
+
+
+async def test_wherever_a_misled_request_dies_it_is_one_letter_with_one_answer(two: World) -> None:
+    """Neither the queue nor the key is part of what its sender is told, so that the same event comes again."""
+    for way, _ in OTHERS_WAY:
+        await two.bury(make_message(make_request(provider="bolt"), queue=DEAD_LETTERS, **way))
+    assert len(await letters(two)) == 1
+    assert len({one.body for one in two.place.publisher.confirmed}) == 1
+
+
 async def test_a_known_request_among_the_dead_letters_is_answered_again(world: World) -> None:
     """The same request is the same wherever it turns up."""
     await world.take()
@@ -217,6 +330,33 @@ async def test_a_conflict_becomes_a_row_and_an_answer(world: World) -> None:
     assert event.data.reason.code == ReasonCode.IDEMPOTENCY_CONFLICT
     assert (await world.entry()).request_id in event.data.problems[0].message
     assert (event.data.idempotency_key, event.data.provider) == ("order-1", "acme")
+
+
+DATA = json.dumps(make_request(parameters={"company": "Another"})["data"]).encode()
+FORMS: list[tuple[Message, str, str]] = [
+    (
+        make_message(make_request(parameters={"company": "Another"})),
+        "/data/idempotency_key",
+        "the key stands in the data of the body",
+    ),
+    (
+        make_message(DATA, content_type="application/json", message_id="e-2", app_id="urn:shop"),
+        "/idempotency_key",
+        "the body is the data",
+    ),
+]
+
+
+@pytest.mark.parametrize(("message", "pointer", "reason"), FORMS, ids=[reason for *_, reason in FORMS])
+async def test_the_pointer_of_a_conflict_leads_to_the_key_in_the_body(
+    world: World, message: Message, pointer: str, reason: str
+) -> None:
+    """Whichever form the message has, its sender finds the key where the problem says."""
+    await world.take()
+    await world.bury(message)
+    (letter,) = await letters(world)
+    assert letter.reason is ReasonCode.IDEMPOTENCY_CONFLICT
+    assert [problem["pointer"] for problem in letter.problems] == [pointer], reason
 
 
 SURPRISES = [("complete", "the provider's module breaks"), ("same", "an old key is gone")]

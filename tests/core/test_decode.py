@@ -163,6 +163,7 @@ def requests(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
         "time": time.replace(microsecond=0, tzinfo=UTC).isoformat().replace("+00:00", "Z"),
         "correlationid": draw(TEXT),
         "subject": draw(TEXT),
+        "expirytime": "2100-01-01T00:00:00Z",
     }
     data = {
         "idempotency_key": draw(TEXT),
@@ -186,7 +187,7 @@ def five_forms(envelope: dict[str, Any], data: dict[str, Any]) -> dict[str, Mess
         correlation_id=envelope["correlationid"],
         type=envelope["type"],
         timestamp=time,
-        headers={"subject": envelope["subject"]},
+        headers={name: envelope[name] for name in ("subject", "expirytime")},
     )
     forms = {"structured": structured(json.dumps({**envelope, "data": data}).encode()), "plain": plain}
     for prefix in ("cloudEvents:", "cloudEvents_", "ce-"):

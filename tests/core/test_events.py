@@ -85,7 +85,14 @@ EVERY_KIND = [
     ),
     WRITER.rejected(subject_of_refusal("letter-1", NO_JSON), NOON, ReasonCode.NOT_JSON),
     WRITER.held(subject_of(make_entry()), NOON, ReasonCode.NO_ANSWER, "A-1"),
-    WRITER.abandoned(subject_of(make_entry()), NOON, ReasonCode.ABANDONED_BY_OPERATOR, None),
+    WRITER.abandoned(
+        subject_of(make_entry()),
+        NOON,
+        ReasonCode.ABANDONED_BY_OPERATOR,
+        None,
+        account_id="A-1",
+        account_may_exist=True,
+    ),
 ]
 
 

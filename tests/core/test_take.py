@@ -38,6 +38,20 @@ async def test_the_acknowledgement_comes_after_the_row(world: World) -> None:
     assert seen == ["order-1"]
 
 
+@pytest.mark.parametrize(
+    "key", ["request.acme", "provisioning.requests.acme"], ids=["its key", "moved by hand"]
+)
+async def test_a_request_from_another_providers_queue_is_refused(two: World, key: str) -> None:
+    """Whoever may publish for one provider orders from that one alone: nothing is opened, its own queue serves it."""
+    wanted = make_request(provider="bolt")
+    assert (await two.take(make_message(wanted, routing_key=key))).verbs == ["reject"]
+    assert await two.entries() == []
+    delivery = FakeDelivery(make_message(wanted))
+    await two.pipeline.take(delivery, two.desk.lanes["bolt"])
+    await two.calm()
+    assert (delivery.verbs, (await two.entry()).state) == (["ack"], State.PROVISIONED)
+
+
 def _keys(place: Place) -> list[str]:
     with closing(sqlite3.connect(place.file)) as file:
         return [key for (key,) in file.execute("select idempotency_key from requests")]

@@ -106,6 +106,11 @@ def make_place(empty: Path, folder: Path, *providers: ScriptedProvider) -> Place
     return Place(file, {provider.name: provider for provider in providers or (ScriptedProvider(),)})
 
 
+def queue_of(provider: str) -> str:
+    """The queue of requests to a provider, by a name that only this place knows."""
+    return f"requests.{provider}"
+
+
 class World:
     """One worker at a place."""
 
@@ -118,7 +123,7 @@ class World:
         self.limiter = FreeLimiter()
         self.desk = self._desk(name, **options)
         self.pipeline = Pipeline(self.desk)
-        self.burial = Burial(self.desk, self.pipeline)
+        self.burial = Burial(self.desk, self.pipeline, {queue_of(name): name for name in self.desk.lanes})
         self.upkeep = Upkeep(self.desk, self.pipeline, UpkeepPolicy())
         self.doors = FakeDoors()
         self.intake = self._intake()
@@ -165,7 +170,7 @@ class World:
         )
 
     def _intake(self) -> Intake:
-        queues = {f"requests.{name}": lane for name, lane in self.desk.lanes.items()}
+        queues = {queue_of(name): lane for name, lane in self.desk.lanes.items()}
         return Intake(
             self.desk,
             self.doors,

@@ -5,10 +5,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from jsonschema import Draft202012Validator
 from pydantic import SecretStr
 
+from contracts.examples import messages
+from contracts.providers import ProviderContract, discover
 from contracts.reason import ReasonCode
+from contracts.request import REQUEST_TYPE, request_routing_key
 from contracts.result import AccountAbandoned, AccountProvisioned, Evidence
+from contracts.schemas import schemas
 from tests.builders import make_done, make_message, make_outcome, make_request
 from tests.core.operating import ACTOR, REASON, operate, operations
 from tests.core.world import World, make_place, open_world
@@ -72,6 +77,28 @@ async def test_a_resolved_request_hands_over_all_that_is_known(
     assert opened == handed_over, reason
     assert data.credentials_missing == missing
     assert (data.account_id, data.evidence) == ("A-7", Evidence.OPERATOR)
+
+
+@pytest.mark.parametrize("contract", discover().values(), ids=discover())
+async def test_the_account_of_a_resolved_request_fits_its_providers_schema(
+    empty: Path, tmp_path: Path, contract: ProviderContract
+) -> None:
+    """An operator's word gives an event that consumers of this provider can read, whichever provider it is."""
+    named = type("Named", (ScriptedProvider,), {"name": contract.NAME, "Parameters": contract.Parameters})
+    asked: Any = messages()[f"{REQUEST_TYPE}.{contract.NAME}"]["data"]
+    provider = named()
+    provider.creates.then(make_outcome(Verdict.IN_DOUBT))
+    async with open_world(make_place(empty, tmp_path, provider)) as world:
+        request = make_request(provider=contract.NAME, parameters=asked["parameters"])
+        message = make_message(request, queue="q", routing_key=request_routing_key(contract.NAME))
+        await world.pipeline.take(FakeDelivery(message), world.desk.lanes[contract.NAME])
+        await world.calm()
+        await operate(world, Verb.RESOLVE_CREATED, "A-7")
+        await world.go_round(after=11)
+    (event,) = world.place.results
+    assert isinstance(event, AccountProvisioned)
+    Draft202012Validator(schemas()[f"{contract.NAME}.account.v1"]).validate(dict(event.data.account))
+    assert next(iter(event.data.account.values())) == event.data.account_id == "A-7"
 
 
 async def test_credentials_without_a_consumer_key_are_refused(world: World) -> None:
@@ -152,6 +179,30 @@ async def test_abandoning_tells_the_requester_why(world: World) -> None:
     (event,) = world.place.results
     assert isinstance(event, AccountAbandoned)
     assert event.data.note == REASON
+
+
+LEFT: list[tuple[states.Way, str | None, bool, str]] = [
+    (states.accepted, None, False, "nothing was sent"),
+    (states.waiting, None, False, "what was sent certainly did nothing"),
+    (states.held_exhausted, None, False, "every attempt certainly did nothing"),
+    (states.in_doubt, None, True, "nobody knows"),
+    (states.held_in_doubt, None, True, "nobody could find out"),
+    (states.held_with_account, "A-1", True, "the account is known"),
+]
+
+
+@pytest.mark.parametrize(
+    ("way", "account_id", "may_exist", "reason"), LEFT, ids=[reason for *_, reason in LEFT]
+)
+async def test_abandoning_tells_what_may_be_left_at_the_provider(
+    world: World, way: states.Way, account_id: str | None, *, may_exist: bool, reason: str
+) -> None:
+    """The requester reads whether an account may exist, and its id where one is known, before asking for another."""
+    await way(world)
+    await operate(world, Verb.ABANDON)
+    await world.go_round(after=11)
+    (event,) = [one for one in world.place.results if isinstance(one, AccountAbandoned)]
+    assert (event.data.account_id, event.data.account_may_exist) == (account_id, may_exist), reason
 
 
 async def test_a_request_is_found_by_its_id_or_its_key(world: World) -> None:

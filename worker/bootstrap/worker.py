@@ -118,7 +118,7 @@ async def _worker(configured: Settings, stack: AsyncExitStack, reached: Reached)
         desk,
         consumer,
         pipeline,
-        Burial(desk, pipeline),
+        Burial(desk, pipeline, {request_queue(name): name for name in desk.lanes}),
         changed,
         lanes={request_queue(name): lane for name, lane in desk.lanes.items()},
         dead_letters=DEAD_LETTERS,

@@ -158,7 +158,7 @@ def abandon(
     as_json: Json = False,
     actor: Actor = None,
 ) -> None:
-    """Close requests without an account. Each publishes `account.abandoned`."""
+    """Close requests. Each publishes `account.abandoned`, which says whether an account may be left."""
     chosen = Selection(provider, code, source, older_than, limit, state)
     _all(Verb.ABANDON, references, chosen, reason, actor, dry_run=dry_run, as_json=as_json)
 

@@ -14,7 +14,7 @@ from contracts.result import Problem
 from worker.core.broker import Delivery, Message
 from worker.core.change import Event
 from worker.core.dead_letter import DeadLetter
-from worker.core.decode import Readable, Refusal, as_attribute, is_attribute
+from worker.core.decode import Readable, Refusal, as_attribute, data_pointer, is_attribute
 from worker.core.desk import Desk
 from worker.core.entrance import read
 from worker.core.entry import Accepted, Arrival, Conflict, Same
@@ -41,9 +41,11 @@ _PLAIN = str | bytes | bytearray | int | float | datetime
 class Burial:
     """Drains the dead-letter queue. The acknowledgement comes after the commit."""
 
-    def __init__(self, desk: Desk, pipeline: Pipeline) -> None:
+    def __init__(self, desk: Desk, pipeline: Pipeline, queues: Mapping[str, str]) -> None:
+        """`queues` has the provider of each queue of requests, by the queue's name."""
         self._desk = desk
         self._pipeline = pipeline
+        self._queues = queues
 
     async def bury(self, delivery: Delivery) -> None:
         """Take one dead letter: a row with its reason, or, when it is a good request after all, a request.
@@ -61,7 +63,7 @@ class Burial:
 
     async def _bury(self, delivery: Delivery) -> None:
         try:
-            arrival = read(self._desk, delivery.message)
+            arrival = read(self._desk, delivery.message, self._asked_of(delivery.message))
             refusal = arrival if isinstance(arrival, Refusal) else await self._accept(arrival)
         except (LedgerUnavailable, ConfigurationError):
             raise  # no message is to blame for these
@@ -71,6 +73,10 @@ class Burial:
             refusal = Refusal(ReasonCode.INTERNAL_ERROR, (problem,))
         if refusal is not None:
             await self._keep(delivery.message, refusal)
+
+    def _asked_of(self, message: Message) -> str | None:
+        """Whose queue it died in; nobody's where it never was in one, as under a mistyped routing key."""
+        return self._queues.get(message.died_in) if message.died_in else None
 
     async def _accept(self, arrival: Arrival) -> Refusal | None:
         """A good request that came here by a mistyped routing key or a crash loop is not lost; it is run."""
@@ -83,7 +89,8 @@ class Burial:
                 return None
             case Conflict(entry=entry):
                 words = f"this key was used before with other content (request {entry.request_id})"
-                problem = Problem(pointer="/data/idempotency_key", message=words)
+                where = f"{data_pointer(arrival.content_mode)}/idempotency_key"
+                problem = Problem(pointer=where, message=words)
                 return Refusal(ReasonCode.IDEMPOTENCY_CONFLICT, (problem,), _readable(arrival))
 
     async def _keep(self, message: Message, refusal: Refusal) -> None:

@@ -5,8 +5,9 @@ Five spellings are read and give the same request: structured CloudEvents, binar
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -21,7 +22,7 @@ from worker.core.broker import Message
 ContentMode = Literal["structured", "binary", "plain"]
 
 _PREFIXES = ("cloudevents:", "cloudevents_", "ce-")
-_PLAIN_HEADERS = ("source", "subject", "traceparent", "tracestate")
+_PLAIN_HEADERS = ("source", "subject", "expirytime", "traceparent", "tracestate")
 _READABLE_LENGTH = 500
 
 
@@ -76,7 +77,7 @@ def decode(message: Message, limits: Limits) -> Decoded | Refusal:
         body = read_json(message.body, limits)
         attributes, data, mode = _split(message, body)
     except _Unreadable as unreadable:
-        return unreadable.refusal
+        return replace(unreadable.refusal, readable=_glimpse(message, limits))
     readable = _readable(attributes, data)
     try:
         context = RequestContext.model_validate(attributes)
@@ -85,7 +86,12 @@ def decode(message: Message, limits: Limits) -> Decoded | Refusal:
     try:
         return Decoded(context, RequestData.model_validate(data), mode)
     except ValidationError as error:
-        return Refusal(ReasonCode.INVALID_DATA, problems(error, _prefix(mode)), readable)
+        return Refusal(ReasonCode.INVALID_DATA, problems(error, data_pointer(mode)), readable)
+
+
+def data_pointer(content_mode: str) -> str:
+    """Where the data stands in the body of a message that was spelled so."""
+    return "/data" if content_mode == "structured" else ""
 
 
 def read_parameters(request: Decoded, model: type[BaseModel]) -> BaseModel | Refusal:
@@ -93,13 +99,13 @@ def read_parameters(request: Decoded, model: type[BaseModel]) -> BaseModel | Ref
     try:
         return model.model_validate(request.data.parameters)
     except ValidationError as error:
-        found = problems(error, f"{_prefix(request.mode)}/parameters")
+        found = problems(error, f"{data_pointer(request.mode)}/parameters")
         return Refusal(ReasonCode.INVALID_PARAMETERS, found, readable_of(request))
 
 
 def refuse(request: Decoded, reason: ReasonCode, pointer: str, message: str) -> Refusal:
     """Refuse a decoded request for one reason."""
-    where = f"{_prefix(request.mode)}{pointer}"
+    where = f"{data_pointer(request.mode)}{pointer}"
     return Refusal(reason, (Problem(pointer=where, message=message),), readable_of(request))
 
 
@@ -147,6 +153,33 @@ def _parse(text: str) -> JsonValue:
     except ValueError:
         raise _Unreadable(ReasonCode.NOT_JSON, "the body holds a number too long to be read") from None
     return value
+
+
+def _glimpse(message: Message, limits: Limits) -> Readable:
+    """What names the sender of a message that is not read: headers or properties, or an envelope that can be read in
+    spite of what is wrong. Nothing is guessed: of two values, or of two spellings, none is taken.
+    """
+    body = _parse_anyhow(message.body) if len(message.body) <= limits.max_bytes else None
+    try:
+        attributes, data, _ = _split(message, body if isinstance(body, dict) else {})
+    except _Unreadable:
+        return Readable()
+    return _readable(attributes, data)
+
+
+def _parse_anyhow(body: bytes) -> JsonValue:
+    """The body as far as a lenient parser takes it; None where it takes nothing."""
+    try:
+        value: JsonValue = json.loads(body.decode("utf-8"), object_pairs_hook=_said_once)
+    except (ValueError, RecursionError):
+        return None
+    return value
+
+
+def _said_once(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+    """What an object says twice it does not say."""
+    times = Counter(name for name, _ in pairs)
+    return {name: value for name, value in pairs if times[name] == 1}
 
 
 def _unique(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
@@ -278,8 +311,3 @@ def _text(value: JsonValue) -> str | None:
     """A text that is safe to repeat to its sender: printable and not huge."""
     usable = isinstance(value, str) and 0 < len(value) <= _READABLE_LENGTH and value.isprintable()
     return value if usable and isinstance(value, str) else None
-
-
-def _prefix(mode: ContentMode) -> str:
-    """Where the data stands in the body."""
-    return "/data" if mode == "structured" else ""

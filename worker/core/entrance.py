@@ -1,6 +1,7 @@
 """What is let in, and what ends before a provider is asked: by the contracts, the settings and the clock alone."""
 
 from contracts.reason import ReasonCode
+from contracts.request import request_routing_key
 from worker.core.broker import Message
 from worker.core.decode import Decoded, Refusal, decode, read_parameters, refuse
 from worker.core.desk import Desk
@@ -9,18 +10,31 @@ from worker.core.provider import Order, Provider
 from worker.core.retry import Decision, Hold, Refuse
 
 
-def read(desk: Desk, message: Message) -> Arrival | Refusal:
-    """Decode and validate by the contracts; what is wrong comes back in words."""
+def read(desk: Desk, message: Message, asked_of: str | None) -> Arrival | Refusal:
+    """Decode and validate by the contracts; what is wrong comes back in words.
+
+    `asked_of` is the provider from whose queue the message came; None where it was in no provider's queue.
+    """
     request = decode(message, desk.limits)
     if isinstance(request, Refusal):
         return request
     provider = desk.providers.get(request.data.provider)
     if provider is None:
         return _no_provider(desk, request)
+    if {asked_of, _provider_of_key(desk, message.routing_key)} - {None, request.data.provider}:
+        return refuse(request, ReasonCode.PROVIDER_MISMATCH, "/provider", _ANOTHERS_WAY)
     parameters = read_parameters(request, provider.Parameters)
     if isinstance(parameters, Refusal):
         return parameters
     return desk.orders.arrival(request, parameters, desk.clock.now())
+
+
+# Who may order from which provider is what the broker grants by routing keys, so that neither may be got round.
+_ANOTHERS_WAY = "this is another provider than the one whose routing key or queue the message came by"
+
+
+def _provider_of_key(desk: Desk, routing_key: str) -> str | None:
+    return next((name for name in desk.providers if request_routing_key(name) == routing_key), None)
 
 
 def _no_provider(desk: Desk, request: Decoded) -> Refusal:

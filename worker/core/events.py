@@ -138,9 +138,24 @@ class EventWriter:
         details = {"reason": _reason(reason), "since": at, "account_id": account_id}
         return self._event(subject, ResultOutcome.HELD, at, details)
 
-    def abandoned(self, subject: Subject, at: datetime, reason: ReasonCode, note: str | None) -> Event:
-        """A person closed it."""
-        return self._event(subject, ResultOutcome.ABANDONED, at, {"reason": _reason(reason), "note": note})
+    def abandoned(
+        self,
+        subject: Subject,
+        at: datetime,
+        reason: ReasonCode,
+        note: str | None,
+        *,
+        account_id: str | None,
+        account_may_exist: bool,
+    ) -> Event:
+        """A person closed it, whatever it leaves at the provider."""
+        details = {
+            "reason": _reason(reason),
+            "account_id": account_id,
+            "account_may_exist": account_may_exist,
+            "note": note,
+        }
+        return self._event(subject, ResultOutcome.ABANDONED, at, details)
 
     def body_of(self, event: Event) -> bytes:
         """The bytes to publish.

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, JsonValue, SecretStr
 
 from contracts.model import reveal
 from contracts.request import effective_deadline
@@ -114,6 +114,16 @@ def asked_for(sealer: Sealer, entry: Entry) -> frozenset[str]:
     """
     parameters = _stored(sealer, entry)["parameters"]
     return frozenset(name for name, value in parameters.items() if value is not None)
+
+
+def parameters_in_clear(sealer: Sealer, entry: Entry) -> Mapping[str, JsonValue]:
+    """The parameters as JSON data, given or generated; a secret among them is IN CLEAR, so nothing shows this.
+
+    Raises:
+        SealBroken: the key that sealed the row is not in the keyring.
+    """
+    parameters: dict[str, JsonValue] = _stored(sealer, entry)["parameters"]
+    return parameters
 
 
 def _stored(sealer: Sealer, entry: Entry) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from joserfc import jwe
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
+from contracts.credentials import TEST_VECTOR_KID
 from worker.core.clock import Clock, SystemClock
 from worker.core.errors import ConfigurationError
 
@@ -232,6 +233,8 @@ def _read(entry: Mapping[str, Any]) -> ConsumerKey:
         raise _ForSignatures("is for signatures")
     if entry.get("use", "enc") != "enc":
         raise _Unusable("has a use that is neither enc nor sig")
+    if str(entry.get("kid")).startswith(TEST_VECTOR_KID):
+        raise _Unusable("is a test vector, whose private half everybody has")
     algorithm, key = _key(entry)
     if entry.get("alg", algorithm) != algorithm:
         raise _Unusable(f"asks for another algorithm than {algorithm}")

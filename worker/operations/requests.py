@@ -15,12 +15,12 @@ from worker.core.entry import Entry
 from worker.core.errors import AmbiguousKey, NotAllowed, StaleClaim, UnknownRequest
 from worker.core.events import subject_of
 from worker.core.ledger import Ledger
-from worker.core.orders import asked_for, generated_secrets
+from worker.core.orders import asked_for, generated_secrets, parameters_in_clear
 from worker.core.overview import Filter
 from worker.core.recording import Recorder
 from worker.core.sealing import CredentialBox, Sealer
 from worker.core.verdict import Created
-from worker.operations.verbs import Effect, Plan, Verb, plan
+from worker.operations.verbs import Effect, Plan, Verb, account_may_exist, plan
 
 _REASONS: Mapping[Verb, ReasonCode] = {
     Verb.REPLAY: ReasonCode.REPLAYED_BY_OPERATOR,
@@ -149,7 +149,12 @@ class RequestOperations:
         now = self._clock.now()
         if planned.verb is Verb.ABANDON:
             return self._recorder.events.abandoned(
-                subject_of(entry), now, ReasonCode.ABANDONED_BY_OPERATOR, reason
+                subject_of(entry),
+                now,
+                ReasonCode.ABANDONED_BY_OPERATOR,
+                reason,
+                account_id=entry.account_id,
+                account_may_exist=account_may_exist(entry),
             )
         if planned.verb is not Verb.RESOLVE_CREATED:
             return None
@@ -158,21 +163,22 @@ class RequestOperations:
         return self._recorder.provisioned(entry, now, self._created(entry, account), Evidence.OPERATOR)
 
     def _created(self, entry: Entry, account: Account) -> Created:
-        """What the requester can be given: what was generated here, what the operator knows, and what nobody has."""
+        """What the requester can be given: what was asked and generated here, and what the operator knows. Credentials
+        that neither the requester chose nor anybody knows are missing.
+        """
         secrets = {**generated_secrets(self._sealer, entry), **account.credentials}
         if secrets and not self._box.can_encrypt_for(entry.source):
             raise NotAllowed(
                 f"no consumer key is configured for {entry.source}; set PROVISIONER_CREDENTIALS__KEYS_FILE"
             )
-        return Created(account.account_id, {}, secrets, self._missing(entry, secrets))
-
-    def _missing(self, entry: Entry, secrets: Mapping[str, SecretStr]) -> tuple[str, ...]:
-        """Names of the credentials this provider issues that neither the requester chose nor anybody knows."""
         contract = discover().get(entry.provider)
         if contract is None:
-            return ()
+            return Created(account.account_id, {}, secrets)
+        parameters = parameters_in_clear(self._sealer, entry)
+        facts = contract.known_account(account.account_id, parameters).model_dump(mode="json")
         known = secrets.keys() | asked_for(self._sealer, entry)
-        return tuple(name for name in contract.Credentials.model_fields if name not in known)
+        missing = tuple(name for name in contract.Credentials.model_fields if name not in known)
+        return Created(account.account_id, facts, secrets, missing)
 
 
 def _which(reference: str, bearer: Entry | None, users: Sequence[Entry]) -> str:

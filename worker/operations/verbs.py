@@ -195,12 +195,15 @@ def _leaving(entry: Entry) -> str:
     """What is left behind by a request that is closed."""
     if entry.account_id is not None:
         return f"and account {entry.account_id} stays at the provider"
-    doubt = "; the account may exist and nobody will look" if _may_exist(entry) else ""
+    doubt = "; the account may exist and nobody will look" if account_may_exist(entry) else ""
     return f"without an account{doubt}"
 
 
-def _may_exist(entry: Entry) -> bool:
-    return entry.state is State.IN_DOUBT or (entry.state is State.HELD and not certainly_not_created(entry))
+def account_may_exist(entry: Entry) -> bool:
+    """Whether an open request may have an account at the provider, as far as the ledger knows."""
+    if entry.account_id is not None or entry.state is State.IN_DOUBT:
+        return True
+    return entry.state is State.HELD and not certainly_not_created(entry)
 
 
 def _republish(entry: Entry) -> Plan:
