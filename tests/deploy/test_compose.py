@@ -22,6 +22,7 @@ from worker.settings.catalogue import ALONE, ProviderKinds, settings_of
 from worker.settings.groups import RequestsSettings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+README = (DEPLOY / "README.md").read_text()
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name for name, service in SERVICES.items() if service["image"].startswith("provisioner:")}
@@ -147,6 +148,18 @@ def test_the_sandbox_cannot_mix_with_the_live_worker() -> None:
     assert "env_file" not in sandbox
     assert not {each["source"] for each in sandbox["secrets"]} & set(live["secrets"])
     assert not set(sandbox["volumes"]) & set(live["volumes"])
+
+
+def test_removing_the_sandbox_names_it_and_nothing_else() -> None:
+    """No command takes everything down, which a profile does not prevent, and only the sandbox's volume is deleted."""
+    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
+    assert not re.search(r"docker compose [^\n]*\bdown\b", README)
+    [removed] = re.findall(r"docker compose [^\n]* rm --stop --force (.+)", blocks)
+    assert set(removed.split()) == {
+        name for name, it in SERVICES.items() if it.get("profiles") == ["sandbox"]
+    }
+    [volume] = re.findall(r"docker volume rm (.+)", blocks)
+    assert volume == f"{COMPOSE['name']}_{SERVICES['worker-sandbox']['volumes'][0].split(':')[0]}"
 
 
 def test_the_sandboxs_credentials_are_those_that_the_sandbox_accepts() -> None:
