@@ -3,15 +3,19 @@
 import re
 import shutil
 import subprocess
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.builders import make_entry
 from worker.core.observer import Counted, QueueChanged, QueueState, Surprised
 from worker.core.overview import Standing
-from worker.core.states import OPEN
+from worker.core.provider import Absent, ProviderSettings
+from worker.core.retry import LookUp, Retry, after_look_up
+from worker.core.states import OPEN, State
 from worker.rabbitmq.topology import DEAD_LETTERS
 from worker.telemetry.metrics import Metrics
 
@@ -114,6 +118,38 @@ def test_jobs_that_rules_name_are_scraped() -> None:
     named = {name for rule in ALERTS.values() for name in re.findall(r'job="([^"]+)"', rule["expr"])}
     assert named <= jobs
     assert {"provisioner", "rabbitmq-queues"} <= named
+
+
+def seconds(duration: str) -> int:
+    """A duration of Prometheus, as far as it is used here."""
+    return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[duration[-1]]
+
+
+def settled_after(doubt_begins: float) -> float:
+    """Seconds after a create at which a provider that never shows its account is believed, by the default settings.
+
+    Args:
+        doubt_begins: Seconds after the create at which the doubt begins: it was cut off, or is listened for no more.
+    """
+    settings = ProviderSettings(base_url="http://x")
+    sent = datetime(2026, 1, 1, tzinfo=UTC)
+    row = make_entry(state=State.IN_DOUBT, attempts=1, attempt_sent_at=sent)
+    now = sent + timedelta(seconds=doubt_begins + settings.look_up_schedule[0])
+    while isinstance(
+        decision := after_look_up(Absent({}), row, now=now, is_late=False, settings=settings), LookUp
+    ):
+        now = decision.due_at
+        row = replace(row, look_ups=row.look_ups + 1, absences=row.absences + decision.absent)
+    assert isinstance(decision, Retry)
+    return (now - sent).total_seconds()
+
+
+@pytest.mark.parametrize("doubt_begins", [0, 30, 60, 120])
+def test_nobody_is_woken_for_a_doubt_that_the_worker_is_about_to_settle(doubt_begins: float) -> None:
+    """The page leaves ten minutes to spare after the look-ups that prove an absence, whenever the answer was lost."""
+    rule = ALERTS["InDoubtTooLong"]
+    [threshold] = re.findall(r"> (\d+)\s*$", rule["expr"])
+    assert settled_after(doubt_begins) + 600 <= int(threshold) + seconds(rule["for"])
 
 
 def exposed() -> dict[str, dict[str, set[str]]]:
