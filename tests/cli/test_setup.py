@@ -57,6 +57,26 @@ def test_a_check_online_reaches_the_ledger_and_the_providers(terminal: Terminal)
     assert found["canary_speech"][0] is False
 
 
+@pytest.mark.parametrize(
+    ("drain", "told"),
+    [
+        (None, "yes creates under way are waited for, 125 seconds at most"),
+        (
+            "0",
+            "yes creates under way are waited for only 0 seconds, and listened to for longer (canary_speech 120):",
+        ),
+        ("119", "yes creates under way are waited for only 119 seconds"),
+        ("120", "yes creates under way are waited for, 120 seconds at most"),
+    ],
+)
+def test_a_drain_that_cuts_creates_off_is_told(bare: Terminal, drain: str | None, told: str) -> None:
+    """It is allowed, and whoever checks hears which providers are listened to for longer."""
+    settings = {} if drain is None else {"SHUTDOWN__DRAIN": drain}
+    said = bare("config", "check", **CANARY, **settings)
+    assert said.code == 0
+    assert parts(said.out)["stopping"].startswith(told)
+
+
 def test_every_problem_is_told_at_once(bare: Terminal) -> None:
     """Two wrong settings are two paragraphs."""
     said = bare("config", "check", LEDGER__LEASE="soon", LOG__LEVEL="loud")

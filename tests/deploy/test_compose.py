@@ -19,7 +19,7 @@ from worker.keyring.consumer_keys import load_consumer_keys
 from worker.keyring.sealing_keys import read_keys
 from worker.sandbox.credentials import Credentials
 from worker.settings.catalogue import ALONE, ProviderKinds, settings_of
-from worker.settings.groups import RequestsSettings
+from worker.settings.groups import RequestsSettings, ShutdownSettings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 README = (DEPLOY / "README.md").read_text()
@@ -129,9 +129,24 @@ def test_what_must_survive_is_on_a_named_volume() -> None:
 
 
 def test_a_stop_waits_longer_than_the_drain() -> None:
-    """Docker kills the worker only after its own limit has passed."""
+    """Docker kills the worker only after its own limit has passed, wherever the time to stop is written down."""
     drain = int(environment_file()["PROVISIONER_SHUTDOWN__DRAIN"])
-    assert all(seconds(SERVICES[name]["stop_grace_period"]) >= drain + 15 for name in OURS)
+    written = re.findall(
+        r"(?:--stop-timeout |--time |terminationGracePeriodSeconds: |TimeoutStopSec=)(\d+)|(\d+) seconds to stop",
+        README,
+    )
+    given = [int(one or other) for one, other in written]
+    assert len(given) == 5
+    given += [seconds(SERVICES[name]["stop_grace_period"]) for name in OURS]
+    assert drain == ShutdownSettings().drain
+    assert min(given) >= drain + 30
+
+
+@pytest.mark.parametrize("name", providers.discover())
+def test_a_drain_is_longer_than_any_answer_is_listened_for(name: str) -> None:
+    """By the defaults no create is cut off by a stop, at no provider."""
+    listen_for = provider_kinds()[name].model_fields["listen_for"].default
+    assert ShutdownSettings().drain > listen_for
 
 
 def test_every_image_has_a_full_tag() -> None:
