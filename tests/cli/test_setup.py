@@ -12,6 +12,12 @@ from worker.keyring import load, new_consumer_key
 from worker.sandbox.credentials import Credentials
 
 CANARY = {"PROVIDERS__CANARY_SPEECH__API_KEY": Credentials().canary_speech.api_key}
+PHONE = {"PROVIDERS__PHONE_COM__TOKEN": "token-of-nobody", "PROVIDERS__PHONE_COM__ACCOUNT_ID": "1"}
+GATEWAY = {"PROVIDERS__GATEWAY360__API_KEY": Credentials().gateway360.api_key}
+POSTCODE = {
+    "PROVIDERS__POSTCODE_EU__KEY": "key-of-nobody",
+    "PROVIDERS__POSTCODE_EU__SECRET": "secret-of-nobody",
+}
 
 
 def parts(said: str) -> dict[str, str]:
@@ -55,6 +61,24 @@ def test_a_check_online_reaches_the_ledger_and_the_providers(terminal: Terminal)
     assert said.code == 78
     assert found["ledger"] == (True, "reached; a small write was durable")
     assert found["canary_speech"][0] is False
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "told"),
+    [
+        (CANARY, 0, "yes none, and no configured provider issues credentials"),
+        (PHONE, 0, "yes none: requests at phone_com that leave a password to us are rejected."),
+        (GATEWAY | PHONE, 78, "no none, and every account at gateway360 comes with credentials:"),
+        (GATEWAY | POSTCODE, 78, "no none, and every account at gateway360 and postcode_eu comes"),
+    ],
+)
+def test_a_check_fails_where_no_consumer_could_read_the_credentials(
+    bare: Terminal, settings: dict[str, str], code: int, told: str
+) -> None:
+    """Without a consumer's key a provider that issues credentials would open no account at all."""
+    said = bare("config", "check", **settings)
+    assert said.code == code
+    assert parts(said.out)["consumer keys"].startswith(told)
 
 
 @pytest.mark.parametrize(

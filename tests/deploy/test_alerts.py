@@ -154,7 +154,7 @@ def test_nobody_is_woken_for_a_doubt_that_the_worker_is_about_to_settle(doubt_be
 
 def exposed() -> dict[str, dict[str, set[str]]]:
     """Every series that the worker can show: its name, its labels and the values seen for each."""
-    metrics = Metrics(["phone_com"])
+    metrics = Metrics(["phone_com"], key_expiries=lambda: {"": 0.0})
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     kinds = [*(state.value for state in OPEN), "unpublished", "dead_letter"]
     metrics.tell(Counted([Standing("phone_com", kind, 1, moment) for kind in kinds]))

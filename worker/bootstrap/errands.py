@@ -228,7 +228,7 @@ async def _check_consumer_keys(configured: Settings) -> str:
     if troubles := box.troubles():
         raise ConfigurationError("; ".join([*troubles, *box.in_use()]))
     if not box.in_use():
-        return "none: requests that end with credentials are rejected before the provider is asked"
+        return advice.without_consumer_keys(configured)
     return "; ".join(["usable", *box.in_use()])
 
 

@@ -46,6 +46,7 @@ from worker.core.observer import (
 from worker.core.provider import Finding
 from worker.core.states import Actor, State
 from worker.core.verdict import Effect
+from worker.telemetry.expiries import Expiries, KeyExpiries
 from worker.telemetry.standings import OTHER, Standings
 
 _CALL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60, 120, 300)
@@ -59,12 +60,15 @@ class Metrics:
     Args:
         providers: Names of the configured providers; their series exist from the start, at zero.
         revision: What was built, such as a commit.
+        key_expiries: When the consumers' keys run out.
 
     Attributes:
         registry: For the HTTP handler; holds the process's own metrics as well.
     """
 
-    def __init__(self, providers: Iterable[str], *, revision: str = "unknown") -> None:
+    def __init__(
+        self, providers: Iterable[str], *, revision: str = "unknown", key_expiries: Expiries = dict
+    ) -> None:
         self._providers = frozenset(providers)
         self.registry = CollectorRegistry()
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the package left this one out
@@ -77,6 +81,7 @@ class Metrics:
         self._ledger = _Ledger(self.registry)
         self._standings = Standings(self._providers)
         self.registry.register(self._standings)
+        self.registry.register(KeyExpiries(key_expiries))
         self._begin_at_zero()
 
     def tell(self, fact: Fact) -> None:
@@ -122,6 +127,11 @@ class _Requests:
             "Results recorded; a held request counts as held and again when it is settled.",
             ["provider", "outcome"],
         )
+        self._rejected = counter(
+            "provisioner_requests_rejected_total",
+            "Requests rejected; dry runs, which can end in nothing else, are left out.",
+            ["provider"],
+        )
         self._end_to_end = Histogram(
             "provisioner_request_end_to_end_seconds",
             "From receiving a request to recording its result.",
@@ -159,6 +169,8 @@ class _Requests:
                     self._retries.labels(provider, fact.reason).inc()
             case Finished():
                 self._finished.labels(provider, fact.outcome).inc()
+                if fact.outcome is ResultOutcome.REJECTED and not fact.dry_run:
+                    self._rejected.labels(provider).inc()
                 self._end_to_end.labels(provider, fact.outcome).observe(fact.seconds)
             case StrayAccount():
                 self._stray_accounts.labels(provider).inc()
@@ -173,6 +185,7 @@ class _Requests:
         for reason in CATALOGUE.values():
             if reason.retried == "yes":
                 self._retries.labels(provider, reason.code)
+        self._rejected.labels(provider)
         self._in_progress.labels(provider)
         self._stray_accounts.labels(provider)
 
