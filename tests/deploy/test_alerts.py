@@ -171,7 +171,7 @@ def exposed() -> dict[str, dict[str, set[str]]]:
 
 def selectors() -> list[tuple[str, str, str]]:
     """Alert, metric and matchers of every selector in the rules."""
-    pattern = r"\b(provisioner_\w+|rabbitmq_\w+|up)\b(?:\{([^}]*)\})?"
+    pattern = r"\b(provisioner_\w+|rabbitmq_\w+|process_\w+|up)\b(?:\{([^}]*)\})?"
     return [
         (alert, name, matchers)
         for alert, rule in ALERTS.items()

@@ -99,6 +99,13 @@ def test_every_service_has_a_health_check_and_waits_for_healthy_ones(name: str) 
     assert all(wait == {"condition": "service_healthy"} for wait in service.get("depends_on", {}).values())
 
 
+def test_how_many_workers_there_are_is_set_once() -> None:
+    """`up` without an option keeps their number; as many as were given with `--scale` it would take down to one."""
+    assert SERVICES["worker"]["scale"] == "${PROVISIONER_WORKERS:-1}"
+    assert "--scale" not in README
+    assert "PROVISIONER_WORKERS=2" in README
+
+
 def test_ports_are_bound_to_loopback() -> None:
     """Nothing listens on the machine's outer addresses, and RabbitMQ's unprotected metrics on none at all."""
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
