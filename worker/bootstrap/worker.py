@@ -236,6 +236,13 @@ class Health:
         return {
             "ledger": self.gate.ailment,
             "consume_connection": "" if self.consumer.connected else "down",
-            "publish_connection": "" if self.publisher.connected else "down",
+            "publish_connection": self._publishing,
             "consuming": "; ".join(f"{queue}: {why}" for queue, why in self.consumer.troubles.items()),
         }
+
+    @property
+    def _publishing(self) -> str:
+        if not self.publisher.connected:
+            return "down"
+        blocked = self.publisher.blocked
+        return f"RabbitMQ takes no publishes: {blocked}" if blocked else ""
