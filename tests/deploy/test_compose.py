@@ -1,5 +1,6 @@
 """The Compose file, the secrets that `prepare.sh` makes for it, and the settings that both name."""
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -10,13 +11,16 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+import sqlalchemy as sa
 import yaml
 
 from worker import providers
 from worker.keyring.consumer_keys import load_consumer_keys
 from worker.keyring.sealing_keys import read_keys
+from worker.ledger import open_ledger
 from worker.sandbox.credentials import Credentials
 from worker.settings.catalogue import ALONE, ProviderKinds, settings_of
 from worker.settings.groups import RequestsSettings, ShutdownSettings
@@ -104,6 +108,70 @@ def test_how_many_workers_there_are_is_set_once() -> None:
     assert SERVICES["worker"]["scale"] == "${PROVISIONER_WORKERS:-1}"
     assert "--scale" not in README
     assert "PROVISIONER_WORKERS=2" in README
+
+
+def networks(name: str) -> set[str]:
+    """The networks that a service is on."""
+    return set(SERVICES[name]["networks"])
+
+
+def test_postgresql_is_reached_by_the_live_worker_alone() -> None:
+    """Nobody else shares its network, and that network leads nowhere."""
+    (network,) = networks("postgres")
+    assert {name for name in SERVICES if network in networks(name)} == {"postgres", "worker"}
+    assert COMPOSE["networks"][network] == {"internal": True}
+
+
+def test_who_needs_another_shares_a_network_with_it() -> None:
+    """What is waited for, and what is scraped; each network is declared."""
+    needed = {(name, other) for name, it in SERVICES.items() for other in it.get("depends_on", {})}
+    for name, other in needed | {("prometheus", "worker"), ("prometheus", "rabbitmq")}:
+        assert networks(name) & networks(other), f"{name} cannot reach {other}"
+    assert {each for name in SERVICES for each in networks(name)} == set(COMPOSE["networks"])
+
+
+def test_ports_that_are_published_are_on_a_network_with_a_way_out() -> None:
+    """Docker publishes nothing of a container that is only on internal networks."""
+    open_networks = {name for name, it in COMPOSE["networks"].items() if not (it or {}).get("internal")}
+    for name in (name for name, it in SERVICES.items() if it.get("ports")):
+        assert networks(name) & open_networks
+
+
+def test_the_administrator_of_postgresql_is_not_the_worker() -> None:
+    """The role that the image makes has another name and another password than the worker's."""
+    postgres = SERVICES["postgres"]
+    assert postgres["environment"]["POSTGRES_USER"] == "postgres"
+    assert "postgres-password" not in SERVICES["worker"]["secrets"]
+    assert "./postgres:/docker-entrypoint-initdb.d:ro" in postgres["volumes"]
+
+
+@pytest.mark.postgresql
+def test_the_workers_role_owns_its_database_and_nothing_else(postgresql_url: str, tmp_path: Path) -> None:
+    """What the script makes is a role without rights over others, which can make a ledger in its own database."""
+    name, secret = f"role_{uuid4().hex}", tmp_path / "password"
+    secret.write_text("a 'quoted' password")
+    script = (DEPLOY / "postgres" / "10-worker-role.sql").read_text().replace("provisioner", name)
+    psql(postgresql_url, script.replace("/run/secrets/postgres-worker-password", str(secret)))
+    own = sa.make_url(postgresql_url).set(username=name, password=secret.read_text(), database=name)
+    asyncio.run(a_ledger_is_made(own.render_as_string(hide_password=False)))
+    asked = (
+        "SELECT rolsuper, rolcreatedb, rolcreaterole, rolreplication FROM pg_roles WHERE rolname = :'name';"
+    )
+    assert psql(postgresql_url, asked, f"--set=name={name}") == "f|f|f|f"
+
+
+def psql(url: str, script: str, *options: str) -> str:
+    """What a script prints, run as PostgreSQL's image runs it."""
+    where = sa.make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    command = ["psql", "--no-psqlrc", "--set=ON_ERROR_STOP=1", "-At", f"--dbname={where}", *options]
+    done = subprocess.run(command, input=script, text=True, check=True, capture_output=True)
+    return done.stdout.strip()
+
+
+async def a_ledger_is_made(url: str) -> None:
+    """As the first start of a worker makes it."""
+    async with open_ledger(url, exclusive=True) as ledger:
+        await ledger.check()
 
 
 def test_ports_are_bound_to_loopback() -> None:
@@ -338,7 +406,7 @@ def test_the_addresses_carry_the_passwords_and_meet_the_permissions(secrets: Pat
         address = re.fullmatch(r"amqp://(\w+):\w{48}@rabbitmq:5672/(\w+)", (secrets / file).read_text())
         assert address is not None
         assert (address[1], address[2]) in allowed
-    password = (secrets / "postgres-password").read_text()
+    password = (secrets / "postgres-worker-password").read_text()
     assert (secrets / "provisioner_ledger__url").read_text() == (
         f"postgresql://provisioner:{password}@postgres:5432/provisioner"
     )
