@@ -160,6 +160,23 @@ def test_the_workers_role_owns_its_database_and_nothing_else(postgresql_url: str
     assert psql(postgresql_url, asked, f"--set=name={name}") == "f|f|f|f"
 
 
+@pytest.mark.postgresql
+def test_a_dump_can_be_restored_as_the_document_says(postgresql_url: str, tmp_path: Path) -> None:
+    """With the options that are written there the ledger is in the new database, and fits."""
+    asyncio.run(a_ledger_is_made(postgresql_url))
+    server = sa.make_url(postgresql_url).set(drivername="postgresql")
+    new = server.set(database=f"restored_{uuid4().hex}")
+    old, restored = (each.render_as_string(hide_password=False) for each in (server, new))
+    [dumped] = re.findall(r"pg_dump --username=postgres (\S+) provisioner >", README)
+    [options] = re.findall(r"pg_restore --username=postgres (.+) --dbname=provisioner <", README)
+    dump = subprocess.run(["pg_dump", dumped, old], check=True, capture_output=True).stdout
+    psql(postgresql_url, f'CREATE DATABASE "{new.database}"')
+    command = ["pg_restore", *options.split(), f"--dbname={restored}"]
+    subprocess.run(command, input=dump, check=True, capture_output=True)
+    asyncio.run(a_ledger_is_made(restored))
+    assert psql(restored, "SELECT count(*) FROM workers") == psql(old, "SELECT count(*) FROM workers")
+
+
 def psql(url: str, script: str, *options: str) -> str:
     """What a script prints, run as PostgreSQL's image runs it."""
     where = sa.make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
