@@ -9,6 +9,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -241,10 +242,26 @@ def test_a_drain_is_longer_than_any_answer_is_listened_for(name: str) -> None:
     assert ShutdownSettings().drain > listen_for
 
 
+def interpolated(text: str, **variables: str) -> str:
+    """As Compose reads it, with these variables and no others."""
+    return re.sub(r"\$\{(\w+):-([^}]*)\}", lambda found: variables.get(found[1]) or found[2], text)
+
+
 def test_every_image_has_a_full_tag() -> None:
     """No image is `latest` or without a version."""
     for service in SERVICES.values():
-        assert re.fullmatch(r"[a-z/]+:v?\d+\.?\d*[\w.-]*", service["image"])
+        assert re.fullmatch(r"[a-z/]+:v?\d+\.?\d*[\w.-]*", interpolated(service["image"]))
+
+
+def test_the_version_that_runs_is_set_in_one_place() -> None:
+    """Back to the old version is a change of one variable; left out it is the version of this source."""
+    version = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())["project"]["version"]
+    for name in OURS:
+        image, arguments = SERVICES[name]["image"], SERVICES[name]["build"]["args"]
+        assert interpolated(image) == f"provisioner:{version}"
+        assert interpolated(image, PROVISIONER_VERSION="0.0.9") == "provisioner:0.0.9"
+        assert interpolated(arguments["VERSION"]) == version
+        assert interpolated(arguments["REVISION"], PROVISIONER_REVISION="abc") == "abc"
 
 
 def test_the_sandbox_cannot_mix_with_the_live_worker() -> None:

@@ -108,7 +108,9 @@ async def _worker(configured: Settings, stack: AsyncExitStack, reached: Reached)
     secrets = settings_edge.secret_values(configured)
     telemetry.configure_logs(configured.log.level, configured.log.format, secrets=secrets)
     box = _credential_box(configured)
-    metrics = telemetry.Metrics(tuple(sorted(configured.providers)), key_expiries=box.expiries)
+    metrics = telemetry.Metrics(
+        sorted(configured.providers), revision=parts.revision(), key_expiries=box.expiries
+    )
     observer = Observers(telemetry.LogObserver(worker_id), metrics)
     wanted, where = broker.topology(configured), broker.connection(configured)
     consumer = Consumer(where, wanted, observer=observer, clock=clock)
