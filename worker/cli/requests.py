@@ -136,7 +136,7 @@ def resolve(
         verb = _word(account_id, not_created=not_created, credentials_file=credentials_file)
         if attempt is not None and not not_created:
             raise Misuse("--attempt goes with --not-created")
-    with office(actor) as desk:
+    with office(actor, acts=not dry_run) as desk:
         (planned,) = desk.run(desk.requests.plan(verb, [reference], None))
         if not_created:
             planned = desk.run(desk.requests.for_attempt(planned, attempt))
@@ -241,7 +241,7 @@ def _all(
     as_json: bool,
 ) -> None:
     """One verb on the named requests, or on those that the filters find."""
-    with office(actor) as desk:
+    with office(actor, acts=not dry_run) as desk:
         named = either(references, chosen)
         plans = desk.run(desk.requests.plan(verb, references or [], None if named else chosen.wanted(desk)))
         _carry_out(desk, plans, reason, None, dry_run=dry_run, as_json=as_json)
