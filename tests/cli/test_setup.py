@@ -81,6 +81,34 @@ def test_a_check_fails_where_no_consumer_could_read_the_credentials(
     assert parts(said.out)["consumer keys"].startswith(told)
 
 
+SAFE = "yes nothing is sent to another machine in clear"
+POSTGRESQL = "postgresql://u:geheim@db.example.org/x"
+KEYS = {"SEALING__KEYS": '{"keys": []}'}
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({}, SAFE),
+        ({"BROKER__URL": "amqp://u:geheim@127.0.0.1/"}, SAFE),
+        ({"BROKER__URL": "amqp://u:geheim@[::1]/"}, SAFE),
+        ({"BROKER__URL": "amqps://u:geheim@mq.example.org/"}, SAFE),
+        ({"BROKER__URL": "amqp://u:geheim@mq.example.org/"}, "RabbitMQ at mq.example.org."),
+        ({"LEDGER__URL": "postgresql:///x?host=/run/postgresql"}, SAFE),
+        ({"LEDGER__URL": POSTGRESQL}, "PostgreSQL at db.example.org."),
+        ({"LEDGER__URL": f"{POSTGRESQL}?sslmode=prefer"}, "PostgreSQL at db.example.org."),
+        ({"LEDGER__URL": f"{POSTGRESQL}?sslmode=verify-full&sslrootcert=/x"}, SAFE),
+        ({"PROVIDERS__CANARY_SPEECH__BASE_URL": "http://sandbox:9000"}, "canary_speech at sandbox."),
+    ],
+    ids=str,
+)
+def test_what_is_sent_in_clear_is_told(bare: Terminal, settings: dict[str, str], told: str) -> None:
+    """To another machine and without TLS, be it broker, ledger or provider; never with a password in the words."""
+    said = bare("config", "check", **CANARY, **KEYS, **settings)
+    assert told in parts(said.out)["encryption"]
+    assert "geheim" not in said.everything
+
+
 @pytest.mark.parametrize(
     ("drain", "told"),
     [

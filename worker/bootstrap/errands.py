@@ -199,6 +199,7 @@ async def check(configured: Settings, *, online: bool) -> list[Finding]:
     findings.append(await _tried("consumer keys", partial(_check_consumer_keys, configured)))
     if not configured.providers:
         findings.append(Finding("providers", well=False, words=_NO_PROVIDER))
+    findings.append(Finding("encryption", well=True, words=advice.on_encryption(configured)))
     findings.append(Finding("stopping", well=True, words=advice.on_stopping(configured)))
     if online:
         findings.append(await _tried("rabbitmq", partial(_check_broker, configured)))
