@@ -86,13 +86,15 @@ def test_prepare_is_valid_shell() -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_service_is_confined(name: str) -> None:
-    """No capabilities, no new privileges, an init process, restarted, and a read-only root; RabbitMQ may write."""
+    """No capabilities or new privileges, bounds on memory and processes, restarted, read-only; RabbitMQ may write."""
     service = SERVICES[name]
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["init"] is True
     assert service["restart"] == "unless-stopped"
     assert service["read_only"] is (name != "rabbitmq")
+    assert service["mem_limit"] in {"1g", "2g"}
+    assert 0 < service["pids_limit"] <= 1000
     assert name in OURS or int(service["user"].split(":")[0]) > 0
 
 
@@ -190,6 +192,19 @@ async def a_ledger_is_made(url: str) -> None:
     """As the first start of a worker makes it."""
     async with open_ledger(url, exclusive=True) as ledger:
         await ledger.check()
+
+
+def test_a_plain_container_is_confined_as_the_one_in_compose_is() -> None:
+    """Each restriction of the Compose file has its option in the command that is written down, with the same value."""
+    [command] = re.findall(r"docker run --detach (.*?)provisioner:", README.replace("\\\n", " "))
+    worker = SERVICES["worker"]
+    options = {
+        f"--restart {worker['restart']}", "--init", "--read-only", "--tmpfs /tmp", "--cap-drop ALL",
+        "--security-opt no-new-privileges", f"--log-driver {worker['logging']['driver']}",
+        f"--memory {worker['mem_limit']}", f"--pids-limit {worker['pids_limit']}",
+        f"--stop-timeout {seconds(worker['stop_grace_period'])}",
+    }  # fmt: skip
+    assert {option for option in options if option not in command} == set()
 
 
 def test_ports_are_bound_to_loopback() -> None:
@@ -417,6 +432,14 @@ def test_rabbitmq_refuses_what_a_worker_could_only_hold_in_memory() -> None:
     [size] = re.findall(r"^max_message_size = (\d+)$", settings, re.MULTILINE)
     assert RequestsSettings().max_bytes < int(size) <= 4 * RequestsSettings().max_bytes
     assert f"max_message_size = {size}" in (DEPLOY / "README.md").read_text()
+
+
+def test_rabbitmq_stops_taking_messages_before_its_container_is_full() -> None:
+    """Its alarm comes well below the memory that it is given, or it is killed instead."""
+    settings = (DEPLOY / "rabbitmq/rabbitmq.conf").read_text()
+    [watermark] = re.findall(r"^vm_memory_high_watermark.absolute = (\d+)MB$", settings, re.MULTILINE)
+    given = int(SERVICES["rabbitmq"]["mem_limit"].removesuffix("g")) * 1000
+    assert int(watermark) <= 0.6 * given
 
 
 def test_rabbitmq_knows_the_passwords_by_hash(secrets: Path) -> None:
