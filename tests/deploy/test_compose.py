@@ -426,6 +426,13 @@ def test_prepare_again_changes_nothing(secrets: Path) -> None:
     assert {path.name: path.read_bytes() for path in secrets.iterdir()} == before
 
 
+def test_no_command_writes_over_a_secret() -> None:
+    """A disk that is full would leave it empty, and a sealing key is lost for good: what is new is put beside it."""
+    assert not re.search(r">\s*deploy/secrets/", README)
+    moved = re.findall(r"^mv deploy/secrets/(\S+) deploy/secrets/(\S+)", README, re.MULTILINE)
+    assert moved == [("provisioner_sealing__keys.new", "provisioner_sealing__keys")]
+
+
 def test_rabbitmq_refuses_what_a_worker_could_only_hold_in_memory() -> None:
     """The shipped broker lets through every request that is read, and nothing that is several times as large."""
     settings = (DEPLOY / "rabbitmq/rabbitmq.conf").read_text()
