@@ -86,7 +86,8 @@ def test_every_alert_says_what_a_woken_person_needs(alert: str) -> None:
     assert rule["labels"]["severity"] in {"page", "ticket"}
     assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
     assert len(rule["annotations"]["description"]) > 60
-    assert rule["annotations"]["runbook_url"] == f"deploy/README.md#{alert.lower()}"
+    address = "{{ $externalLabels.runbooks }}deploy/README.md"
+    assert rule["annotations"]["runbook_url"] == f"{address}#{alert.lower()}"
     assert f"### {alert}" in (DEPLOY / "README.md").read_text().splitlines()
 
 

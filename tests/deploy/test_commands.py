@@ -41,7 +41,7 @@ def test_every_command_of_the_runbook_can_be_typed(command: str) -> None:
 
 
 def test_an_upgrade_ends_with_the_question_whether_it_works() -> None:
-    """Health in Compose is liveness, which says nothing of broker and ledger; so both are asked after every `--wait`."""
+    """Health in Compose is liveness, which tells nothing of broker and ledger: both are asked after each `--wait`."""
     upgrade = TEXT.split("\n## Upgrades\n")[1].split("\n## ")[0]
     after = upgrade.split("up -d --wait worker")[-1]
     assert "exec worker provisioner healthcheck --probe readyz" in after

@@ -483,6 +483,15 @@ def test_the_keys_are_keys(secrets: Path) -> None:
     assert key.kid == "sandbox"
 
 
+def test_the_address_of_the_runbook_is_a_setting() -> None:
+    """Compose hands it to Prometheus, which makes it the label that each alert's address begins with."""
+    configuration = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yaml").read_text())
+    assert configuration["global"]["external_labels"] == {"runbooks": "${PROVISIONER_RUNBOOKS}"}
+    given = SERVICES["prometheus"]["environment"]["PROVISIONER_RUNBOOKS"]
+    assert interpolated(given, PROVISIONER_RUNBOOKS="https://x/") == "https://x/"
+    assert interpolated(given) == ""
+
+
 def test_the_scraped_virtual_host_is_the_workers() -> None:
     """Prometheus asks for the queues of the virtual host that prepare.sh makes for the live worker."""
     jobs = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yaml").read_text())["scrape_configs"]
