@@ -49,6 +49,7 @@ ENV PATH=/opt/provisioner/bin:$PATH \
 
 ARG VERSION=0.1.0
 ARG REVISION=unknown
+ENV PROVISIONER_REVISION=${REVISION}
 LABEL org.opencontainers.image.title="provisioner" \
       org.opencontainers.image.description="Opens one account per request at four providers, never two." \
       org.opencontainers.image.version="${VERSION}" \

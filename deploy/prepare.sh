@@ -65,6 +65,7 @@ base64url() {
 }
 
 password postgres-password
+password postgres-worker-password
 password rabbitmq-worker-password
 password rabbitmq-operator-password
 password rabbitmq-sandbox-password
@@ -72,7 +73,7 @@ password rabbitmq-sandbox-password
 # Named like the settings they are: the worker finds them in /run/secrets.
 printf 'amqp://provisioner:%s@rabbitmq:5672/provisioning' "$(cat secrets/rabbitmq-worker-password)" |
     keep provisioner_broker__url
-printf 'postgresql://provisioner:%s@postgres:5432/provisioner' "$(cat secrets/postgres-password)" |
+printf 'postgresql://provisioner:%s@postgres:5432/provisioner' "$(cat secrets/postgres-worker-password)" |
     keep provisioner_ledger__url
 openssl rand 32 >"$scratch/key"
 key=$(base64url <"$scratch/key")

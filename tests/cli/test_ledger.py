@@ -1,6 +1,8 @@
 """`provisioner ledger …`: how the ledger stands, its schema, and its move to a server."""
 
 import asyncio
+import shutil
+import stat
 from pathlib import Path
 
 import pytest
@@ -73,7 +75,92 @@ def test_status_shows_living_workers(books: Books, terminal: Terminal) -> None:
     assert "worker-1  no     1h" in terminal("ledger", "status").out
 
 
-@pytest.mark.parametrize("words", [("status",), ("migrate",), ("move", "--to", "postgresql://u@127.0.0.1/x")])
+# --- backup ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def backups(tmp_path: Path) -> Path:
+    """An empty folder for them."""
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    return folder
+
+
+def restore(books: Books, copy: Path) -> None:
+    """As deploy/README.md says: the copy takes the ledger's place, and nothing of the old one stays beside it."""
+    for suffix in ("-wal", "-shm"):
+        books.file.with_name(books.file.name + suffix).unlink(missing_ok=True)
+    shutil.copy(copy, books.file)
+
+
+def test_a_backup_is_made_under_a_worker_and_can_be_restored(
+    books: Books, terminal: Terminal, backups: Path
+) -> None:
+    """One file that only its owner reads; restored, the ledger is as it was then, and its requests can be opened."""
+    books.write(lambda desk: desk.exhausted("early"))
+    copy = backups / "copy.db"
+    said = at_work(books, terminal, "ledger", "backup", str(copy))
+    assert (said.code, said.err) == (0, "")
+    assert said.out.startswith("backed up: 1 requests, 0.")
+    assert str(books.keys_file) in said.out.replace("\n", "")
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    assert list(backups.iterdir()) == [copy]
+    books.write(lambda desk: desk.exhausted("late"))
+    assert terminal("ledger", "status", "--json").json["ledger"]["requests"] == {"held": 2}
+    restore(books, copy)
+    assert terminal("ledger", "status", "--json").json["ledger"]["requests"] == {"held": 1}
+    assert terminal("requests", "replay", "early", "--reason", "restored").code == 0
+
+
+def test_a_backup_overwrites_nothing(books: Books, terminal: Terminal, backups: Path) -> None:
+    """A file that is there, or a link to nowhere, is left as it is, and so is what an interrupted backup left."""
+    there, link, left = backups / "there.db", backups / "link.db", backups / ".new.db.unfinished"
+    there.write_text("precious")
+    link.symlink_to("nowhere")
+    left.write_text("half")
+    for path in (there, link, books.file):
+        said = terminal("ledger", "backup", str(path))
+        assert (said.code, "exists already and is not overwritten" in said.err) == (78, True), path
+    said = terminal("ledger", "backup", str(backups / "new.db"))
+    assert (said.code, "is left of a backup that was interrupted" in " ".join(said.err.split())) == (78, True)
+    assert (there.read_text(), left.read_text(), len(list(backups.iterdir()))) == ("precious", "half", 3)
+
+
+def test_a_backup_that_cannot_be_made_says_why_and_leaves_nothing(
+    books: Books, terminal: Terminal, backups: Path
+) -> None:
+    """A folder that is missing; a ledger whose index and rows differ; one that is none any more."""
+    books.write(lambda desk: desk.exhausted("early"))
+    said = terminal("ledger", "backup", str(backups / "missing" / "copy.db"))
+    assert (said.code, "cannot be written: No such file or directory" in " ".join(said.err.split())) == (
+        78,
+        True,
+    )
+    whole = books.file.read_bytes()
+    books.file.write_bytes(b"urn:testearlx".join(whole.rsplit(b"urn:testearly", 1)))
+    said = terminal("ledger", "backup", str(backups / "copy.db"))
+    assert (said.code, "what was copied is damaged" in said.err) == (1, True)
+    books.file.write_bytes(b"this is no ledger" * 1000)
+    said = terminal("ledger", "backup", str(backups / "copy.db"))
+    assert (said.code, "the file is no ledger" in " ".join(said.err.split())) == (69, True)
+    assert list(backups.iterdir()) == []
+
+
+def test_a_ledger_on_a_server_is_left_to_the_servers_tool(bare: Terminal) -> None:
+    """The command is named, without a password."""
+    url = "postgresql://provisioner:canary-password@db.example.org/provisioner"
+    said = bare("ledger", "backup", "copy.dump", LEDGER__URL=url, SEALING__KEYS_FILE="keys.json")
+    wanted = (
+        "pg_dump --format=custom --file=copy.dump --dbname=postgresql://USER@db.example.org:5432/provisioner"
+    )
+    assert (said.code, wanted in " ".join(said.err.split())) == (78, True)
+    assert "canary-password" not in said.everything
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("status",), ("backup", "copy.db"), ("migrate",), ("move", "--to", "postgresql://u@127.0.0.1/x")],
+)
 def test_where_no_ledger_is_nothing_is_made(bare: Terminal, words: tuple[str, ...]) -> None:
     """A mistyped path is told; no empty file is left behind."""
     said = bare("ledger", *words)

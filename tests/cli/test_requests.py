@@ -288,6 +288,17 @@ def test_a_wrong_credentials_file_is_refused(
     assert books.state(request_id) is State.HELD
 
 
+def test_credentials_may_come_by_standard_input(books: Books, with_consumer: Terminal) -> None:
+    """So a container needs no file that somebody must delete; what is wrong is refused as in a file."""
+    request_id = books.bring(State.HELD)
+    words = ("requests", "resolve", "key-1", *WHY, "--account-id", "A-7", "--credentials-file", "-")
+    wrong = with_consumer(*words, stdin='{"passwort": "geheim"}')
+    assert (wrong.code, "it issues" in wrong.err, "geheim" in wrong.everything) == (2, True, False)
+    said = with_consumer(*words, stdin='{"password": "geheim"}')
+    assert (said.code, "geheim" in said.everything) == (0, False)
+    assert books.state(request_id) is State.PROVISIONED
+
+
 def test_a_table_of_effects_is_made_of_whole_lines(books: Books, terminal: Terminal) -> None:
     """What would happen is told beside the id and the key, in a line that can be searched for."""
     request_id = books.bring(State.HELD, "order-1")

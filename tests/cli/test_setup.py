@@ -12,6 +12,12 @@ from worker.keyring import load, new_consumer_key
 from worker.sandbox.credentials import Credentials
 
 CANARY = {"PROVIDERS__CANARY_SPEECH__API_KEY": Credentials().canary_speech.api_key}
+PHONE = {"PROVIDERS__PHONE_COM__TOKEN": "token-of-nobody", "PROVIDERS__PHONE_COM__ACCOUNT_ID": "1"}
+GATEWAY = {"PROVIDERS__GATEWAY360__API_KEY": Credentials().gateway360.api_key}
+POSTCODE = {
+    "PROVIDERS__POSTCODE_EU__KEY": "key-of-nobody",
+    "PROVIDERS__POSTCODE_EU__SECRET": "secret-of-nobody",
+}
 
 
 def parts(said: str) -> dict[str, str]:
@@ -55,6 +61,72 @@ def test_a_check_online_reaches_the_ledger_and_the_providers(terminal: Terminal)
     assert said.code == 78
     assert found["ledger"] == (True, "reached; a small write was durable")
     assert found["canary_speech"][0] is False
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "told"),
+    [
+        (CANARY, 0, "yes none, and no configured provider issues credentials"),
+        (PHONE, 0, "yes none: requests at phone_com that leave a password to us are rejected."),
+        (GATEWAY | PHONE, 78, "no none, and every account at gateway360 comes with credentials:"),
+        (GATEWAY | POSTCODE, 78, "no none, and every account at gateway360 and postcode_eu comes"),
+    ],
+)
+def test_a_check_fails_where_no_consumer_could_read_the_credentials(
+    bare: Terminal, settings: dict[str, str], code: int, told: str
+) -> None:
+    """Without a consumer's key a provider that issues credentials would open no account at all."""
+    said = bare("config", "check", **settings)
+    assert said.code == code
+    assert parts(said.out)["consumer keys"].startswith(told)
+
+
+SAFE = "yes nothing is sent to another machine in clear"
+POSTGRESQL = "postgresql://u:geheim@db.example.org/x"
+KEYS = {"SEALING__KEYS": '{"keys": []}'}
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({}, SAFE),
+        ({"BROKER__URL": "amqp://u:geheim@127.0.0.1/"}, SAFE),
+        ({"BROKER__URL": "amqp://u:geheim@[::1]/"}, SAFE),
+        ({"BROKER__URL": "amqps://u:geheim@mq.example.org/"}, SAFE),
+        ({"BROKER__URL": "amqp://u:geheim@mq.example.org/"}, "RabbitMQ at mq.example.org."),
+        ({"LEDGER__URL": "postgresql:///x?host=/run/postgresql"}, SAFE),
+        ({"LEDGER__URL": POSTGRESQL}, "PostgreSQL at db.example.org."),
+        ({"LEDGER__URL": f"{POSTGRESQL}?sslmode=prefer"}, "PostgreSQL at db.example.org."),
+        ({"LEDGER__URL": f"{POSTGRESQL}?sslmode=verify-full&sslrootcert=/x"}, SAFE),
+        ({"PROVIDERS__CANARY_SPEECH__BASE_URL": "http://sandbox:9000"}, "canary_speech at sandbox."),
+    ],
+    ids=str,
+)
+def test_what_is_sent_in_clear_is_told(bare: Terminal, settings: dict[str, str], told: str) -> None:
+    """To another machine and without TLS, be it broker, ledger or provider; never with a password in the words."""
+    said = bare("config", "check", **CANARY, **KEYS, **settings)
+    assert told in parts(said.out)["encryption"]
+    assert "geheim" not in said.everything
+
+
+@pytest.mark.parametrize(
+    ("drain", "told"),
+    [
+        (None, "yes creates under way are waited for, 125 seconds at most"),
+        (
+            "0",
+            "yes creates under way are waited for only 0 seconds, and listened to for longer (canary_speech 120):",
+        ),
+        ("119", "yes creates under way are waited for only 119 seconds"),
+        ("120", "yes creates under way are waited for, 120 seconds at most"),
+    ],
+)
+def test_a_drain_that_cuts_creates_off_is_told(bare: Terminal, drain: str | None, told: str) -> None:
+    """It is allowed, and whoever checks hears which providers are listened to for longer."""
+    settings = {} if drain is None else {"SHUTDOWN__DRAIN": drain}
+    said = bare("config", "check", **CANARY, **settings)
+    assert said.code == 0
+    assert parts(said.out)["stopping"].startswith(told)
 
 
 def test_every_problem_is_told_at_once(bare: Terminal) -> None:

@@ -16,9 +16,9 @@ from worker.settings import UpkeepSettings
 ALIVE, STUCK = {"upkeep": ""}, {"upkeep": "stands still"}
 
 
-def health_of(world: World, interval: float = 1.0) -> Health:
+def health_of(world: World, interval: float = 1.0, blocked: str = "") -> Health:
     """What its probes ask; RabbitMQ is there."""
-    connected = cast("Any", SimpleNamespace(connected=True, troubles={}))
+    connected = cast("Any", SimpleNamespace(connected=True, troubles={}, blocked=blocked))
     stuck_after = UpkeepSettings(interval=interval).stuck_after
     return Health(world.clock, world.upkeep, world.gate, connected, connected, stuck_after)
 
@@ -37,6 +37,17 @@ async def test_a_worker_that_goes_round_is_alive_and_one_that_stands_still_is_no
     assert health.alive() == STUCK
     await world.go_round()
     assert health.alive() == ALIVE
+
+
+@pytest.mark.parametrize(
+    ("blocked", "told"),
+    [("", ""), ("low on disk", "RabbitMQ takes no publishes: low on disk")],
+)
+async def test_a_broker_that_takes_no_publishes_makes_a_worker_not_ready(
+    world: World, blocked: str, told: str
+) -> None:
+    """Under an alarm the connection is up, and no result goes out."""
+    assert health_of(world, blocked=blocked).ready()["publish_connection"] == told
 
 
 STEPS = ["heartbeat", "rescue", "pauses", "share", "claim_unpublished"]

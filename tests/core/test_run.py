@@ -12,7 +12,7 @@ from tests.builders import make_done, make_message, make_outcome, make_request
 from tests.core.operating import operate
 from tests.core.world import Place, World, make_place, open_world
 from tests.fakes import NOON, BlindProvider
-from worker.core.observer import Called, LaneState, Surprised
+from worker.core.observer import Called, Finished, LaneState, Surprised
 from worker.core.provider import Order, Prepared, Several
 from worker.core.retry import RetryPolicy
 from worker.core.states import State
@@ -173,6 +173,16 @@ async def test_a_dry_run_with_test_mode_asks_the_provider_and_opens_nothing(worl
     entry = await world.ask(dry_run=True)
     assert [order.dry_run for order in world.place.acme.sent] == [True]
     assert (entry.state, entry.reason, entry.account_id) == (State.REJECTED, ReasonCode.DRY_RUN_PASSED, None)
+
+
+async def test_whoever_watches_can_tell_a_dry_run_from_a_rejection(world: World) -> None:
+    """Both end as rejected, and only one of them is a reason to look."""
+    world.place.acme.creates.then(
+        make_outcome(Verdict.NOT_DONE, reason=ReasonCode.PROVIDER_VALIDATION), make_done()
+    )
+    for key, dry_run in (("order-1", False), ("order-2", True)):
+        await world.ask(key, dry_run=dry_run)
+    assert [fact.dry_run for fact in world.place.watch.all(Finished)] == [False, True]
 
 
 async def test_a_dry_run_tells_that_nobody_could_read_the_credentials(place: Place) -> None:

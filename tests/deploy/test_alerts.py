@@ -3,15 +3,19 @@
 import re
 import shutil
 import subprocess
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.builders import make_entry
 from worker.core.observer import Counted, QueueChanged, QueueState, Surprised
 from worker.core.overview import Standing
-from worker.core.states import OPEN
+from worker.core.provider import Absent, ProviderSettings
+from worker.core.retry import LookUp, Retry, after_look_up
+from worker.core.states import OPEN, State
 from worker.rabbitmq.topology import DEAD_LETTERS
 from worker.telemetry.metrics import Metrics
 
@@ -22,6 +26,8 @@ ALERTS = {rule["alert"]: rule for group in GROUPS for rule in group["rules"]}
 CASES = yaml.safe_load((PROMETHEUS / "rules_test.yaml").read_text())["tests"]
 NOT_OURS = {
     "up": {"job", "instance"},
+    "rabbitmq_alarms_memory_used_watermark": set(),
+    "rabbitmq_alarms_free_disk_space_watermark": set(),
     "rabbitmq_detailed_queue_messages": {"queue", "vhost"},
     "rabbitmq_detailed_queue_messages_ready": {"queue", "vhost"},
     "rabbitmq_detailed_queue_consumers": {"queue", "vhost"},
@@ -80,7 +86,8 @@ def test_every_alert_says_what_a_woken_person_needs(alert: str) -> None:
     assert rule["labels"]["severity"] in {"page", "ticket"}
     assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
     assert len(rule["annotations"]["description"]) > 60
-    assert rule["annotations"]["runbook_url"] == f"deploy/README.md#{alert.lower()}"
+    address = "{{ $externalLabels.runbooks }}deploy/README.md"
+    assert rule["annotations"]["runbook_url"] == f"{address}#{alert.lower()}"
     assert f"### {alert}" in (DEPLOY / "README.md").read_text().splitlines()
 
 
@@ -116,9 +123,41 @@ def test_jobs_that_rules_name_are_scraped() -> None:
     assert {"provisioner", "rabbitmq-queues"} <= named
 
 
+def seconds(duration: str) -> int:
+    """A duration of Prometheus, as far as it is used here."""
+    return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[duration[-1]]
+
+
+def settled_after(doubt_begins: float) -> float:
+    """Seconds after a create at which a provider that never shows its account is believed, by the default settings.
+
+    Args:
+        doubt_begins: Seconds after the create at which the doubt begins: it was cut off, or is listened for no more.
+    """
+    settings = ProviderSettings(base_url="http://x")
+    sent = datetime(2026, 1, 1, tzinfo=UTC)
+    row = make_entry(state=State.IN_DOUBT, attempts=1, attempt_sent_at=sent)
+    now = sent + timedelta(seconds=doubt_begins + settings.look_up_schedule[0])
+    while isinstance(
+        decision := after_look_up(Absent({}), row, now=now, is_late=False, settings=settings), LookUp
+    ):
+        now = decision.due_at
+        row = replace(row, look_ups=row.look_ups + 1, absences=row.absences + decision.absent)
+    assert isinstance(decision, Retry)
+    return (now - sent).total_seconds()
+
+
+@pytest.mark.parametrize("doubt_begins", [0, 30, 60, 120])
+def test_nobody_is_woken_for_a_doubt_that_the_worker_is_about_to_settle(doubt_begins: float) -> None:
+    """The page leaves ten minutes to spare after the look-ups that prove an absence, whenever the answer was lost."""
+    rule = ALERTS["InDoubtTooLong"]
+    [threshold] = re.findall(r"> (\d+)\s*$", rule["expr"])
+    assert settled_after(doubt_begins) + 600 <= int(threshold) + seconds(rule["for"])
+
+
 def exposed() -> dict[str, dict[str, set[str]]]:
     """Every series that the worker can show: its name, its labels and the values seen for each."""
-    metrics = Metrics(["phone_com"])
+    metrics = Metrics(["phone_com"], key_expiries=lambda: {"": 0.0})
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     kinds = [*(state.value for state in OPEN), "unpublished", "dead_letter"]
     metrics.tell(Counted([Standing("phone_com", kind, 1, moment) for kind in kinds]))
@@ -135,7 +174,7 @@ def exposed() -> dict[str, dict[str, set[str]]]:
 
 def selectors() -> list[tuple[str, str, str]]:
     """Alert, metric and matchers of every selector in the rules."""
-    pattern = r"\b(provisioner_\w+|rabbitmq_\w+|up)\b(?:\{([^}]*)\})?"
+    pattern = r"\b(provisioner_\w+|rabbitmq_\w+|process_\w+|up)\b(?:\{([^}]*)\})?"
     return [
         (alert, name, matchers)
         for alert, rule in ALERTS.items()
@@ -147,7 +186,7 @@ def selectors() -> list[tuple[str, str, str]]:
 def test_every_metric_and_label_in_a_rule_exists(alert: str, name: str, matchers: str) -> None:
     """The worker's registry has the metric, the label, and for states, outcomes and connections the very values."""
     series = exposed()
-    labels = NOT_OURS.get(name) or series.get(name, {}).keys() | {"instance", "job"}
+    labels = NOT_OURS.get(name, series.get(name, {}).keys()) | {"instance", "job"}
     assert name in NOT_OURS or name in series, f"{alert}: no metric {name}"
     for label, _, values in re.findall(r'(\w+)(=~|!=|!~|=)"([^"]*)"', matchers):
         assert label in labels, f"{alert}: {name} has no label {label}"
@@ -163,5 +202,6 @@ def test_the_cases_feed_only_metrics_that_exist() -> None:
     fed = [each["series"] for group in CASES for each in group.get("input_series", [])]
     for each in fed:
         name, _, matchers = each.partition("{")
-        labels = NOT_OURS[name] if name in NOT_OURS else series[name].keys() | {"instance", "job"}
+        labels = NOT_OURS.get(name, series.get(name, {}).keys()) | {"instance", "job"}
+        assert name in NOT_OURS or name in series, each
         assert set(re.findall(r'(\w+)="', matchers)) <= labels, each

@@ -40,6 +40,14 @@ def test_every_command_of_the_runbook_can_be_typed(command: str) -> None:
     assert context.params.keys() == {each.name for each in current.params}
 
 
+def test_an_upgrade_ends_with_the_question_whether_it_works() -> None:
+    """Health in Compose is liveness, which tells nothing of broker and ledger: both are asked after each `--wait`."""
+    upgrade = TEXT.split("\n## Upgrades\n")[1].split("\n## ")[0]
+    after = upgrade.split("up -d --wait worker")[-1]
+    assert "exec worker provisioner healthcheck --probe readyz" in after
+    assert "exec worker provisioner ledger status" in after
+
+
 def test_commands_are_found_at_all() -> None:
     """The search for commands sees those in blocks, in sentences and behind Compose."""
     found = set(commands())

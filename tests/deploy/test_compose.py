@@ -1,5 +1,6 @@
 """The Compose file, the secrets that `prepare.sh` makes for it, and the settings that both name."""
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -8,20 +9,25 @@ import shutil
 import stat
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+import sqlalchemy as sa
 import yaml
 
 from worker import providers
 from worker.keyring.consumer_keys import load_consumer_keys
 from worker.keyring.sealing_keys import read_keys
+from worker.ledger import open_ledger
 from worker.sandbox.credentials import Credentials
 from worker.settings.catalogue import ALONE, ProviderKinds, settings_of
-from worker.settings.groups import RequestsSettings
+from worker.settings.groups import RequestsSettings, ShutdownSettings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+README = (DEPLOY / "README.md").read_text()
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name for name, service in SERVICES.items() if service["image"].startswith("provisioner:")}
@@ -80,13 +86,15 @@ def test_prepare_is_valid_shell() -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_service_is_confined(name: str) -> None:
-    """No capabilities, no new privileges, an init process, restarted, and a read-only root; RabbitMQ may write."""
+    """No capabilities or new privileges, bounds on memory and processes, restarted, read-only; RabbitMQ may write."""
     service = SERVICES[name]
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["init"] is True
     assert service["restart"] == "unless-stopped"
     assert service["read_only"] is (name != "rabbitmq")
+    assert service["mem_limit"] in {"1g", "2g"}
+    assert 0 < service["pids_limit"] <= 1000
     assert name in OURS or int(service["user"].split(":")[0]) > 0
 
 
@@ -96,6 +104,107 @@ def test_every_service_has_a_health_check_and_waits_for_healthy_ones(name: str) 
     service = SERVICES[name]
     assert "healthcheck" in service or name in OURS - {"sandbox"}
     assert all(wait == {"condition": "service_healthy"} for wait in service.get("depends_on", {}).values())
+
+
+def test_how_many_workers_there_are_is_set_once() -> None:
+    """`up` without an option keeps their number; as many as were given with `--scale` it would take down to one."""
+    assert SERVICES["worker"]["scale"] == "${PROVISIONER_WORKERS:-1}"
+    assert "--scale" not in README
+    assert "PROVISIONER_WORKERS=2" in README
+
+
+def networks(name: str) -> set[str]:
+    """The networks that a service is on."""
+    return set(SERVICES[name]["networks"])
+
+
+def test_postgresql_is_reached_by_the_live_worker_alone() -> None:
+    """Nobody else shares its network, and that network leads nowhere."""
+    (network,) = networks("postgres")
+    assert {name for name in SERVICES if network in networks(name)} == {"postgres", "worker"}
+    assert COMPOSE["networks"][network] == {"internal": True}
+
+
+def test_who_needs_another_shares_a_network_with_it() -> None:
+    """What is waited for, and what is scraped; each network is declared."""
+    needed = {(name, other) for name, it in SERVICES.items() for other in it.get("depends_on", {})}
+    for name, other in needed | {("prometheus", "worker"), ("prometheus", "rabbitmq")}:
+        assert networks(name) & networks(other), f"{name} cannot reach {other}"
+    assert {each for name in SERVICES for each in networks(name)} == set(COMPOSE["networks"])
+
+
+def test_ports_that_are_published_are_on_a_network_with_a_way_out() -> None:
+    """Docker publishes nothing of a container that is only on internal networks."""
+    open_networks = {name for name, it in COMPOSE["networks"].items() if not (it or {}).get("internal")}
+    for name in (name for name, it in SERVICES.items() if it.get("ports")):
+        assert networks(name) & open_networks
+
+
+def test_the_administrator_of_postgresql_is_not_the_worker() -> None:
+    """The role that the image makes has another name and another password than the worker's."""
+    postgres = SERVICES["postgres"]
+    assert postgres["environment"]["POSTGRES_USER"] == "postgres"
+    assert "postgres-password" not in SERVICES["worker"]["secrets"]
+    assert "./postgres:/docker-entrypoint-initdb.d:ro" in postgres["volumes"]
+
+
+@pytest.mark.postgresql
+def test_the_workers_role_owns_its_database_and_nothing_else(postgresql_url: str, tmp_path: Path) -> None:
+    """What the script makes is a role without rights over others, which can make a ledger in its own database."""
+    name, secret = f"role_{uuid4().hex}", tmp_path / "password"
+    secret.write_text("a 'quoted' password")
+    script = (DEPLOY / "postgres" / "10-worker-role.sql").read_text().replace("provisioner", name)
+    psql(postgresql_url, script.replace("/run/secrets/postgres-worker-password", str(secret)))
+    own = sa.make_url(postgresql_url).set(username=name, password=secret.read_text(), database=name)
+    asyncio.run(a_ledger_is_made(own.render_as_string(hide_password=False)))
+    asked = (
+        "SELECT rolsuper, rolcreatedb, rolcreaterole, rolreplication FROM pg_roles WHERE rolname = :'name';"
+    )
+    assert psql(postgresql_url, asked, f"--set=name={name}") == "f|f|f|f"
+
+
+@pytest.mark.postgresql
+def test_a_dump_can_be_restored_as_the_document_says(postgresql_url: str, tmp_path: Path) -> None:
+    """With the options that are written there the ledger is in the new database, and fits."""
+    asyncio.run(a_ledger_is_made(postgresql_url))
+    server = sa.make_url(postgresql_url).set(drivername="postgresql")
+    new = server.set(database=f"restored_{uuid4().hex}")
+    old, restored = (each.render_as_string(hide_password=False) for each in (server, new))
+    [dumped] = re.findall(r"pg_dump --username=postgres (\S+) provisioner >", README)
+    [options] = re.findall(r"pg_restore --username=postgres (.+) --dbname=provisioner <", README)
+    dump = subprocess.run(["pg_dump", dumped, old], check=True, capture_output=True).stdout
+    psql(postgresql_url, f'CREATE DATABASE "{new.database}"')
+    command = ["pg_restore", *options.split(), f"--dbname={restored}"]
+    subprocess.run(command, input=dump, check=True, capture_output=True)
+    asyncio.run(a_ledger_is_made(restored))
+    assert psql(restored, "SELECT count(*) FROM workers") == psql(old, "SELECT count(*) FROM workers")
+
+
+def psql(url: str, script: str, *options: str) -> str:
+    """What a script prints, run as PostgreSQL's image runs it."""
+    where = sa.make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    command = ["psql", "--no-psqlrc", "--set=ON_ERROR_STOP=1", "-At", f"--dbname={where}", *options]
+    done = subprocess.run(command, input=script, text=True, check=True, capture_output=True)
+    return done.stdout.strip()
+
+
+async def a_ledger_is_made(url: str) -> None:
+    """As the first start of a worker makes it."""
+    async with open_ledger(url, exclusive=True) as ledger:
+        await ledger.check()
+
+
+def test_a_plain_container_is_confined_as_the_one_in_compose_is() -> None:
+    """Each restriction of the Compose file has its option in the command that is written down, with the same value."""
+    [command] = re.findall(r"docker run --detach (.*?)provisioner:", README.replace("\\\n", " "))
+    worker = SERVICES["worker"]
+    options = {
+        f"--restart {worker['restart']}", "--init", "--read-only", "--tmpfs /tmp", "--cap-drop ALL",
+        "--security-opt no-new-privileges", f"--log-driver {worker['logging']['driver']}",
+        f"--memory {worker['mem_limit']}", f"--pids-limit {worker['pids_limit']}",
+        f"--stop-timeout {seconds(worker['stop_grace_period'])}",
+    }  # fmt: skip
+    assert {option for option in options if option not in command} == set()
 
 
 def test_ports_are_bound_to_loopback() -> None:
@@ -128,15 +237,46 @@ def test_what_must_survive_is_on_a_named_volume() -> None:
 
 
 def test_a_stop_waits_longer_than_the_drain() -> None:
-    """Docker kills the worker only after its own limit has passed."""
+    """Docker kills the worker only after its own limit has passed, wherever the time to stop is written down."""
     drain = int(environment_file()["PROVISIONER_SHUTDOWN__DRAIN"])
-    assert all(seconds(SERVICES[name]["stop_grace_period"]) >= drain + 15 for name in OURS)
+    written = re.findall(
+        r"(?:--stop-timeout |--time )(\d+)|(\d+) seconds to stop",
+        README,
+    )
+    given = [int(one or other) for one, other in written]
+    assert len(given) == 3
+    given += [seconds(SERVICES[name]["stop_grace_period"]) for name in OURS]
+    assert drain == ShutdownSettings().drain
+    assert min(given) >= drain + 30
+
+
+@pytest.mark.parametrize("name", providers.discover())
+def test_a_drain_is_longer_than_any_answer_is_listened_for(name: str) -> None:
+    """By the defaults no create is cut off by a stop, at no provider."""
+    listen_for = provider_kinds()[name].model_fields["listen_for"].default
+    assert ShutdownSettings().drain > listen_for
+
+
+def interpolated(text: str, **variables: str) -> str:
+    """As Compose reads it, with these variables and no others."""
+    return re.sub(r"\$\{(\w+):-([^}]*)\}", lambda found: variables.get(found[1]) or found[2], text)
 
 
 def test_every_image_has_a_full_tag() -> None:
     """No image is `latest` or without a version."""
     for service in SERVICES.values():
-        assert re.fullmatch(r"[a-z/]+:v?\d+\.?\d*[\w.-]*", service["image"])
+        assert re.fullmatch(r"[a-z/]+:v?\d+\.?\d*[\w.-]*", interpolated(service["image"]))
+
+
+def test_the_version_that_runs_is_set_in_one_place() -> None:
+    """Back to the old version is a change of one variable; left out it is the version of this source."""
+    version = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())["project"]["version"]
+    for name in OURS:
+        image, arguments = SERVICES[name]["image"], SERVICES[name]["build"]["args"]
+        assert interpolated(image) == f"provisioner:{version}"
+        assert interpolated(image, PROVISIONER_VERSION="0.0.9") == "provisioner:0.0.9"
+        assert interpolated(arguments["VERSION"]) == version
+        assert interpolated(arguments["REVISION"], PROVISIONER_REVISION="abc") == "abc"
 
 
 def test_the_sandbox_cannot_mix_with_the_live_worker() -> None:
@@ -147,6 +287,18 @@ def test_the_sandbox_cannot_mix_with_the_live_worker() -> None:
     assert "env_file" not in sandbox
     assert not {each["source"] for each in sandbox["secrets"]} & set(live["secrets"])
     assert not set(sandbox["volumes"]) & set(live["volumes"])
+
+
+def test_removing_the_sandbox_names_it_and_nothing_else() -> None:
+    """No command takes everything down, which a profile does not prevent, and only the sandbox's volume is deleted."""
+    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
+    assert not re.search(r"docker compose [^\n]*\bdown\b", README)
+    [removed] = re.findall(r"docker compose [^\n]* rm --stop --force (.+)", blocks)
+    assert set(removed.split()) == {
+        name for name, it in SERVICES.items() if it.get("profiles") == ["sandbox"]
+    }
+    [volume] = re.findall(r"docker volume rm (.+)", blocks)
+    assert volume == f"{COMPOSE['name']}_{SERVICES['worker-sandbox']['volumes'][0].split(':')[0]}"
 
 
 def test_the_sandboxs_credentials_are_those_that_the_sandbox_accepts() -> None:
@@ -274,12 +426,27 @@ def test_prepare_again_changes_nothing(secrets: Path) -> None:
     assert {path.name: path.read_bytes() for path in secrets.iterdir()} == before
 
 
+def test_no_command_writes_over_a_secret() -> None:
+    """A disk that is full would leave it empty, and a sealing key is lost for good: what is new is put beside it."""
+    assert not re.search(r">\s*deploy/secrets/", README)
+    moved = re.findall(r"^mv deploy/secrets/(\S+) deploy/secrets/(\S+)", README, re.MULTILINE)
+    assert moved == [("provisioner_sealing__keys.new", "provisioner_sealing__keys")]
+
+
 def test_rabbitmq_refuses_what_a_worker_could_only_hold_in_memory() -> None:
     """The shipped broker lets through every request that is read, and nothing that is several times as large."""
     settings = (DEPLOY / "rabbitmq/rabbitmq.conf").read_text()
     [size] = re.findall(r"^max_message_size = (\d+)$", settings, re.MULTILINE)
     assert RequestsSettings().max_bytes < int(size) <= 4 * RequestsSettings().max_bytes
     assert f"max_message_size = {size}" in (DEPLOY / "README.md").read_text()
+
+
+def test_rabbitmq_stops_taking_messages_before_its_container_is_full() -> None:
+    """Its alarm comes well below the memory that it is given, or it is killed instead."""
+    settings = (DEPLOY / "rabbitmq/rabbitmq.conf").read_text()
+    [watermark] = re.findall(r"^vm_memory_high_watermark.absolute = (\d+)MB$", settings, re.MULTILINE)
+    given = int(SERVICES["rabbitmq"]["mem_limit"].removesuffix("g")) * 1000
+    assert int(watermark) <= 0.6 * given
 
 
 def test_rabbitmq_knows_the_passwords_by_hash(secrets: Path) -> None:
@@ -303,7 +470,7 @@ def test_the_addresses_carry_the_passwords_and_meet_the_permissions(secrets: Pat
         address = re.fullmatch(r"amqp://(\w+):\w{48}@rabbitmq:5672/(\w+)", (secrets / file).read_text())
         assert address is not None
         assert (address[1], address[2]) in allowed
-    password = (secrets / "postgres-password").read_text()
+    password = (secrets / "postgres-worker-password").read_text()
     assert (secrets / "provisioner_ledger__url").read_text() == (
         f"postgresql://provisioner:{password}@postgres:5432/provisioner"
     )
@@ -314,6 +481,15 @@ def test_the_keys_are_keys(secrets: Path) -> None:
     assert len(read_keys((secrets / "provisioner_sealing__keys").read_text(), "sealing")) == 1
     (key,) = load_consumer_keys(secrets / "sandbox-consumer-keys.json").keys
     assert key.kid == "sandbox"
+
+
+def test_the_address_of_the_runbook_is_a_setting() -> None:
+    """Compose hands it to Prometheus, which makes it the label that each alert's address begins with."""
+    configuration = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yaml").read_text())
+    assert configuration["global"]["external_labels"] == {"runbooks": "${PROVISIONER_RUNBOOKS}"}
+    given = SERVICES["prometheus"]["environment"]["PROVISIONER_RUNBOOKS"]
+    assert interpolated(given, PROVISIONER_RUNBOOKS="https://x/") == "https://x/"
+    assert interpolated(given) == ""
 
 
 def test_the_scraped_virtual_host_is_the_workers() -> None:

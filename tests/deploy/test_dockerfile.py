@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from worker.bootstrap.parts import revision
+from worker.settings import REVISION
+
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "Dockerfile"
 SHELLS = {"/usr/sbin/nologin", "/sbin/nologin", "/bin/false"}
@@ -166,6 +169,13 @@ def test_the_image_is_labelled() -> None:
     """The four labels that every registry shows."""
     labels = set(re.findall(r"org\.opencontainers\.image\.(\w+)=", final("LABEL")))
     assert {"title", "description", "version", "revision"} <= labels
+
+
+def test_what_was_built_is_told_by_the_running_worker() -> None:
+    """The revision of the label is in the environment, from where the worker's metrics take it."""
+    assert settings_of_the_image()[REVISION] == "${REVISION}"
+    assert revision({REVISION: "abc123"}) == "abc123"
+    assert revision({REVISION: ""}) == revision({}) == "unknown"
 
 
 def test_the_version_is_the_projects() -> None:

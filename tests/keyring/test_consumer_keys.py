@@ -203,6 +203,38 @@ def test_credentials_that_exist_are_encrypted_under_a_key_that_is_not_in_its_tim
     assert kid_of(keys.encrypt(CRM, {"password": "secret"})) == "newer"
 
 
+SOON, LATER = SECONDS + 9, SECONDS + 99
+
+
+@pytest.mark.parametrize(
+    ("entries", "end", "reason"),
+    [
+        ([{}], None, "it never expires"),
+        ([{"exp": SOON}], SOON, "it is the only one"),
+        ([{"iat": 1, "exp": SOON}, {"iat": 2, "exp": LATER}], LATER, "the newest one is in use"),
+        ([{"iat": 1}, {"iat": 2, "exp": SOON}], SOON, "an older one would be fallen back to"),
+        ([{"iat": 1, "exp": SOON}, {"iat": 2, "nbf": SOON, "exp": LATER}], LATER, "the next one takes over"),
+        ([{"iat": 1, "exp": SOON}, {"iat": 2, "nbf": SOON + 1}], SOON, "the next one leaves a gap"),
+        ([{"exp": SECONDS - 9}, {"exp": SECONDS - 1}], SECONDS - 1, "it has expired already"),
+        ([{"nbf": SOON}], 0, "it has not begun yet"),
+    ],
+)
+def test_the_end_of_a_set_is_that_of_its_newest_key_unless_a_newer_one_follows(
+    entries: list[dict[str, object]], end: float | None, reason: str
+) -> None:
+    """Told for who must bring a new key in time; a set that goes on for ever has no end."""
+    found = box(*(public("P-256") | entry for entry in entries)).expiries()
+    assert found.get("") == end, reason
+
+
+def test_each_source_with_keys_of_its_own_has_an_end_of_its_own() -> None:
+    """The general keys stand under no name; without general keys nothing is told of the others."""
+    own = read_consumer_keys(key_set(public("X25519", exp=SOON)), "here")
+    general = read_consumer_keys(key_set(public("P-256", exp=LATER)), "there")
+    assert ConsumerKeys(general, {CRM: own}, FixedClock()).expiries() == {"": LATER, CRM: SOON}
+    assert ConsumerKeys(by_source={CRM: own}, clock=FixedClock()).expiries() == {CRM: SOON}
+
+
 def test_without_a_key_nothing_is_encrypted() -> None:
     """Where there is none the answer is no before, and an error at the last moment."""
     keys = ConsumerKeys()

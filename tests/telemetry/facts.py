@@ -1,5 +1,6 @@
 """One fact of each kind, for tests that must not miss one."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from contracts.reason import ReasonCode
@@ -61,6 +62,8 @@ DOUBTS = Moved(PHONE, "r1", "order-1", DOUBT, State.IN_DOUBT, ReasonCode.NO_ANSW
 HOLDS = Moved(PHONE, "r1", "order-1", HOLD, State.HELD, ReasonCode.CREDENTIALS_LOST, 1)
 HURRIED = Moved(PHONE, "r1", "order-1", RETRY_NOW, State.WAITING, ReasonCode.REPLAYED_BY_OPERATOR, 1, 0.0)
 FINISHED = Finished(PHONE, "r1", ResultOutcome.PROVISIONED, ReasonCode.CREATED, 1.5)
+REJECTED = Finished(PHONE, "r1", ResultOutcome.REJECTED, ReasonCode.NO_CONSUMER_KEY, 1.5)
+TRIED_DRY = replace(REJECTED, reason=ReasonCode.DRY_RUN_PASSED, dry_run=True)
 STRAY = StrayAccount(PHONE, "r1", "a-4711")
 PUBLISHED = Published("e1", PROVISIONED_TYPE, confirmed=True, seconds=0.004)
 UNPUBLISHED = Published("e1", HELD_TYPE, confirmed=False, seconds=10.0, detail="no confirm in time")
@@ -82,6 +85,7 @@ SURPRISED = Surprised("upkeep", RuntimeError("boom"), "r1")
 
 FACTS: tuple[Fact, ...] = (
     RECEIVED, CONFLICT, BURIED, BEGAN, ENDED, CREATED, CREATE_REFUSED, LOOKED_UP, PROBED, SENDS, WAITS, DOUBTS, HOLDS,
-    HURRIED, FINISHED, STRAY, PUBLISHED, UNPUBLISHED, PAUSED, OPENED, CONNECTED, DISCONNECTED, CONSUMED, NOT_SERVED,
-    UNCOMPARED, LEDGER_WELL, LEDGER_SICK, RESCUED, RESCUED_NONE, CLOCK_STEPPED, COUNTED, UNSETTLED, SURPRISED,
+    HURRIED, FINISHED, REJECTED, TRIED_DRY, STRAY, PUBLISHED, UNPUBLISHED, PAUSED, OPENED, CONNECTED, DISCONNECTED,
+    CONSUMED, NOT_SERVED, UNCOMPARED, LEDGER_WELL, LEDGER_SICK, RESCUED, RESCUED_NONE, CLOCK_STEPPED, COUNTED,
+    UNSETTLED, SURPRISED,
 )  # fmt: skip

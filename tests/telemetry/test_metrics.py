@@ -17,12 +17,13 @@ from worker.telemetry import Metrics
 
 PHONE = {"provider": "phone_com"}
 UNCOUNTED = (facts.SENDS, facts.HURRIED, facts.HOLDS, facts.DOUBTS, facts.RESCUED_NONE, facts.UNCOMPARED)
+EXPIRIES = {"": 1_800_000_000.0, "urn:crm": 0.0}
 SINCE = facts.SINCE.timestamp()
 
 
 @pytest.fixture
 def metrics() -> Metrics:
-    return Metrics(["phone_com", "gateway360"], revision="abc")
+    return Metrics(["phone_com", "gateway360"], revision="abc", key_expiries=lambda: EXPIRIES)
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -44,6 +45,7 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
         ),
         (facts.FINISHED, "requests_finished_total", {**PHONE, "outcome": "provisioned"}),
         (facts.FINISHED, "request_end_to_end_seconds_count", {**PHONE, "outcome": "provisioned"}),
+        (facts.REJECTED, "requests_rejected_total", PHONE),
         (facts.STRAY, "stray_accounts_total", PHONE),
         (facts.BEGAN, "requests_in_progress", PHONE),
         (facts.WAITS, "retries_scheduled_total", {**PHONE, "reason": "rate_limited"}),
@@ -92,6 +94,9 @@ def test_metric_goes_from_zero_to_one(
             {**PHONE, "operation": "probe", "result": "healthy"},
             0.1,
         ),
+        (facts.TRIED_DRY, "requests_finished_total", {**PHONE, "outcome": "rejected"}, 1),
+        (facts.TRIED_DRY, "requests_rejected_total", PHONE, 0),
+        (facts.FINISHED, "requests_rejected_total", PHONE, 0),
         (facts.UNPUBLISHED, "publish_seconds_sum", {}, 10.0),
         (facts.RESCUED, "rescued_total", {}, 2),
         (facts.RESCUED_NONE, "rescued_total", {}, 0),
@@ -165,6 +170,17 @@ def test_a_count_does_not_say_that_the_ledger_works(metrics: Metrics) -> None:
     ):
         metrics.tell(fact)
         assert value(metrics, "ledger_up") == up
+
+
+def test_the_end_of_keys_is_asked_at_each_scrape() -> None:
+    """A key that takes over meanwhile moves the moment, and one that does not expire has no series."""
+    moments = {"": 5.0, "urn:crm": 7.0}
+    metrics = Metrics([], key_expiries=lambda: moments)
+    assert value(metrics, "consumer_key_expiry_timestamp_seconds", source="other") == 5
+    del moments[""]
+    moments["urn:crm"] = 9.0
+    assert value(metrics, "consumer_key_expiry_timestamp_seconds", source="other") is None
+    assert value(metrics, "consumer_key_expiry_timestamp_seconds", source="urn:crm") == 9
 
 
 def test_standings_are_unknown_before_the_first_count(metrics: Metrics) -> None:

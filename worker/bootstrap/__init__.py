@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     )
     from worker.bootstrap.keeping import (
         NEWEST,
+        BackedUp,
         Moved,
+        back_up_ledger,
         cancel_move,
         ledger_revisions,
         ledger_standing,
@@ -45,7 +47,8 @@ else:
             "requests_exchange", "submit",
         },
         "worker.bootstrap.keeping": {
-            "NEWEST", "Moved", "cancel_move", "ledger_revisions", "ledger_standing", "migrate_ledger", "move_ledger",
+            "NEWEST", "BackedUp", "Moved", "back_up_ledger", "cancel_move", "ledger_revisions", "ledger_standing",
+            "migrate_ledger", "move_ledger",
         },
         "worker.bootstrap.loop": {"run"},
         "worker.bootstrap.office": {"OfficeParts", "open_office"},
@@ -67,6 +70,7 @@ else:
 
 __all__ = [
     "NEWEST",
+    "BackedUp",
     "Finding",
     "Gap",
     "LedgerStanding",
@@ -74,6 +78,7 @@ __all__ = [
     "Moved",
     "OfficeParts",
     "Progress",
+    "back_up_ledger",
     "cancel_move",
     "check",
     "check_topology",

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, assert_never
 
 from worker import ledger
-from worker.bootstrap import broker, clients, parts
+from worker.bootstrap import advice, broker, clients, parts
 from worker.core.broker import Message
 from worker.core.clock import SystemClock
 from worker.core.errors import (
@@ -199,6 +199,8 @@ async def check(configured: Settings, *, online: bool) -> list[Finding]:
     findings.append(await _tried("consumer keys", partial(_check_consumer_keys, configured)))
     if not configured.providers:
         findings.append(Finding("providers", well=False, words=_NO_PROVIDER))
+    findings.append(Finding("encryption", well=True, words=advice.on_encryption(configured)))
+    findings.append(Finding("stopping", well=True, words=advice.on_stopping(configured)))
     if online:
         findings.append(await _tried("rabbitmq", partial(_check_broker, configured)))
         findings.append(await _tried("ledger", partial(_check_ledger, configured)))
@@ -227,7 +229,7 @@ async def _check_consumer_keys(configured: Settings) -> str:
     if troubles := box.troubles():
         raise ConfigurationError("; ".join([*troubles, *box.in_use()]))
     if not box.in_use():
-        return "none: requests that end with credentials are rejected before the provider is asked"
+        return advice.without_consumer_keys(configured)
     return "; ".join(["usable", *box.in_use()])
 
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from worker.bootstrap import parts
 from worker.core.clock import SystemClock
-from worker.ledger import migrating, moving, timekeeping
+from worker.ledger import backup, migrating, moving, timekeeping
 from worker.ledger.migrating import MigrationStep
 from worker.ledger.moving import Progress
 from worker.ledger.reader import Reader
@@ -63,6 +63,36 @@ def migrate_ledger(
     store = store_at(configured.ledger.url.get_secret_value())
     with at_rest(store, SystemClock(), timedelta(seconds=configured.ledger.lease)) as connection:
         return migrating.change(connection, store.place, to, may_lose=may_lose, told=told)
+
+
+@dataclass(frozen=True, slots=True)
+class BackedUp:
+    """A copy of the ledger that was made.
+
+    Attributes:
+        requests: How many are in it.
+        size: Its bytes.
+        keys_file: File with the sealing keys, which are not in it; None where they are set in clear.
+    """
+
+    file: Path
+    requests: int
+    size: int
+    keys_file: Path | None
+
+
+def back_up_ledger(configured: Settings, to: Path) -> BackedUp:
+    """Copy the ledger in its SQLite file, while a worker may be at work. Blocks.
+
+    Raises:
+        ConfigurationError: there is no ledger, it is on a server, or the file exists or cannot be made.
+        LedgerUnavailable: a disk failed or is full.
+        WorkerError: what was copied is damaged.
+    """
+    parts.require_ledger(configured)
+    made = backup.back_up(configured.ledger.url.get_secret_value(), to)
+    keys_file = configured.sealing_keys_file()
+    return BackedUp(to, made.requests, made.size, keys_file.absolute() if keys_file else None)
 
 
 @dataclass(frozen=True, slots=True)

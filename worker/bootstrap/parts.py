@@ -28,6 +28,12 @@ def settings(environment: Mapping[str, str] | None = None) -> Settings:
     return settings_edge.load(provider_settings(), os.environ if environment is None else environment)
 
 
+def revision(environment: Mapping[str, str] | None = None) -> str:
+    """What was built, as far as whoever built it said so."""
+    given = os.environ if environment is None else environment
+    return given.get(settings_edge.REVISION) or "unknown"
+
+
 def sealer(configured: Settings, *, may_create: bool) -> Sealer:
     """The keys for what is stored: those that a person named, else the worker's own file beside a ledger on SQLite.
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import structlog
 
-from worker import ledger, providers, telemetry
+from worker import keyring, ledger, providers, telemetry
 from worker import settings as settings_edge
 from worker.bootstrap import broker, clients, parts
 from worker.core.breaker import BreakerPolicy
@@ -92,26 +92,31 @@ async def _supervised(worker: _Worker, stopping: asyncio.Event) -> bool:
     return drained
 
 
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What all parts of a worker have in common."""
+
+    clock: Clock
+    observer: Observer
+    changed: asyncio.Event
+    reached: Reached
+
+
 async def _worker(configured: Settings, stack: AsyncExitStack, reached: Reached) -> _Worker:
     clock, changed = SteadyClock(SystemClock()), asyncio.Event()
     worker_id = f"worker-{uuid4().hex[:12]}"
     secrets = settings_edge.secret_values(configured)
     telemetry.configure_logs(configured.log.level, configured.log.format, secrets=secrets)
-    metrics = telemetry.Metrics(tuple(sorted(configured.providers)))
+    box = _credential_box(configured)
+    metrics = telemetry.Metrics(
+        sorted(configured.providers), revision=parts.revision(), key_expiries=box.expiries
+    )
     observer = Observers(telemetry.LogObserver(worker_id), metrics)
     wanted, where = broker.topology(configured), broker.connection(configured)
     consumer = Consumer(where, wanted, observer=observer, clock=clock)
     publisher = RabbitPublisher(where, wanted, observer=observer, clock=clock)
-    desk = await _desk(
-        configured,
-        stack,
-        worker_id=worker_id,
-        publisher=publisher,
-        clock=clock,
-        observer=observer,
-        changed=changed,
-        reached=reached,
-    )
+    shared = _Shared(clock, observer, changed, reached)
+    desk = await _desk(configured, stack, shared, worker_id=worker_id, box=box, publisher=publisher)
     pipeline = Pipeline(desk)
     upkeep = Upkeep(desk, pipeline, _upkeep_policy(configured))
     intake = Intake(
@@ -136,21 +141,20 @@ async def _worker(configured: Settings, stack: AsyncExitStack, reached: Reached)
 async def _desk(
     configured: Settings,
     stack: AsyncExitStack,
+    shared: _Shared,
     *,
     worker_id: str,
+    box: CredentialBox,
     publisher: RabbitPublisher,
-    clock: Clock,
-    observer: Observer,
-    changed: asyncio.Event,
-    reached: Reached,
 ) -> Desk:
     """Keys, ledger, providers and lanes on one desk."""
-    keys, box = parts.sealer(configured, may_create=True), _credential_box(configured)
+    clock, observer = shared.clock, shared.observer
+    keys = parts.sealer(configured, may_create=True)
     url, lease = configured.ledger.url.get_secret_value(), configured.ledger.lease
     opened = await stack.enter_async_context(
         ledger.open_ledger(url, clock=clock, lease=lease, exclusive=True)
     )
-    handlers = await clients.handlers(configured, stack, clock, reached)
+    handlers = await clients.handlers(configured, stack, clock, shared.reached)
     events = EventWriter(configured.results.source, keys)
     retry = configured.retry
     return Desk(
@@ -158,21 +162,21 @@ async def _desk(
         ledger=opened,
         publisher=publisher,
         providers=handlers,
-        lanes={name: _lane(configured, name, clock, observer, changed) for name in handlers},
+        lanes={name: _lane(configured, name, shared) for name in handlers},
         orders=Orders(keys, handlers, frozenset(providers.discover())),
         events=events,
         recorder=Recorder(opened, events, box, clock, observer),
         box=box,
-        gate=LedgerGate(observer, changed),
+        gate=LedgerGate(observer, shared.changed),
         clock=clock,
         observer=observer,
         limits=Limits(configured.requests.max_bytes, configured.requests.max_depth),
         policy=RetryPolicy(retry.base, retry.cap, retry.attempts, retry.max_age),
-        reached=reached,
+        reached=shared.reached,
     )
 
 
-def _credential_box(configured: Settings) -> CredentialBox:
+def _credential_box(configured: Settings) -> keyring.ConsumerKeys:
     """The consumers' keys. Some that cannot be used keep nobody from being served under the others."""
     box = parts.credential_box(configured)
     for trouble in box.troubles():
@@ -182,17 +186,17 @@ def _credential_box(configured: Settings) -> CredentialBox:
     return box
 
 
-def _lane(configured: Settings, name: str, clock: Clock, observer: Observer, changed: asyncio.Event) -> Lane:
+def _lane(configured: Settings, name: str, shared: _Shared) -> Lane:
     """A lane without slots: the first round of upkeep brings this worker's part of them."""
     own = configured.providers[name]
     lane = Lane(
         name,
         concurrency=own.concurrency,
-        limiter=Pace(lambda: own.rate * lane.part, clock),
+        limiter=Pace(lambda: own.rate * lane.part, shared.clock),
         policy=BreakerPolicy(configured.breaker.failures, configured.breaker.cooldown),
-        clock=clock,
-        observer=observer,
-        changed=changed,
+        clock=shared.clock,
+        observer=shared.observer,
+        changed=shared.changed,
         slots=0,
     )
     return lane
@@ -234,6 +238,13 @@ class Health:
         return {
             "ledger": self.gate.ailment,
             "consume_connection": "" if self.consumer.connected else "down",
-            "publish_connection": "" if self.publisher.connected else "down",
+            "publish_connection": self._publishing,
             "consuming": "; ".join(f"{queue}: {why}" for queue, why in self.consumer.troubles.items()),
         }
+
+    @property
+    def _publishing(self) -> str:
+        if not self.publisher.connected:
+            return "down"
+        blocked = self.publisher.blocked
+        return f"RabbitMQ takes no publishes: {blocked}" if blocked else ""

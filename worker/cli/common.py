@@ -2,6 +2,7 @@
 
 import asyncio
 import getpass
+import os
 from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from datetime import datetime
@@ -54,9 +55,18 @@ Reason = Annotated[
 Actor = Annotated[
     str | None,
     typer.Option(
-        "--actor", metavar="NAME", envvar="PROVISIONER_ACTOR", help="Who does it; else your login name."
+        "--actor",
+        metavar="NAME",
+        envvar="PROVISIONER_ACTOR",
+        help="Who does it; else your login name, unless that is the service's.",
     ),
 ]
+
+_SERVICE_UID = 10001
+"""Of the image (Dockerfile)."""
+_UNKNOWN = "unknown"
+_NOBODY = frozenset({"provisioner", _UNKNOWN})
+"""Logins that say nothing about who it is: the service's, in the image or beside systemd, and none."""
 
 _EXITS: tuple[tuple[type[WorkerError], Exit], ...] = (
     (Misuse, Exit.USAGE),
@@ -153,24 +163,42 @@ class Office:
 
 
 @contextmanager
-def office(actor: str | None = None) -> Iterator[Office]:
-    """Open the configured ledger beside the workers; close it again, whatever happens."""
+def office(actor: str | None = None, *, acts: bool = False) -> Iterator[Office]:
+    """Open the configured ledger beside the workers; close it again, whatever happens.
+
+    Args:
+        actor: Who does it; else the login name.
+        acts: Whether something is to be changed, for which somebody must stand with a name.
+    """
     with exit_codes(), asyncio.Runner() as runner:
-        stack = AsyncExitStack()
-        parts = runner.run(
-            stack.enter_async_context(bootstrap.open_office(bootstrap.settings(), actor or _login()))
-        )
+        stack, name = AsyncExitStack(), _name(actor, acts=acts)
+        parts = runner.run(stack.enter_async_context(bootstrap.open_office(bootstrap.settings(), name)))
         try:
             yield Office(runner, parts)
         finally:
             runner.run(stack.aclose())
 
 
+def _name(actor: str | None, *, acts: bool) -> str:
+    """Whose name is kept beside what is done.
+
+    Raises:
+        Misuse: it would be the worker's own, which a container gives to everybody.
+    """
+    given, login = (actor or "").strip(), _login()
+    if acts and not given and (login in _NOBODY or os.getuid() == _SERVICE_UID):
+        raise Misuse(
+            "your name is kept with what you do, and here nobody knows it: this is the account of the service. Give "
+            "--actor NAME, or set PROVISIONER_ACTOR; nothing was changed"
+        )
+    return given or login
+
+
 def _login() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):
-        return "unknown"
+        return _UNKNOWN
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:

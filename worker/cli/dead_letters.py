@@ -103,7 +103,7 @@ def replay(
 ) -> None:
     """Publish dead letters again. Safe to repeat: the ledger knows each request by its key."""
     chosen = Selection(provider, code, source, older_than, limit)
-    with office(actor) as desk:
+    with office(actor, acts=not dry_run) as desk:
         plans = [desk.dead_letters.plan_replay(letter) for letter in _wanted(desk, dead_letter_ids, chosen)]
         if dry_run or not any(planned.effect is Effect.WILL for planned in plans):
             # Nothing to publish, so no broker is needed.
@@ -133,7 +133,7 @@ def discard(
 ) -> None:
     """Close dead letters for good. The rows and their reasons stay."""
     chosen = Selection(provider, code, source, older_than, limit)
-    with office(actor) as desk:
+    with office(actor, acts=not dry_run) as desk:
         plans = [desk.dead_letters.plan_discard(letter) for letter in _wanted(desk, dead_letter_ids, chosen)]
         _carry_out(
             plans,

@@ -1,4 +1,4 @@
-"""`provisioner ledger …`: how the ledger stands, its schema, and moving it to a server."""
+"""`provisioner ledger …`: how the ledger stands, a copy of it, its schema, and moving it to a server."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,10 +12,10 @@ from worker.cli.common import Json, Misuse, exit_codes, run_async
 from worker.cli.output import Exit, age, complain, err, out, print_json, print_table, safe
 
 if TYPE_CHECKING:
-    from worker.bootstrap import LedgerStanding, MigrationStep, Moved, Progress
+    from worker.bootstrap import BackedUp, LedgerStanding, MigrationStep, Moved, Progress
 
 app = typer.Typer(
-    no_args_is_help=True, help="See how the ledger stands, migrate it, and move it to a server."
+    no_args_is_help=True, help="See how the ledger stands, back it up, migrate it, and move it to a server."
 )
 
 _TOLD_EVERY = 20_000  # rows
@@ -62,6 +62,29 @@ def _show(found: "LedgerStanding") -> None:
 
 def _counts(counted: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counted.items()) or "none"
+
+
+@app.command(epilog="Example: provisioner ledger backup /backup/ledger-monday.db")
+def backup(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="Where to, a file that is not there yet.")],
+    as_json: Json = False,
+) -> None:
+    """Copy a ledger on SQLite into a file, while the worker works; on PostgreSQL pg_dump does that."""
+    with exit_codes():
+        made = bootstrap.back_up_ledger(bootstrap.settings(), path)
+    if as_json:
+        print_json(made)
+    else:
+        _say_backed_up(made)
+
+
+def _say_backed_up(made: "BackedUp") -> None:
+    where = made.keys_file or "PROVISIONER_SEALING__KEYS"
+    out.print(
+        f"backed up: {made.requests} requests, {made.size / 1_000_000:.1f} MB, are in {made.file}.\n"
+        f"The sealing keys ({where}) are not; without them it cannot be opened. Keep a copy of them elsewhere.",
+        markup=False,
+    )
 
 
 @app.command(epilog="Example: provisioner ledger migrate")

@@ -31,7 +31,7 @@ def pause(
     name: Name, reason: Reason, dry_run: DryRun = False, as_json: Json = False, actor: Actor = None
 ) -> None:
     """Start no new create at a provider, in every worker, until it is resumed. Survives restarts."""
-    with office(actor) as desk:
+    with office(actor, acts=not dry_run) as desk:
         before = _pause_of(desk, name)
         words = f"{name} would be paused; creates under way are finished, new ones wait in RabbitMQ"
         if before is not None:
@@ -44,7 +44,7 @@ def resume(
     name: Name, reason: Reason, dry_run: DryRun = False, as_json: Json = False, actor: Actor = None
 ) -> None:
     """Let creates start again."""
-    with office(actor) as desk:
+    with office(actor, acts=not dry_run) as desk:
         before = _pause_of(desk, name)
         words = f"{name} is not paused; a wait that the provider asked for would end"
         if before is not None:

@@ -1,6 +1,7 @@
 """`provisioner requests …`: look at requests, and decide what a machine cannot."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,8 @@ from worker.operations.requests import Account, for_account
 from worker.operations.verbs import Effect, Plan, Verb
 
 app = typer.Typer(no_args_is_help=True, help="Look at requests, and decide what a machine cannot.")
+
+_STANDARD_INPUT = Path("-")
 
 Reference = Annotated[str, typer.Argument(metavar="ID", help="Request id or idempotency key.")]
 
@@ -124,7 +127,8 @@ def resolve(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="JSON object of the account's credentials by name, to be encrypted to the consumer.",
+            help="JSON object of the account's credentials by name, to be encrypted to the consumer; - reads it from "
+            "standard input, so that it lies in no file.",
         ),
     ] = None,
     dry_run: DryRun = False,
@@ -136,7 +140,7 @@ def resolve(
         verb = _word(account_id, not_created=not_created, credentials_file=credentials_file)
         if attempt is not None and not not_created:
             raise Misuse("--attempt goes with --not-created")
-    with office(actor) as desk:
+    with office(actor, acts=not dry_run) as desk:
         (planned,) = desk.run(desk.requests.plan(verb, [reference], None))
         if not_created:
             planned = desk.run(desk.requests.for_attempt(planned, attempt))
@@ -205,7 +209,8 @@ def _credentials(path: Path | None, known: frozenset[str]) -> Mapping[str, Secre
     if path is None:
         return {}
     try:
-        given = json.loads(path.read_text(encoding="utf-8"))
+        is_stdin = path == _STANDARD_INPUT
+        given = json.loads(sys.stdin.read() if is_stdin else path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise Misuse(f"--credentials-file {path} cannot be read as JSON: {type(error).__name__}") from None
     if not isinstance(given, dict) or not all(isinstance(value, str) and value for value in given.values()):
@@ -241,7 +246,7 @@ def _all(
     as_json: bool,
 ) -> None:
     """One verb on the named requests, or on those that the filters find."""
-    with office(actor) as desk:
+    with office(actor, acts=not dry_run) as desk:
         named = either(references, chosen)
         plans = desk.run(desk.requests.plan(verb, references or [], None if named else chosen.wanted(desk)))
         _carry_out(desk, plans, reason, None, dry_run=dry_run, as_json=as_json)

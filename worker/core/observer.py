@@ -96,6 +96,7 @@ class Finished:
     outcome: ResultOutcome
     reason: ReasonCode
     seconds: float
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class ProviderSettings(BaseModel):
         description="Seconds a late answer is still listened for; then the connection is closed.",
     )
     look_up_schedule: tuple[float, ...] = Field(
-        default=(15.0, 60.0, 180.0, 600.0, 1800.0, 3600.0),
+        default=(15.0, 60.0, 240.0, 600.0, 1800.0, 3600.0),
         description="Seconds between look-ups of a request in doubt; the last one repeats.",
     )
     settle: float = Field(

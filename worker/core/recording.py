@@ -194,7 +194,11 @@ class Recorder:
         outcome = _ANNOUNCED.get(change.transition.enters)
         if outcome is not None and change.reason is not None:
             seconds = (change.at - entry.received_at).total_seconds()
-            self._observer.tell(Finished(entry.provider, entry.request_id, outcome, change.reason, seconds))
+            self._observer.tell(
+                Finished(
+                    entry.provider, entry.request_id, outcome, change.reason, seconds, dry_run=entry.dry_run
+                )
+            )
 
     def _change(self, claim: Claim, decision: Decision, basis: Basis) -> Change:
         entry, now, seen = claim.entry, self._clock.now(), basis.shown

@@ -115,6 +115,16 @@ class ConsumerKeys:
         """Keys that a consumer may believe in and that are not used, and sets without any that is, in words."""
         return tuple(trouble for each in self._sets() for trouble in self._troubles_of(each))
 
+    def expiries(self) -> Mapping[str, float]:
+        """When the keys of each source run out, in seconds since 1970; "" is every source without keys of its own.
+
+        A source whose key does not expire, or is followed by a newer one in time, is left out.
+        """
+        now = self._clock.time_of_day().timestamp()
+        sets = {"": self._general, **self._by_source}
+        ends = {source: _end_of(each.keys, now) for source, each in sets.items() if each.keys}
+        return {source: end for source, end in ends.items() if end is not None}
+
     def encrypt(self, source: str, payload: Mapping[str, object]) -> str:
         """The payload as JSON in a compact JWE, under the newest key in its time.
 
@@ -134,8 +144,7 @@ class ConsumerKeys:
             yield f"{key_set.where}: no key is in its time (nbf, exp)"
 
     def _newest(self, keys: Iterable[ConsumerKey]) -> ConsumerKey | None:
-        now = self._clock.time_of_day().timestamp()
-        return _newest_of(key for key in keys if key.is_usable_at(now))
+        return _newest_at(keys, self._clock.time_of_day().timestamp())
 
     def _keys_of(self, source: str) -> Sequence[ConsumerKey]:
         return self._by_source.get(source, self._general).keys
@@ -149,6 +158,27 @@ class ConsumerKeys:
 def _newest_of(keys: Iterable[ConsumerKey]) -> ConsumerKey | None:
     """Keys without a date are ordered by their place: what was added last is newest."""
     return max(reversed(tuple(keys)), key=lambda key: key.issued, default=None)
+
+
+def _end_of(keys: Sequence[ConsumerKey], now: float) -> float | None:
+    """When the newest key of a time expires and no newer one takes over: an older one, which its consumer may have
+    thrown away, would be fallen back to, or none is left. None for never.
+    """
+    newest = _newest_at(keys, now)
+    if newest is None:
+        return max(
+            (key.expires for key in keys if key.expires is not None and key.expires <= now), default=0.0
+        )
+    while newest.expires is not None:
+        successor = _newest_at(keys, newest.expires)
+        if successor is None or successor.issued <= newest.issued:
+            return newest.expires
+        newest = successor
+    return None
+
+
+def _newest_at(keys: Iterable[ConsumerKey], seconds: float) -> ConsumerKey | None:
+    return _newest_of(key for key in keys if key.is_usable_at(seconds))
 
 
 def load_consumer_keys(path: Path) -> KeySet:

@@ -29,9 +29,7 @@ class SqliteStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # Only a file that is there: a ledger that vanished must not be replaced by an empty one.
-        uri = f"file:{quote(os.fspath(path.absolute()))}?mode=rw"
-        self._writing, self._reading = engines(uri)
+        self._writing, self._reading = engines(uri_of(path))
 
     @property
     def place(self) -> str:
@@ -175,6 +173,11 @@ def engines(uri: str) -> tuple[sa.Engine, sa.Engine]:
 
 def _begin(begin: str, connection: sa.Connection) -> None:
     connection.exec_driver_sql(begin)
+
+
+def uri_of(path: Path) -> str:
+    """Names only a file that is there: a ledger that vanished must not be replaced by an empty one."""
+    return f"file:{quote(os.fspath(path.absolute()))}?mode=rw"
 
 
 def opened(uri: str) -> sqlite3.Connection:

@@ -6,6 +6,7 @@ those over a TOML file (``PROVISIONER_CONFIG_FILE``), that over the defaults. `l
 error with everything that is wrong; a name that nobody knows is wrong as well.
 """
 
+from worker.settings.catalogue import REVISION
 from worker.settings.groups import (
     BreakerSettings,
     BrokerSettings,
@@ -26,6 +27,7 @@ from worker.settings.loading import load
 from worker.settings.pages import Row, environment_example, reference, secret_values, show
 
 __all__ = [
+    "REVISION",
     "BreakerSettings",
     "BrokerSettings",
     "CredentialsSettings",

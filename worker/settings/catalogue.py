@@ -19,6 +19,7 @@ ProviderKinds = Mapping[str, type[ProviderSettings]]
 PROVIDERS = "providers"
 SECRETS_DIR = f"{PREFIX}SECRETS_DIR"
 CONFIG_FILE = f"{PREFIX}CONFIG_FILE"
+REVISION = f"{PREFIX}REVISION"
 
 MASK = "**********"
 
@@ -30,7 +31,11 @@ ALONE: Mapping[str, tuple[str, str]] = {
     CONFIG_FILE: ("a path", "TOML file with settings; each group is a table."),
     f"{PREFIX}ACTOR": (
         "a text",
-        "Name under which operators' commands are recorded; your login name if left out.",
+        "Name under which operators' commands are recorded; your login name if left out, unless it is the service's.",
+    ),
+    REVISION: (
+        "a text",
+        "What was built, such as a commit, for `provisioner_build_info`; the image sets it.",
     ),
 }
 """Variables that belong to no group and can be set in the environment only: what each takes, and its meaning."""

@@ -282,10 +282,11 @@ class ShutdownSettings(Group):
     """The end of the worker."""
 
     drain: float = Field(
-        default=60.0,
+        default=125.0,
         ge=0,
         le=3600,
-        description="Seconds to wait for creates under way; those still unanswered then are in doubt.",
+        description="Seconds to wait for creates under way; those still unanswered then are in doubt. Above every "
+        "`listen_for`; whatever supervises the worker must give it longer than this to stop.",
     )
 
 

@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Iterable
+from functools import partial
 from typing import assert_never, get_args
 
 from prometheus_client import (
@@ -45,6 +46,7 @@ from worker.core.observer import (
 from worker.core.provider import Finding
 from worker.core.states import Actor, State
 from worker.core.verdict import Effect
+from worker.telemetry.expiries import Expiries, KeyExpiries
 from worker.telemetry.standings import OTHER, Standings
 
 _CALL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60, 120, 300)
@@ -58,12 +60,15 @@ class Metrics:
     Args:
         providers: Names of the configured providers; their series exist from the start, at zero.
         revision: What was built, such as a commit.
+        key_expiries: When the consumers' keys run out.
 
     Attributes:
         registry: For the HTTP handler; holds the process's own metrics as well.
     """
 
-    def __init__(self, providers: Iterable[str], *, revision: str = "unknown") -> None:
+    def __init__(
+        self, providers: Iterable[str], *, revision: str = "unknown", key_expiries: Expiries = dict
+    ) -> None:
         self._providers = frozenset(providers)
         self.registry = CollectorRegistry()
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the package left this one out
@@ -72,9 +77,11 @@ class Metrics:
         build.info({"version": __version__, "revision": revision, "python": platform.python_version()})
         self._requests = _Requests(self.registry)
         self._calls = _Calls(self.registry)
-        self._surroundings = _Surroundings(self.registry)
+        self._broker = _Broker(self.registry)
+        self._ledger = _Ledger(self.registry)
         self._standings = Standings(self._providers)
         self.registry.register(self._standings)
+        self.registry.register(KeyExpiries(key_expiries))
         self._begin_at_zero()
 
     def tell(self, fact: Fact) -> None:
@@ -84,18 +91,10 @@ class Metrics:
                 self._requests.tell(fact, self._label(fact.provider))
             case Called() | LaneChanged():
                 self._calls.tell(fact, self._label(fact.provider))
-            case (
-                Buried()
-                | Published()
-                | BrokerChanged()
-                | QueueChanged()
-                | LedgerChanged()
-                | Rescued()
-                | ClockStepped()
-                | Unsettled()
-                | Surprised()
-            ):
-                self._surroundings.tell(fact)
+            case Buried() | Published() | BrokerChanged() | QueueChanged() | Unsettled():
+                self._broker.tell(fact)
+            case LedgerChanged() | Rescued() | ClockStepped() | Surprised():
+                self._ledger.tell(fact)
             case Counted():
                 self._standings.count(fact.standings)
             case TopologyUncompared():
@@ -110,24 +109,28 @@ class Metrics:
         for provider in sorted(self._providers):
             self._requests.begin_at_zero(provider)
             self._calls.begin_at_zero(provider)
-        self._surroundings.begin_at_zero()
+        self._broker.begin_at_zero()
 
 
 class _Requests:
     """The way of requests through the worker."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._received = Counter(
+        counter = partial(Counter, registry=registry)
+        self._received = counter(
             "provisioner_requests_received_total",
             "Valid requests taken from a queue; novelty is new, same or conflict.",
             ["provider", "content_mode", "novelty"],
-            registry=registry,
         )
-        self._finished = Counter(
+        self._finished = counter(
             "provisioner_requests_finished_total",
             "Results recorded; a held request counts as held and again when it is settled.",
             ["provider", "outcome"],
-            registry=registry,
+        )
+        self._rejected = counter(
+            "provisioner_requests_rejected_total",
+            "Requests rejected; dry runs, which can end in nothing else, are left out.",
+            ["provider"],
         )
         self._end_to_end = Histogram(
             "provisioner_request_end_to_end_seconds",
@@ -142,17 +145,15 @@ class _Requests:
             ["provider"],
             registry=registry,
         )
-        self._retries = Counter(
+        self._retries = counter(
             "provisioner_retries_scheduled_total",
             "Requests put off to be tried again, by reason.",
             ["provider", "reason"],
-            registry=registry,
         )
-        self._stray_accounts = Counter(
+        self._stray_accounts = counter(
             "provisioner_stray_accounts_total",
             "Accounts named by an answer whose request has no place for them any more.",
             ["provider"],
-            registry=registry,
         )
 
     def tell(self, fact: Received | Began | Ended | Moved | Finished | StrayAccount, provider: str) -> None:
@@ -168,6 +169,8 @@ class _Requests:
                     self._retries.labels(provider, fact.reason).inc()
             case Finished():
                 self._finished.labels(provider, fact.outcome).inc()
+                if fact.outcome is ResultOutcome.REJECTED and not fact.dry_run:
+                    self._rejected.labels(provider).inc()
                 self._end_to_end.labels(provider, fact.outcome).observe(fact.seconds)
             case StrayAccount():
                 self._stray_accounts.labels(provider).inc()
@@ -182,6 +185,7 @@ class _Requests:
         for reason in CATALOGUE.values():
             if reason.retried == "yes":
                 self._retries.labels(provider, reason.code)
+        self._rejected.labels(provider)
         self._in_progress.labels(provider)
         self._stray_accounts.labels(provider)
 
@@ -190,6 +194,7 @@ class _Calls:
     """What was asked of providers, and whether they are asked."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        counter = partial(Counter, registry=registry)
         self._seconds = Histogram(
             "provisioner_provider_call_seconds",
             "Calls of a provider. The result of prepare and create is a reason code, of look_up a finding, of probe "
@@ -198,17 +203,15 @@ class _Calls:
             buckets=_CALL_BUCKETS,
             registry=registry,
         )
-        self._look_ups = Counter(
+        self._look_ups = counter(
             "provisioner_look_ups_total",
             "Look-ups of requests in doubt, by what they found.",
             ["provider", "finding"],
-            registry=registry,
         )
-        self._refused = Counter(
+        self._refused = counter(
             "provisioner_provider_credentials_refused_total",
             "Calls in which a provider refused our credentials or our configuration.",
             ["provider"],
-            registry=registry,
         )
         self._state = Gauge(
             "provisioner_provider_state",
@@ -239,21 +242,18 @@ class _Calls:
             self._state.labels(provider, each).set(each is state)
 
 
-class _Surroundings:
-    """RabbitMQ, the ledger, and what should not happen."""
+class _Broker:
+    """RabbitMQ: connections, queues, and what goes in and out."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._buried = Counter(
-            "provisioner_dead_letters_total",
-            "Messages that could not become requests.",
-            ["reason"],
-            registry=registry,
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+        self._buried = counter(
+            "provisioner_dead_letters_total", "Messages that could not become requests.", ["reason"]
         )
-        self._published = Counter(
+        self._published = counter(
             "provisioner_events_published_total",
             "Attempts to publish a result event; confirmed, or unconfirmed and tried again.",
             ["type", "result"],
-            registry=registry,
         )
         self._publish_seconds = Histogram(
             "provisioner_publish_seconds",
@@ -261,87 +261,40 @@ class _Surroundings:
             buckets=_PUBLISH_BUCKETS,
             registry=registry,
         )
-        self._connected = Gauge(
-            "provisioner_broker_connected",
-            "Whether the connection to RabbitMQ is up.",
-            ["connection"],
-            registry=registry,
+        self._connected = gauge(
+            "provisioner_broker_connected", "Whether the connection to RabbitMQ is up.", ["connection"]
         )
-        self._reconnects = Counter(
+        self._reconnects = counter(
             "provisioner_broker_reconnects_total",
             "Times the connection to RabbitMQ came up again.",
             ["connection"],
-            registry=registry,
         )
-        self._not_served = Gauge(
+        self._not_served = gauge(
             "provisioner_queue_not_served",
             "Whether a queue should be consumed here and RabbitMQ, though connected, does not serve it.",
             ["queue"],
-            registry=registry,
         )
-        self._ledger_up = Gauge(
-            "provisioner_ledger_up",
-            "Whether the ledger takes writes, and takes them in time; while it does not, intake stops.",
-            registry=registry,
-        )
-        self._rescued = Counter(
-            "provisioner_rescued_total",
-            "Requests left sending by a dead worker, in doubt since this one found them.",
-            registry=registry,
-        )
-        self._clock_steps = Counter(
-            "provisioner_clock_steps_total",
-            "Times the clock where the ledger lies was set by a second or more while this worker ran.",
-            registry=registry,
-        )
-        self._unsettled = Counter(
+        self._unsettled = counter(
             "provisioner_deliveries_unsettled_total",
             "Deliveries whose verb did not reach RabbitMQ, which hands them over again, by verb.",
             ["verb"],
-            registry=registry,
-        )
-        self._surprises = Counter(
-            "provisioner_surprises_total",
-            "Errors that should not happen and were survived, by where.",
-            ["where"],
-            registry=registry,
         )
         self._was_up: set[str] = set()
 
-    def tell(
-        self,
-        fact: Buried
-        | Published
-        | BrokerChanged
-        | QueueChanged
-        | LedgerChanged
-        | Rescued
-        | ClockStepped
-        | Unsettled
-        | Surprised,
-    ) -> None:
+    def tell(self, fact: Buried | Published | BrokerChanged | QueueChanged | Unsettled) -> None:
         match fact:
             case Buried():
                 self._buried.labels(fact.reason).inc()
             case Published():
-                self._published.labels(
-                    fact.event_type, "confirmed" if fact.confirmed else "unconfirmed"
-                ).inc()
+                result = "confirmed" if fact.confirmed else "unconfirmed"
+                self._published.labels(fact.event_type, result).inc()
                 self._publish_seconds.observe(fact.seconds)
             case BrokerChanged():
                 self._broker_changed(fact)
             case QueueChanged():
                 self._not_served.labels(fact.queue).set(fact.state is QueueState.NOT_SERVED)
-            case LedgerChanged():
-                self._ledger_up.set(fact.well)
-            case Rescued():
-                self._rescued.inc(len(fact.request_ids))
-            case ClockStepped():
-                self._clock_steps.inc()
             case Unsettled():
                 self._unsettled.labels(fact.verb).inc()
-            case Surprised():
-                self._surprises.labels(fact.where).inc()
 
     def begin_at_zero(self) -> None:
         for reason in ReasonCode:
@@ -361,3 +314,39 @@ class _Surroundings:
             self._reconnects.labels(fact.connection).inc()
         if fact.up:
             self._was_up.add(fact.connection)
+
+
+class _Ledger:
+    """The ledger, and what should not happen."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        counter = partial(Counter, registry=registry)
+        self._up = Gauge(
+            "provisioner_ledger_up",
+            "Whether the ledger takes writes, and takes them in time; while it does not, intake stops.",
+            registry=registry,
+        )
+        self._rescued = counter(
+            "provisioner_rescued_total",
+            "Requests left sending by a dead worker, in doubt since this one found them.",
+        )
+        self._clock_steps = counter(
+            "provisioner_clock_steps_total",
+            "Times the clock where the ledger lies was set by a second or more while this worker ran.",
+        )
+        self._surprises = counter(
+            "provisioner_surprises_total",
+            "Errors that should not happen and were survived, by where.",
+            ["where"],
+        )
+
+    def tell(self, fact: LedgerChanged | Rescued | ClockStepped | Surprised) -> None:
+        match fact:
+            case LedgerChanged():
+                self._up.set(fact.well)
+            case Rescued():
+                self._rescued.inc(len(fact.request_ids))
+            case ClockStepped():
+                self._clock_steps.inc()
+            case Surprised():
+                self._surprises.labels(fact.where).inc()
