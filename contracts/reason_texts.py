@@ -80,7 +80,7 @@ TEXTS: Final[Mapping[str, tuple[str, Retried, str]]] = MappingProxyType(
             ),
         ),
         "provider_mismatch": (
-            "The message came by way of one provider's routing key or queue, and names another provider.",
+            "The message was published under one provider's routing key, and names another provider.",
             "no",
             "Publisher: publish it under `request.<provider>` with the provider that `data.provider` names.",
         ),

@@ -123,7 +123,7 @@ class World:
         self.limiter = FreeLimiter()
         self.desk = self._desk(name, **options)
         self.pipeline = Pipeline(self.desk)
-        self.burial = Burial(self.desk, self.pipeline, {queue_of(name): name for name in self.desk.lanes})
+        self.burial = Burial(self.desk, self.pipeline)
         self.upkeep = Upkeep(self.desk, self.pipeline, UpkeepPolicy())
         self.doors = FakeDoors()
         self.intake = self._intake()

@@ -100,10 +100,7 @@ async def test_headers_of_the_broker_count_for_nothing(world: World) -> None:
 
 @pytest.mark.rabbitmq
 async def test_a_message_moved_by_hand_is_known_by_its_key(empty: Any, tmp_path: Any, rig: Rig) -> None:
-    """Pitfall 39: wherever a shovel puts it, under whatever exchange and key, it is the same request as before.
-
-    But for another provider's queue: there it is refused, with an answer, and opens nothing either.
-    """
+    """Pitfall 39: wherever a shovel puts it, under whatever exchange and key, it is the same request as before."""
     place = make_place(empty, tmp_path, Vendor(), Bolt())
     async with at_work(place, rig, Topology(("acme", "bolt"))) as works:
         body = await works.ask("order-1")
@@ -111,17 +108,16 @@ async def test_a_message_moved_by_hand_is_known_by_its_key(empty: Any, tmp_path:
         for exchange, key in MOVED:
             await rig.probe.publish(body, key, exchange, content_type=CLOUD_EVENT, headers=FORGED)
         await rig.probe.until_ready(AUDIT, 1 + len(MOVED))
-        strange = json.dumps(make_request("order-2")).encode()
-        await rig.probe.publish(strange, request_queue("bolt"), "", content_type=CLOUD_EVENT)
-        (letter,) = await works.until_letters(1)
+        late = json.dumps(make_request("order-2")).encode()
+        await rig.probe.publish(late, request_queue("bolt"), "", content_type=CLOUD_EVENT)
+        await works.until_state(State.PROVISIONED, "order-2")
         rows = await works.world.entries()
-    assert letter.reason is ReasonCode.PROVIDER_MISMATCH
     assert {row.provider for row in rows} == {"acme"}
     assert sorted(order.request_id for order in place.acme.sent) == sorted(row.request_id for row in rows)
     assert place.providers["bolt"].sent == []
 
 
-MOVED = (("", QUEUE), ("", DEAD_LETTERS), (DEAD_LETTERS, "any.key"))
+MOVED = (("", QUEUE), ("", DEAD_LETTERS), (DEAD_LETTERS, "any.key"), ("", request_queue("bolt")))
 
 
 class Bolt(Vendor):

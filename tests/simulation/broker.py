@@ -170,7 +170,7 @@ class Broker:
     def _bury(self, queue: str, letter: Letter) -> None:
         """At least once: from queue to queue, with a confirmation of its own."""
         headers: Mapping[str, object] = {**letter.message.headers, "x-first-death-queue": queue}
-        dead = replace(letter.message, headers=headers, queue=DEAD_LETTERS, died_in=queue)
+        dead = replace(letter.message, headers=headers, queue=DEAD_LETTERS)
         for _ in range(1 + self.scene.strikes(Fault.TWICE_DEAD)):
             self._underway += 1
             self.later(self.scene.between(0.001, 0.05), self._forward, dead)

@@ -176,7 +176,7 @@ class Machine:
             desk,
             doors,
             pipeline,
-            Burial(desk, pipeline, {request_queue(name): name for name in desk.lanes}),
+            Burial(desk, pipeline),
             changed,
             lanes={request_queue(name): lane for name, lane in desk.lanes.items()},
             dead_letters=DEAD_LETTERS,

@@ -96,10 +96,10 @@ def acknowledged_before_kept() -> Iterator[None]:
     """A delivery is acknowledged when it was read, and then accepted."""
     careful = Pipeline._take
 
-    async def take(self: Pipeline, delivery: Delivery, slot: Slot, asked_of: str) -> bool:
-        if not hasattr(read(self._desk, delivery.message, asked_of), "reason"):
+    async def take(self: Pipeline, delivery: Delivery, slot: Slot) -> bool:
+        if not hasattr(read(self._desk, delivery.message), "reason"):
             await delivery.ack()
-        return await careful(self, delivery, slot, asked_of)
+        return await careful(self, delivery, slot)
 
     with patch.object(Pipeline, "_take", take):
         yield

@@ -123,7 +123,7 @@ async def _worker(configured: Settings, stack: AsyncExitStack, reached: Reached)
         desk,
         consumer,
         pipeline,
-        Burial(desk, pipeline, {request_queue(name): name for name in desk.lanes}),
+        Burial(desk, pipeline),
         changed,
         lanes={request_queue(name): lane for name, lane in desk.lanes.items()},
         dead_letters=DEAD_LETTERS,

@@ -16,8 +16,6 @@ class Message:
         routing_key: The key it was published with.
         headers: AMQP headers; values as the client library decoded them (str, bytes, int, datetime, list, dict ...).
         redelivered: Whether the broker handed it over before.
-        died_in: Of a dead letter, the queue that it died in last, by the broker's own word; None where it died in none,
-            as what was published under a key that leads nowhere, or where that cannot be read.
     """
 
     body: bytes = field(repr=False)
@@ -31,7 +29,6 @@ class Message:
     type: str | None = None
     timestamp: datetime | None = None
     redelivered: bool = False
-    died_in: str | None = None
 
 
 class Delivery(Protocol):

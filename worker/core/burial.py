@@ -41,11 +41,9 @@ _PLAIN = str | bytes | bytearray | int | float | datetime
 class Burial:
     """Drains the dead-letter queue. The acknowledgement comes after the commit."""
 
-    def __init__(self, desk: Desk, pipeline: Pipeline, queues: Mapping[str, str]) -> None:
-        """`queues` has the provider of each queue of requests, by the queue's name."""
+    def __init__(self, desk: Desk, pipeline: Pipeline) -> None:
         self._desk = desk
         self._pipeline = pipeline
-        self._queues = queues
 
     async def bury(self, delivery: Delivery) -> None:
         """Take one dead letter: a row with its reason, or, when it is a good request after all, a request.
@@ -63,7 +61,7 @@ class Burial:
 
     async def _bury(self, delivery: Delivery) -> None:
         try:
-            arrival = read(self._desk, delivery.message, self._asked_of(delivery.message))
+            arrival = read(self._desk, delivery.message)
             refusal = arrival if isinstance(arrival, Refusal) else await self._accept(arrival)
         except (LedgerUnavailable, ConfigurationError):
             raise  # no message is to blame for these
@@ -73,10 +71,6 @@ class Burial:
             refusal = Refusal(ReasonCode.INTERNAL_ERROR, (problem,))
         if refusal is not None:
             await self._keep(delivery.message, refusal)
-
-    def _asked_of(self, message: Message) -> str | None:
-        """Whose queue it died in; nobody's where it never was in one, as under a mistyped routing key."""
-        return self._queues.get(message.died_in) if message.died_in else None
 
     async def _accept(self, arrival: Arrival) -> Refusal | None:
         """A good request that came here by a mistyped routing key or a crash loop is not lost; it is run."""

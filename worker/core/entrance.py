@@ -10,31 +10,30 @@ from worker.core.provider import Order, Provider
 from worker.core.retry import Decision, Hold, Refuse
 
 
-def read(desk: Desk, message: Message, asked_of: str | None) -> Arrival | Refusal:
-    """Decode and validate by the contracts; what is wrong comes back in words.
-
-    `asked_of` is the provider from whose queue the message came; None where it was in no provider's queue.
-    """
+def read(desk: Desk, message: Message) -> Arrival | Refusal:
+    """Decode and validate by the contracts; what is wrong comes back in words."""
     request = decode(message, desk.limits)
     if isinstance(request, Refusal):
         return request
     provider = desk.providers.get(request.data.provider)
     if provider is None:
         return _no_provider(desk, request)
-    if {asked_of, _provider_of_key(desk, message.routing_key)} - {None, request.data.provider}:
-        return refuse(request, ReasonCode.PROVIDER_MISMATCH, "/provider", _ANOTHERS_WAY)
+    if _is_key_of_another(desk, message.routing_key, request.data.provider):
+        words = "this is another provider than the one whose routing key the message was published under"
+        return refuse(request, ReasonCode.PROVIDER_MISMATCH, "/provider", words)
     parameters = read_parameters(request, provider.Parameters)
     if isinstance(parameters, Refusal):
         return parameters
     return desk.orders.arrival(request, parameters, desk.clock.now())
 
 
-# Who may order from which provider is what the broker grants by routing keys, so that neither may be got round.
-_ANOTHERS_WAY = "this is another provider than the one whose routing key or queue the message came by"
-
-
-def _provider_of_key(desk: Desk, routing_key: str) -> str | None:
-    return next((name for name in desk.providers if request_routing_key(name) == routing_key), None)
+def _is_key_of_another(desk: Desk, routing_key: str, provider: str) -> bool:
+    """Whether the key is another known provider's. By keys the broker grants who may order from whom, and a message
+    keeps its key among the dead letters. Any other key (mistyped, a queue's name after a move by hand) says nothing.
+    """
+    if routing_key == request_routing_key(provider):
+        return False
+    return any(routing_key == request_routing_key(name) for name in desk.orders.known)
 
 
 def _no_provider(desk: Desk, request: Decoded) -> Refusal:

@@ -89,7 +89,7 @@ class Pipeline:
         handed_on = False
         try:
             if delivery.open:  # else it went back while it waited, and comes again
-                handed_on = await self._take(delivery, slot, lane.provider)
+                handed_on = await self._take(delivery, slot)
         except (LedgerUnavailable, ConfigurationError) as error:  # away, or no longer for this code to use
             self._desk.gate.sick(error)
             await delivery.requeue()
@@ -100,11 +100,11 @@ class Pipeline:
             if not handed_on:
                 slot.free()
 
-    async def _take(self, delivery: Delivery, slot: Slot, asked_of: str) -> bool:
+    async def _take(self, delivery: Delivery, slot: Slot) -> bool:
         """Whether the slot was handed on to execution."""
         reached = self._desk.reached
         reached(Step.DELIVERED, "")
-        arrival = read(self._desk, delivery.message, asked_of)
+        arrival = read(self._desk, delivery.message)
         if isinstance(arrival, Refusal):
             await self._reject(delivery)
             return False

@@ -1,6 +1,6 @@
 """One delivery: what was handed over, and the verbs that end it."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -95,13 +95,4 @@ def read_message(queue: str, raw: DeliveredMessage) -> Message:
         type=properties.message_type or None,
         timestamp=properties.timestamp,
         redelivered=bool(raw.redelivered),
-        died_in=_died_in(properties.headers or {}),
     )
-
-
-def _died_in(headers: Mapping[str, object]) -> str | None:
-    """The queue of the newest death, which stands first. How often and why it died is not asked: versions differ."""
-    deaths = headers.get("x-death")
-    newest = deaths[0] if isinstance(deaths, list) and deaths else None
-    queue = newest.get("queue") if isinstance(newest, Mapping) else None
-    return queue if isinstance(queue, str) else None

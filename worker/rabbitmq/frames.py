@@ -7,8 +7,8 @@ what could not be read and keeps the length of the frame; a frame that can be re
 
 But for a large one, which may stop the loop: for each value pamqp copies all that follows, so that a list of 131000
 nothings takes it up to a second. There lists and tables arrive empty, and of headers of one name only the last, which
-is the one that counts. Hardly anybody reads what is in a list or a table: as an attribute both are wrong, whatever they
-hold, and where `x-death` is lost with them, the routing key still tells whose request a dead letter was.
+is the one that counts. Nobody reads what is in a list or a table: as an attribute both are wrong, whatever they hold,
+and `x-death` is for people.
 """
 
 import struct
