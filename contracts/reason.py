@@ -27,7 +27,6 @@ class ReasonCode(StrEnum):
     INVALID_DATA = auto()
     UNKNOWN_PROVIDER = auto()
     PROVIDER_NOT_CONFIGURED = auto()
-    PROVIDER_MISMATCH = auto()
     INVALID_PARAMETERS = auto()
     IDEMPOTENCY_CONFLICT = auto()
 

@@ -79,11 +79,6 @@ TEXTS: Final[Mapping[str, tuple[str, Retried, str]]] = MappingProxyType(
                 "it is not served."
             ),
         ),
-        "provider_mismatch": (
-            "The message was published under one provider's routing key, and names another provider.",
-            "no",
-            "Publisher: publish it under `request.<provider>` with the provider that `data.provider` names.",
-        ),
         "invalid_parameters": (
             "The provider's parameters break the contract. The provider was not asked.",
             "no",

@@ -73,12 +73,9 @@ def make_request(key: str = "order-1", **changes: Any) -> dict[str, Any]:
 
 
 def make_message(body: dict[str, Any] | bytes | None = None, **properties: Any) -> Message:
-    """A message in structured form, published under the key of the provider that it names, else of `acme`; a good
-    request unless a body is given.
-    """
+    """A message in structured form; a good request unless a body is given."""
     content = body if isinstance(body, bytes) else json.dumps(body or make_request()).encode()
-    data = body.get("data") if isinstance(body, dict) else None
-    provider = data["provider"] if isinstance(data, dict) and "provider" in data else "acme"
-    queue, key = f"provisioning.requests.{provider}", f"request.{provider}"
-    plain = Message(content, queue, key, content_type="application/cloudevents+json")
+    plain = Message(
+        content, "provisioning.requests.acme", "request.acme", content_type="application/cloudevents+json"
+    )
     return replace(plain, **properties)

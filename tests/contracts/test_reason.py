@@ -12,7 +12,7 @@ from contracts.reason_texts import TEXTS, Retried
 
 WIRE = """
 not_utf8 not_json too_large too_deep duplicate_json_key not_finite_number invalid_envelope invalid_data
-unknown_provider provider_not_configured provider_mismatch invalid_parameters idempotency_conflict
+unknown_provider provider_not_configured invalid_parameters idempotency_conflict
 no_consumer_key deadline_passed dry_run_passed provider_validation name_taken
 verification_required credentials_refused permission_refused endpoint_missing redirected rate_limited
 unreachable token_refused token_unavailable provider_busy no_answer connection_lost garbled_answer

@@ -15,7 +15,7 @@ from pamqp import encode
 from contracts.reason import ReasonCode
 from contracts.result import AccountRejected
 from tests.builders import make_message, make_request
-from tests.core.world import DEAD_LETTERS, World, queue_of
+from tests.core.world import World
 from tests.fakes import FakeDelivery
 from worker.core.broker import Message
 from worker.core.burial import is_cut, letter_ids, packed, unpacked
@@ -147,6 +147,10 @@ UNNAMED: list[tuple[Message, str]] = [
     (make_message(b"{", content_type=None, headers={**NAMED, "cloudEvents:id": "e-2"}), "two spellings"),
     (make_message(b"{", content_type="application/cloudevents-batch+json", headers=NAMED), "a batch"),
     (make_message(b"{", content_type="application/json", app_id="urn:shop"), "a source and nothing else"),
+    (
+        make_message(WHOLE[:-20], **PLAINLY),
+        "structured, cut, and called plain: its properties are not its names",
+    ),
 ]
 
 
@@ -157,6 +161,14 @@ async def test_who_is_named_nowhere_for_certain_is_not_answered(
     """The dead letter is kept with its reason; an answer that names the wrong message would be worse than none."""
     await world.bury(message)
     assert (len(await letters(world)), world.place.results) == (1, []), reason
+
+
+async def test_the_id_that_a_replay_gives_a_message_does_not_name_it(world: World) -> None:
+    """A message without an id that nobody can read is not answered after its replay either: its sender knows no id."""
+    await world.bury(make_message(b"{", content_type="application/json"))
+    (letter,) = await letters(world)
+    await world.bury(make_message(b"{", content_type="application/json", message_id=letter.dead_letter_id))
+    assert (len(await letters(world)), world.place.results) == (1, [])
 
 
 async def test_the_acknowledgement_comes_after_the_row(world: World) -> None:
@@ -252,34 +264,6 @@ async def test_a_good_request_among_the_dead_letters_runs(world: World) -> None:
     await world.go_round()
     assert (await world.entry()).state is State.PROVISIONED
     assert len(world.place.acme.sent) == 1
-
-
-async def test_a_dead_letter_under_another_providers_key_is_refused(two: World) -> None:
-    """Who may order from one provider alone does not get at another one by way of the dead letters."""
-    await two.bury(
-        make_message(make_request(provider="bolt"), queue=DEAD_LETTERS, routing_key="request.acme")
-    )
-    (letter,) = await letters(two)
-    (event,) = two.place.results
-    assert isinstance(event, AccountRejected)
-    assert letter.reason is ReasonCode.PROVIDER_MISMATCH
-    assert (event.data.reason.code, event.data.provider) == (ReasonCode.PROVIDER_MISMATCH, "bolt")
-    assert [problem.pointer for problem in event.data.problems] == ["/data/provider"]
-    assert await two.entries() == []
-
-
-@pytest.mark.parametrize(
-    ("key", "reason"),
-    [
-        ("request.bolt", "a crash loop"),
-        ("request.typo", "a mistyped key"),
-        (queue_of("acme"), "moved by hand"),
-    ],
-)
-async def test_a_dead_letter_under_no_other_providers_key_runs(two: World, key: str, reason: str) -> None:
-    """A good request is not lost for the way by which it came to the dead letters."""
-    await two.bury(make_message(make_request(provider="bolt"), queue=DEAD_LETTERS, routing_key=key))
-    assert (await letters(two), [entry.provider for entry in await two.entries()]) == ([], ["bolt"]), reason
 
 
 async def test_a_known_request_among_the_dead_letters_is_answered_again(world: World) -> None:

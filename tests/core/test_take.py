@@ -38,20 +38,6 @@ async def test_the_acknowledgement_comes_after_the_row(world: World) -> None:
     assert seen == ["order-1"]
 
 
-async def test_a_request_under_another_providers_key_is_refused(two: World) -> None:
-    """Whoever may publish for one provider orders from that one alone: nothing is opened."""
-    wanted = make_request(provider="bolt")
-    assert (await two.take(make_message(wanted, routing_key="request.acme"))).verbs == ["reject"]
-    assert await two.entries() == []
-
-
-async def test_a_request_moved_by_hand_into_another_providers_queue_runs(two: World) -> None:
-    """The name of a queue as routing key says nothing about who may order from whom."""
-    moved = make_message(make_request(provider="bolt"), routing_key="provisioning.requests.acme")
-    assert (await two.take(moved)).verbs == ["ack"]
-    assert [entry.provider for entry in await two.entries()] == ["bolt"]
-
-
 def _keys(place: Place) -> list[str]:
     with closing(sqlite3.connect(place.file)) as file:
         return [key for (key,) in file.execute("select idempotency_key from requests")]

@@ -106,11 +106,6 @@ def make_place(empty: Path, folder: Path, *providers: ScriptedProvider) -> Place
     return Place(file, {provider.name: provider for provider in providers or (ScriptedProvider(),)})
 
 
-def queue_of(provider: str) -> str:
-    """The queue of requests to a provider, by a name that only this place knows."""
-    return f"requests.{provider}"
-
-
 class World:
     """One worker at a place."""
 
@@ -170,7 +165,7 @@ class World:
         )
 
     def _intake(self) -> Intake:
-        queues = {queue_of(name): lane for name, lane in self.desk.lanes.items()}
+        queues = {f"requests.{name}": lane for name, lane in self.desk.lanes.items()}
         return Intake(
             self.desk,
             self.doors,

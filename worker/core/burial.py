@@ -91,7 +91,9 @@ class Burial:
         now, sealer = self._desk.clock.now(), self._desk.orders.sealer
         names = letter_ids(message, sealer)
         known = await self._known(names)
-        letter = dead_letter(known.dead_letter_id if known else names[0], message, refusal, sealer, now)
+        name = known.dead_letter_id if known else names[0]
+        refusal = _as_its_sender_named_it(refusal, name)
+        letter = dead_letter(name, message, refusal, sealer, now)
         # Dated as it was first: where the stored one was erased, the very same rejection is built again.
         since = known.received_at if known and known.died_alike(letter) else now
         event = self._rejection(letter.dead_letter_id, refusal, since)
@@ -117,6 +119,13 @@ class Burial:
             return None
         subject = subject_of_refusal(dead_letter_id, refusal)
         return self._desk.events.rejected(subject, since, refusal.reason, problems=refusal.problems)
+
+
+def _as_its_sender_named_it(refusal: Refusal, dead_letter_id: str) -> Refusal:
+    """A replay gives the row's id to a message that has none: to its sender that id says nothing."""
+    if refusal.readable.event_id != dead_letter_id:
+        return refusal
+    return replace(refusal, readable=replace(refusal.readable, event_id=None))
 
 
 def letter_ids(message: Message, sealer: Sealer) -> Sequence[str]:

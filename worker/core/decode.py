@@ -161,9 +161,13 @@ def _glimpse(message: Message, limits: Limits) -> Readable:
     """
     body = _parse_anyhow(message.body) if len(message.body) <= limits.max_bytes else None
     try:
-        attributes, data, _ = _split(message, body if isinstance(body, dict) else {})
+        attributes, data, mode = _split(message, body if isinstance(body, dict) else {})
     except _Unreadable:
         return Readable()
+    if mode == "plain" and b'"specversion"' in message.body:
+        return (
+            Readable()
+        )  # a structured event, which names itself by what cannot be read, not by its properties
     return _readable(attributes, data)
 
 

@@ -1,7 +1,6 @@
 """What is let in, and what ends before a provider is asked: by the contracts, the settings and the clock alone."""
 
 from contracts.reason import ReasonCode
-from contracts.request import request_routing_key
 from worker.core.broker import Message
 from worker.core.decode import Decoded, Refusal, decode, read_parameters, refuse
 from worker.core.desk import Desk
@@ -18,22 +17,10 @@ def read(desk: Desk, message: Message) -> Arrival | Refusal:
     provider = desk.providers.get(request.data.provider)
     if provider is None:
         return _no_provider(desk, request)
-    if _is_key_of_another(desk, message.routing_key, request.data.provider):
-        words = "this is another provider than the one whose routing key the message was published under"
-        return refuse(request, ReasonCode.PROVIDER_MISMATCH, "/provider", words)
     parameters = read_parameters(request, provider.Parameters)
     if isinstance(parameters, Refusal):
         return parameters
     return desk.orders.arrival(request, parameters, desk.clock.now())
-
-
-def _is_key_of_another(desk: Desk, routing_key: str, provider: str) -> bool:
-    """Whether the key is another known provider's. By keys the broker grants who may order from whom, and a message
-    keeps its key among the dead letters. Any other key (mistyped, a queue's name after a move by hand) says nothing.
-    """
-    if routing_key == request_routing_key(provider):
-        return False
-    return any(routing_key == request_routing_key(name) for name in desk.orders.known)
 
 
 def _no_provider(desk: Desk, request: Decoded) -> Refusal:
