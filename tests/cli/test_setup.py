@@ -9,9 +9,9 @@ import pytest
 
 from tests.cli.terminal import Terminal
 from worker.keyring import load, new_consumer_key
-from worker.sandbox.credentials import Credentials
+from worker.sandbox import CanarySpeech
 
-CANARY = {"PROVIDERS__CANARY_SPEECH__API_KEY": Credentials().canary_speech.api_key}
+CANARY = {"PROVIDERS__CANARY_SPEECH__API_KEY": CanarySpeech.credentials.api_key}
 
 
 def parts(said: str) -> dict[str, str]:

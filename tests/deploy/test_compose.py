@@ -17,7 +17,7 @@ import yaml
 from worker import providers
 from worker.keyring.consumer_keys import load_consumer_keys
 from worker.keyring.sealing_keys import read_keys
-from worker.sandbox.credentials import Credentials
+from worker.sandbox import CanarySpeech, Gateway360, PhoneCom, PostcodeEu
 from worker.settings.catalogue import ALONE, ProviderKinds, settings_of
 from worker.settings.groups import RequestsSettings
 
@@ -152,17 +152,16 @@ def test_the_sandbox_cannot_mix_with_the_live_worker() -> None:
 def test_the_sandboxs_credentials_are_those_that_the_sandbox_accepts() -> None:
     """What the Compose file repeats is what the code says, for every provider, at the sandbox's address."""
     given = {name: str(value) for name, value in SERVICES["worker-sandbox"]["environment"].items()}
-    accepted = Credentials()
     prefix = "PROVISIONER_PROVIDERS__"
     assert {
         name: value for name, value in given.items() if name.startswith(prefix) and "BASE_URL" not in name
     } == {
-        f"{prefix}CANARY_SPEECH__API_KEY": accepted.canary_speech.api_key,
-        f"{prefix}PHONE_COM__TOKEN": accepted.phone_com.token,
-        f"{prefix}PHONE_COM__ACCOUNT_ID": str(accepted.phone_com.account_id),
-        f"{prefix}GATEWAY360__API_KEY": accepted.gateway360.api_key,
-        f"{prefix}POSTCODE_EU__KEY": accepted.postcode_eu.key,
-        f"{prefix}POSTCODE_EU__SECRET": accepted.postcode_eu.secret,
+        f"{prefix}CANARY_SPEECH__API_KEY": CanarySpeech.credentials.api_key,
+        f"{prefix}PHONE_COM__TOKEN": PhoneCom.credentials.token,
+        f"{prefix}PHONE_COM__ACCOUNT_ID": str(PhoneCom.credentials.account_id),
+        f"{prefix}GATEWAY360__API_KEY": Gateway360.credentials.api_key,
+        f"{prefix}POSTCODE_EU__KEY": PostcodeEu.credentials.key,
+        f"{prefix}POSTCODE_EU__SECRET": PostcodeEu.credentials.secret,
     }
     urls = [value for name, value in given.items() if name.endswith("__BASE_URL")]
     assert urls == ["http://sandbox:9000"] * 4

@@ -21,7 +21,7 @@ from tests.providers.bench import CANARY, GATEWAY, PHONE, POSTCODE, PROVIDERS
 from tests.providers.cases import OWN_SHAPE
 from worker.core.states import State
 from worker.core.verdict import Verdict
-from worker.sandbox import Fault, Operation
+from worker.sandbox import Fault, Operation, PhoneCom
 
 READ = "answer_read"
 IMPATIENT = {"listen_for": 2.5}
@@ -191,7 +191,7 @@ def redirected(status: int) -> Act:
     """The provider sends the create elsewhere, to where it would be carried out or answered with JSON."""
 
     async def bring(stage: Stage) -> None:
-        account = stage.sandbox.credentials.phone_com.account_id
+        account = stage.sandbox.provider(PhoneCom).credentials.account_id
         elsewhere = f"{stage.sandbox.base_url}/v4/accounts/{account}/subaccounts"
         stage.let_go_wrong(Fault.REDIRECT, status=status, location=elsewhere)
         await stage.ask()

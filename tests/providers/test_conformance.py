@@ -21,16 +21,9 @@ from worker.core.provider import Doubt, Found, Order, Prepared, Unclear
 from worker.core.verdict import Moment, Verdict
 from worker.http_client import HttpClient
 from worker.providers import Handler
-from worker.sandbox import (
-    CanarySpeechCredentials,
-    Credentials,
-    Fault,
-    Gateway360Credentials,
-    Operation,
-    PhoneComCredentials,
-    PostcodeEuCredentials,
-    Sandbox,
-)
+from worker.providers import discover as handlers
+from worker.sandbox import CanarySpeech, Fault, Operation, Sandbox
+from worker.sandbox.provider import discover as pretended
 
 GOOD: Mapping[str, object] = {
     CANARY: {"id": "00000000-0000-4000-8000-0000000000a1"},
@@ -43,6 +36,7 @@ GOOD: Mapping[str, object] = {
 URL_SAFE = str.maketrans("+/", "-_")
 every_provider = pytest.mark.parametrize("provider", PROVIDERS)
 MARK = "canary+secret/<value>"
+PASSWORD = f"{MARK}-password"
 BREAKS = (Fault.UNAUTHORIZED, Fault.CUT_AFTER_CREATE, Fault.WRONG_JSON, Fault.HTML_WITH_200)
 
 
@@ -90,6 +84,17 @@ async def test_secrets_are_the_provider_s_own(bench: Bench, provider: str) -> No
     secrets = {name: value.get_secret_value() for name, value in outcome.created.secrets.items()}
     assert secrets == {name: held[name] for name in secrets}
     assert outcome.created.missing == ()
+
+
+@every_provider
+async def test_the_sandbox_shows_no_secret(bench: Bench, provider: str) -> None:
+    """What is handed over stands nowhere in the state that the sandbox shows."""
+    handler = bench.handler(provider)
+    outcome = await bench.run(handler, bench.order(handler))
+    assert outcome.created is not None
+    state = json.dumps(bench.sandbox.public_state())
+    secrets = {name: value.get_secret_value() for name, value in outcome.created.secrets.items()}
+    assert [name for name, value in secrets.items() if value in state] == []
 
 
 @every_provider
@@ -258,15 +263,18 @@ def as_base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
+def with_marks(name: str, accepted: Any) -> Any:
+    """What the sandbox accepts, but that each text by which a caller is let in holds the mark."""
+    texts = [
+        it for it in handlers()[name].Settings.model_fields if isinstance(getattr(accepted, it, None), str)
+    ]
+    return replace(accepted, **{field: f"{MARK}-{number}" for number, field in enumerate(texts)})
+
+
 @pytest.fixture
 async def marked() -> AsyncIterator[Bench]:
     """A bench whose every credential holds the mark."""
-    credentials = Credentials(
-        CanarySpeechCredentials(f"{MARK}-1"),
-        PhoneComCredentials(f"{MARK}-2"),
-        Gateway360Credentials(f"{MARK}-3"),
-        PostcodeEuCredentials(f"{MARK}-4", f"{MARK}-5"),
-    )
+    credentials = {kind.name: with_marks(kind.name, kind.credentials) for kind in pretended()}
     clock = SetClock()
     async with Sandbox(now=clock.now, credentials=credentials) as sandbox, HttpClient() as http:
         yield Bench(sandbox, http, clock)
@@ -276,7 +284,7 @@ def marked_order(bench: Bench, handler: Handler) -> Order:
     """An order whose password, where there is one, holds the mark."""
     order = bench.order(handler)
     if "password" in handler.Parameters.model_fields:
-        password = SecretStr(f"{MARK}-6")
+        password = SecretStr(PASSWORD)
         order = replace(order, parameters=order.parameters.model_copy(update={"password": password}))
     return order
 
@@ -284,7 +292,7 @@ def marked_order(bench: Bench, handler: Handler) -> Order:
 def secrets_in_use(bench: Bench, handler: Handler) -> list[str]:
     """Everything secret that the handler knows, as clear text."""
     values = [value for value in bench.credentials_of(handler.name).values() if isinstance(value, str)]
-    return [*values, f"{MARK}-6"] if "password" in handler.Parameters.model_fields else values
+    return [*values, PASSWORD] if "password" in handler.Parameters.model_fields else values
 
 
 @every_provider
@@ -307,6 +315,14 @@ async def test_echoed_secrets_are_masked(
 
 
 @every_provider
+def test_what_lets_us_in_is_a_secret(marked: Bench, provider: str) -> None:
+    """Each text among the credentials is a secret of the settings, so that nobody is shown it."""
+    secret = {path[0] for path in secret_paths(handlers()[provider].Settings)}
+    given = marked.credentials_of(provider)
+    assert [name for name, value in given.items() if isinstance(value, str) and name not in secret] == []
+
+
+@every_provider
 async def test_nothing_shows_a_secret(marked: Bench, provider: str, caplog: pytest.LogCaptureFixture) -> None:
     """No setting, order, payload, outcome, finding, probe or log line shows a secret, whatever happens."""
     caplog.set_level(logging.DEBUG)
@@ -322,6 +338,7 @@ async def test_nothing_shows_a_secret(marked: Bench, provider: str, caplog: pyte
         shown += [await handler.look_up(order, Doubt(marked.clock.now(), prepared.baseline))]
     issued = [value for one in marked.sandbox.accounts(provider) for value in one.issued.values()]
     text = f"{shown!r} {caplog.text}"
+    assert MARK in str(marked.credentials_of(provider))
     assert MARK not in text
     assert not any(value in text for value in issued if len(value) > 20 and value.count("-") != 4)
 
@@ -344,7 +361,7 @@ def _password(order: Order) -> str:
 async def test_basic_pair_is_masked(marked: Bench) -> None:
     """The header of HTTP Basic is a secret, too, though it is in no setting as it stands."""
     handler = marked.handler("postcode_eu")
-    pair = as_base64(f"{MARK}-4:{MARK}-5")
+    pair = as_base64(":".join(marked.credentials_of("postcode_eu").values()))
     says(400, {"exception": f"Basic {pair} is wrong"})(marked)
     outcome = await marked.run(handler, marked.order(handler))
     assert outcome.message == "Basic *** is wrong"
@@ -382,7 +399,7 @@ def halves_in_use(bench: Bench, provider: str) -> list[str]:
 
 async def test_half_of_the_key_is_masked_where_a_token_is_refused(bench: Bench) -> None:
     """Canary Speech's token endpoint, too, may name the secret half of our key alone; the short code is no secret."""
-    code, half = bench.sandbox.credentials.canary_speech.api_key.split(":")
+    code, half = bench.sandbox.provider(CanarySpeech).credentials.api_key.split(":")
     body = {"message": f"client {code}: secret {half} is invalid"}
     says(401, body, Operation.TOKEN)(bench)
     handler = bench.handler(CANARY)

@@ -296,7 +296,7 @@ async def test_canary_compares_dates_by_the_calendar(bench: Bench) -> None:
 
 async def test_canary_asks_for_the_parent_of_the_attempt(bench: Bench) -> None:
     """When the operator has changed the parent since, the one that was sent is asked for."""
-    parent = bench.sandbox.credentials.canary_speech.client_id
+    parent = bench.sandbox.provider(CanarySpeech).credentials.client_id
     baseline: dict[str, Any] = {"parent_id": parent, "same_name": []}
     await ask(bench, CANARY, Doubt(START, baseline), parent_id="00000000-0000-4000-8000-000000000009")
     assert bench.sandbox.requests(CANARY)[-1].query == f"parentId={parent}"

@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from worker.sandbox import CanarySpeech, Sandbox
+from worker.sandbox import CanarySpeech, Gateway360, PhoneCom, PostcodeEu, Sandbox
 
 CANARY = "canary_speech"
 PHONE = "phone_com"
@@ -88,7 +88,7 @@ class Caller:
         return self.authorisations.get(provider, {})
 
     async def token(self) -> Any:
-        headers = {"Csc-Api-Key": self.sandbox.credentials.canary_speech.api_key}
+        headers = {"Csc-Api-Key": self.sandbox.provider(CanarySpeech).credentials.api_key}
         return (await self.send("POST", "/v3/auth/tokens/get", headers=headers, json={})).json
 
     async def create(self, provider: str, **changes: Any) -> Reply:
@@ -176,13 +176,14 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 def caller(sandbox: Sandbox, session: aiohttp.ClientSession) -> Caller:
-    known = sandbox.credentials
-    basic = base64.b64encode(f"{known.postcode_eu.key}:{known.postcode_eu.secret}".encode()).decode()
+    basic = base64.b64encode(
+        f"{PostcodeEu.credentials.key}:{PostcodeEu.credentials.secret}".encode()
+    ).decode()
     authorisations = {
-        PHONE: {"Authorization": f"Bearer {known.phone_com.token}"},
+        PHONE: {"Authorization": f"Bearer {PhoneCom.credentials.token}"},
         POSTCODE: {"Authorization": f"Basic {basic}"},
     }
-    return Caller(sandbox, session, _samples(sandbox), authorisations)
+    return Caller(sandbox, session, _samples(), authorisations)
 
 
 @pytest.fixture
@@ -199,13 +200,12 @@ def control(sandbox: Sandbox, session: aiohttp.ClientSession) -> Callable[..., A
     return call
 
 
-def _samples(sandbox: Sandbox) -> dict[str, tuple[str, dict[str, Any]]]:
-    known = sandbox.credentials
-    phone_path = f"/v4/accounts/{known.phone_com.account_id}/subaccounts"
+def _samples() -> dict[str, tuple[str, dict[str, Any]]]:
+    phone_path = f"/v4/accounts/{PhoneCom.credentials.account_id}/subaccounts"
     return {
-        CANARY: ("/v3/reseller/client/create-associate", _canary_body(known.canary_speech.client_id)),
+        CANARY: ("/v3/reseller/client/create-associate", _canary_body(CanarySpeech.credentials.client_id)),
         PHONE: (phone_path, _phone_body()),
-        GATEWAY: ("/api/3.0/subaccount/create", _gateway_body(known.gateway360.api_key)),
+        GATEWAY: ("/api/3.0/subaccount/create", _gateway_body(Gateway360.credentials.api_key)),
         POSTCODE: ("/reseller/v1/client", _postcode_body()),
     }
 

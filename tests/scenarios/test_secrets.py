@@ -13,9 +13,8 @@ from contracts.providers import discover
 from tests.scenarios.conftest import House, patient
 from worker.demo.cast import canary_speech, gateway360, phone_com, postcode_eu
 from worker.demo.mailbox import Mailbox
-from worker.demo.surroundings import CREDENTIALS
 from worker.demo.worker_process import WorkerProcess
-from worker.sandbox import Fault, Rule
+from worker.sandbox import CanarySpeech, Fault, Gateway360, PhoneCom, PostcodeEu, Rule
 
 GIVEN = {"phone_com": "Canary-given-Phone-1234", "gateway360": "Canary-given-Gateway-1234"}
 """Passwords that requesters chose themselves."""
@@ -141,11 +140,11 @@ async def _everything_said(house: House, worker: WorkerProcess, mailbox: Mailbox
 
 
 def _secrets(house: House) -> Iterator[tuple[str, str]]:
-    yield "canary key", CREDENTIALS.canary_speech.api_key
-    yield "phone token", CREDENTIALS.phone_com.token
-    yield "gateway key", CREDENTIALS.gateway360.api_key
-    yield "postcode key", CREDENTIALS.postcode_eu.key
-    yield "postcode secret", CREDENTIALS.postcode_eu.secret
+    yield "canary key", CanarySpeech.credentials.api_key
+    yield "phone token", PhoneCom.credentials.token
+    yield "gateway key", Gateway360.credentials.api_key
+    yield "postcode key", PostcodeEu.credentials.key
+    yield "postcode secret", PostcodeEu.credentials.secret
     yield from GIVEN.items()
     for provider in house.sandbox.provider_names:
         for account in house.sandbox.accounts(provider):
