@@ -18,7 +18,7 @@ from tests.evidence.moments import (
 from tests.evidence.moments_world import LOOK_UP_EVERY, Stage
 from tests.evidence.proxy import Direction, Kind, Trouble
 from tests.providers.bench import CANARY, GATEWAY, PHONE, POSTCODE, PROVIDERS
-from tests.providers.cases import OWN_SHAPE
+from tests.providers.known import KNOWN
 from worker.core.states import State
 from worker.core.verdict import Verdict
 from worker.sandbox import Fault, Operation, PhoneCom
@@ -49,9 +49,7 @@ def busy(provider: str) -> Act:
 
 def own(provider: str) -> Mapping[str, object]:
     """An error in the provider's own shape."""
-    shape = OWN_SHAPE[provider]
-    assert isinstance(shape, dict)
-    return shape
+    return KNOWN[provider].own_shape
 
 
 def our_fault(number: int, how: str, provider: str, bring: Act, reason: Code, **more: Any) -> Moment:
