@@ -209,36 +209,6 @@ async def test_no_header_costs_an_account(bench: Bench, provider: str, name: str
     assert (outcome.verdict, outcome.reason) == (Verdict.DONE, ReasonCode.CREATED)
 
 
-HOSTILE: list[object] = [
-    None,
-    [],
-    "text",
-    7,
-    {},
-    {"id": [], "accountId": {}, "result": [], "@error": "x", "exception": 7, "status": None, "message": {}},
-    {"status": "ok", "result": {"user_name": 7, "password": [], "api_key": {}}},
-    {"status": "error", "error_id": {"a": 1}, "error_msg": [1]},
-    {"@error": {"@message": 7, "fields": 7, "@rateLimit": 7}},
-    {"@error": {"@message": "m", "fields": [[], {"name": 7}, None], "@rateLimit": {"Retry-After": "soon"}}},
-    {"id": True, "accountId": True},
-    {"id": -1, "accountId": -1},
-    {"id": "\u0000", "accountId": "\u202e"},
-    {"id": 10**30, "accountId": 10**30},
-]
-
-
-@every_provider
-@pytest.mark.parametrize("status", [200, 400, 401, 422, 429, 500])
-async def test_no_answer_raises(bench: Bench, provider: str, status: int) -> None:
-    """Whatever JSON a provider answers becomes an outcome, and never a success without a usable id."""
-    handler = bench.handler(provider)
-    for body in HOSTILE:
-        bench.sandbox.faults.clear()
-        says(status, body)(bench)
-        outcome = await bench.run(handler, bench.order(handler))
-        assert outcome.verdict is not Verdict.DONE, body
-
-
 def with_message(shape: object, text: str) -> Any:
     """An error of the provider's shape in whose words, and in whose id, this text stands."""
     if isinstance(shape, dict):
