@@ -70,6 +70,8 @@ def test_a_missing_piece_is_named_with_its_module(piece: str) -> None:
         ("Account", Parameters, "a closed model would break readers"),
         ("Credentials", dict, "no model at all"),
         ("ALSO_SENT", [], "a list could be changed"),
+        ("ALSO_SENT", (("header Authorization", "settings", "a key"),), "a plain tuple has no names"),
+        ("ALSO_SENT", AlsoSent("header Authorization", "settings", "a key"), "one is not all of them"),
         ("NAME", 5, "no text"),
     ],
 )

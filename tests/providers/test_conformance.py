@@ -59,6 +59,7 @@ async def test_good_create(bench: Bench, provider: str) -> None:
     assert outcome.created is not None
     assert outcome.created.account_id == bench.sandbox.accounts(provider)[0].id
     assert contract.Account.model_validate(outcome.created.account).model_dump() == outcome.created.account
+    assert next(iter(outcome.created.account.values())) == outcome.created.account_id
     assert set(outcome.created.secrets) <= {path[0] for path in secret_paths(contract.Credentials)}
 
 
