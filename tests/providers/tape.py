@@ -52,6 +52,15 @@ def spoilt(value: JsonValue, where: str = "") -> Iterator[Answer]:
             yield replace(deeper, body=_put(value, key, deeper.body))
 
 
+def with_other(value: JsonValue, old: JsonValue, new: JsonValue) -> JsonValue:
+    """JSON data in which each value that is `old` is `new` instead."""
+    if isinstance(value, dict):
+        return {name: with_other(inner, old, new) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [with_other(inner, old, new) for inner in value]
+    return new if value == old else value
+
+
 def _parts(value: JsonValue) -> list[tuple[Any, JsonValue]]:
     if isinstance(value, dict):
         return list(value.items())

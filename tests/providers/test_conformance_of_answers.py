@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from pydantic import JsonValue
 
-from tests.providers.bench import PROVIDERS, Bench
+from tests.providers.bench import PROVIDERS, Bench, example_of
 from tests.providers.known import KNOWN
-from tests.providers.tape import VERBS, Answer, Tape, record, spoilt
+from tests.providers.tape import VERBS, Answer, Tape, record, spoilt, with_other
 from worker.core.provider import Absent, Found, Prepared, Probe, Several, Taken, Unclear
 from worker.core.verdict import Created, Outcome, Verdict
 
@@ -84,8 +84,9 @@ async def test_only_a_usable_id_is_a_success(bench: Bench, provider: str) -> Non
 
 
 def whole(created: Created) -> set[str]:
-    """Names of the secrets that are handed over, or told as missing."""
-    assert all(value.get_secret_value() for value in created.secrets.values())
+    """Names of the secrets that are handed over, each of them a text, or told as missing."""
+    values = [value.get_secret_value() for value in created.secrets.values()]
+    assert all(isinstance(value, str) and value for value in values), values
     return {*created.secrets, *created.missing}
 
 
@@ -116,6 +117,19 @@ async def test_account_that_cannot_be_read_is_not_absent(bench: Bench, provider:
     tape = await record(bench, provider)
     async for answer, finding in tried(tape, "look_up", good=True):
         assert answer.is_sound or not isinstance(finding, Absent), answer
+
+
+@every_provider
+async def test_account_shown_under_another_name_is_not_ours(bench: Bench, provider: str) -> None:
+    """Whether the provider heeds what it was asked for is not trusted: an account of another name is not ours."""
+    tape = await record(bench, provider)
+    for call in tape.calls["look_up"]:
+        good = tape.good("look_up", call)
+        other = good
+        for name, another in KNOWN[provider].another.items():
+            other = with_other(other, example_of(provider)[name], another)
+        for answer, finding in await tape.try_all("look_up", call, iter([Answer(other, why="another name")])):
+            assert other == good or not isinstance(finding, Found), answer
 
 
 @every_provider
