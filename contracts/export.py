@@ -15,6 +15,9 @@ from contracts.providers import discover
 from contracts.schemas import schemas
 from contracts.tables import with_generated_parts
 
+HOME: Final = Path(__file__).parent
+"""The folder of this package, whose generated files are committed."""
+
 _README: Final = "README.md"
 _GENERATED_FOLDERS: Final = ("schemas", "examples")
 
@@ -31,6 +34,7 @@ def write(folder: Path) -> None:
 
     Raises:
         OSError: the folder cannot be written.
+        TypeError: a provider's contract lacks what is generated from it.
         ValueError: the README lacks the comments between which a generated part stands.
     """
     expected = generate()
@@ -50,7 +54,7 @@ def check(folder: Path) -> list[str]:
 
     Raises:
         OSError: a file cannot be read.
-        ValueError: as `write`.
+        TypeError, ValueError: as `write`.
     """
     expected = generate()
     changed = [path for path, text in expected.items() if _text_of(folder / path) != text]

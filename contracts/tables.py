@@ -40,13 +40,21 @@ def with_generated_parts(text: str) -> str:
 
 
 def sent_fields(provider: ProviderContract) -> tuple[SentField, ...]:
-    """Give, for everything that reaches the vendor, where it comes from and what holds for it."""
+    """Give, for everything that reaches the vendor, where it comes from and what holds for it.
+
+    Raises:
+        TypeError: a parameter does not say what the table tells of it, or is of a kind that the table has no word for.
+    """
     schema = provider.Parameters.model_json_schema()
+    try:
+        rows = tuple(_rows(schema, schema.get("$defs", {}), "", ""))
+    except TypeError as problem:
+        raise TypeError(f"contracts.providers.{provider.NAME}: {problem}") from None
     elsewhere = (
         SentField("", extra.vendor_field, "", _ORIGINS[extra.origin], extra.rule)
         for extra in provider.ALSO_SENT
     )
-    return (*_rows(schema, schema.get("$defs", {}), "", ""), *elsewhere)
+    return (*rows, *elsewhere)
 
 
 _ORIGINS: Final = {"settings": "from the settings", "request": "from the request", "generated": "generated"}
@@ -55,21 +63,31 @@ _ORIGINS: Final = {"settings": "from the settings", "request": "from the request
 def _rows(schema: Schema, definitions: Schema, ours: str, vendors: str) -> Iterator[SentField]:
     for name, field in schema["properties"].items():
         shape = _not_null(field)
-        our_name, vendor_name = ours + name, vendors + field["x-sent-as"]
-        if "$ref" in shape:
-            nested = definitions[shape["$ref"].rpartition("/")[2]]
+        our_name = ours + name
+        vendor_name = vendors + _told(
+            field, "x-sent-as", our_name, "its vendor's name: json_schema_extra=sent_as(...)"
+        )
+        nested = definitions.get(shape.get("$ref", "").rpartition("/")[2], {})
+        if "properties" in nested:
             yield from _rows(nested, definitions, f"{our_name}.", f"{vendor_name}.")
         else:
             required = _required(
                 always=name in schema.get("required", ()), condition=field.get("x-required-when")
             )
-            rule = field["description"].partition("Source:")[0].strip()
-            yield SentField(our_name, vendor_name, _kind(shape), required, rule)
+            rule = _told(field, "description", our_name, "a description").partition("Source:")[0].strip()
+            yield SentField(our_name, vendor_name, _kind(shape, our_name), required, rule)
+
+
+def _told(field: Schema, mark: str, name: str, words: str) -> str:
+    if not isinstance(field.get(mark), str):
+        raise TypeError(f"the parameter {name} lacks {words}")
+    return str(field[mark])
 
 
 def _not_null(field: Schema) -> Schema:
     """Give the one shape of a field that may also be null."""
-    return next((shape for shape in field.get("anyOf", ()) if shape.get("type") != "null"), field)
+    shapes = [shape for shape in field.get("anyOf", ()) if shape.get("type") != "null"]
+    return shapes[0] if len(shapes) == 1 else field
 
 
 def _required(*, always: bool, condition: str | None) -> str:
@@ -78,14 +96,19 @@ def _required(*, always: bool, condition: str | None) -> str:
     return f"when {condition}" if condition else "no"
 
 
-def _kind(shape: Schema) -> str:
-    match shape["type"]:
-        case "string":
+def _kind(shape: Schema, name: str) -> str:
+    match shape:
+        case {"type": "string"}:
             return _KINDS.get(shape.get("format", ""), "text") + _bounds(shape)
-        case "array":
-            return f"list of at most {shape['maxItems']}: {_kind(shape['items'])}"
-        case other:
-            return _KINDS[other]
+        case {"type": "array", "maxItems": most, "items": items}:
+            return f"list of at most {most}: {_kind(items, name)}"
+        case {"type": "boolean" | "integer" as kind}:
+            return _KINDS[kind]
+        case _:
+            raise TypeError(
+                f"the parameter {name} is of a kind that the table of what is sent has no word for: take a text, "
+                "a whole number, true or false, a closed model, or a list of such values with a max_length"
+            )
 
 
 _KINDS: Final = {

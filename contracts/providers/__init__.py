@@ -1,7 +1,7 @@
 """The providers: one module each, found by looking into this package.
 
-A further provider is one further file here. It defines `NAME`, `Parameters`, `Account`, `Credentials`,
-`ALSO_SENT` and `known_account`; nothing else is edited.
+A further provider is one further file here. It defines `NAME`, `Parameters`, `Account`, `Credentials`, `ALSO_SENT` and
+`known_account`; no other code of this package is edited, and `provisioner contracts export` writes what is generated.
 """
 
 import importlib
@@ -67,7 +67,8 @@ def _checked(module: ModuleType) -> ProviderContract:
         value = getattr(module, piece, None)
         if not (isinstance(value, type) and issubclass(value, base)):
             raise TypeError(f"{module.__name__} must define {piece}, a subclass of {base.__name__}")
-    if not isinstance(getattr(module, "ALSO_SENT", None), tuple):
+    also_sent = getattr(module, "ALSO_SENT", None)
+    if not isinstance(also_sent, tuple) or not all(isinstance(one, AlsoSent) for one in also_sent):
         raise TypeError(f"{module.__name__} must define ALSO_SENT, a tuple of AlsoSent")
     if not callable(getattr(module, "known_account", None)):
         raise TypeError(f"{module.__name__} must define known_account, a function that gives an Account")

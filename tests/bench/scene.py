@@ -16,11 +16,12 @@ from tests.bench.processes import Child, child
 from tests.bench.provider import Provider, answers, provider
 from tests.bench.upstream import Upstream, upstream
 from worker import keyring
-from worker.demo.surroundings import CREDENTIALS, consumer_keys, provider_settings
+from worker.demo.surroundings import consumer_keys, provider_settings
 from worker.local.loopback import free_ports
 from worker.rabbitmq.admin import Admin
 from worker.rabbitmq.connection import ConnectionSettings
 from worker.rabbitmq.topology import Topology, request_queue
+from worker.sandbox import PostcodeEu
 
 PROVIDER = "postcode_eu"
 """The worker's provider: one call for each request, so that all sides ask the same of it."""
@@ -134,8 +135,8 @@ class Scene:
         return {
             "BENCH_BROKER_URL": self.broker_url,
             "BENCH_PROVIDER_URL": provider_url or self.provider.url,
-            "BENCH_KEY": CREDENTIALS.postcode_eu.key,
-            "BENCH_SECRET": CREDENTIALS.postcode_eu.secret,
+            "BENCH_KEY": PostcodeEu.credentials.key,
+            "BENCH_SECRET": PostcodeEu.credentials.secret,
             "BENCH_QUEUE": queue,
             "BENCH_IN_FLIGHT": str(in_flight),
             "PYTHONPATH": str(ROOT),

@@ -9,6 +9,7 @@ import pytest
 from tests.cli.books import Books
 from tests.cli.terminal import Terminal
 from worker.core.states import State
+from worker.providers import discover
 
 WHY = ("--reason", "maintenance [until] 14:00")
 
@@ -31,7 +32,7 @@ def test_status_shows_pauses_and_open_requests(books: Books, terminal: Terminal)
     books.bring(State.HELD)
     terminal("provider", "pause", "phone_com", *WHY)
     lines = {line.split()[0]: line for line in terminal("provider", "status").out.splitlines()}
-    assert set(lines) == {"provider", "canary_speech", "gateway360", "phone_com", "postcode_eu"}
+    assert set(lines) == {"provider", *discover()}
     assert "paused by operator" in lines["phone_com"]
     assert "maintenance [until] 14:00  olivia" in lines["phone_com"]
     assert lines["phone_com"].endswith("1 held")

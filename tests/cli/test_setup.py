@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from contracts.export import HOME
 from tests.cli.terminal import Terminal
 from worker.keyring import load, new_consumer_key
-from worker.sandbox.credentials import Credentials
+from worker.sandbox import CanarySpeech, Gateway360
 
-CANARY = {"PROVIDERS__CANARY_SPEECH__API_KEY": Credentials().canary_speech.api_key}
+CANARY = {"PROVIDERS__CANARY_SPEECH__API_KEY": CanarySpeech.credentials.api_key}
 PHONE = {"PROVIDERS__PHONE_COM__TOKEN": "token-of-nobody", "PROVIDERS__PHONE_COM__ACCOUNT_ID": "1"}
-GATEWAY = {"PROVIDERS__GATEWAY360__API_KEY": Credentials().gateway360.api_key}
+GATEWAY = {"PROVIDERS__GATEWAY360__API_KEY": Gateway360.credentials.api_key}
 POSTCODE = {
     "PROVIDERS__POSTCODE_EU__KEY": "key-of-nobody",
     "PROVIDERS__POSTCODE_EU__SECRET": "secret-of-nobody",
@@ -183,7 +184,9 @@ def test_definitions_are_for_the_virtual_host_that_is_configured(
 
 def test_contracts_are_written_checked_and_found_drifted(bare: Terminal) -> None:
     """Written files have not drifted; a changed one has, by name, with the command that mends it."""
-    assert bare("contracts", "export", "--folder", "wire").code == 0
+    written = bare("contracts", "export", "--folder", "wire").out.splitlines()
+    assert "written: schemas/envelope.v1.json" in written
+    assert written[-1] == "wire: is up to date now"
     assert bare("contracts", "export", "--folder", "wire", "--check").out == "wire: nothing has drifted\n"
     changed = next(Path("wire").rglob("*.json"))
     changed.write_text("{}")
@@ -193,6 +196,23 @@ def test_contracts_are_written_checked_and_found_drifted(bare: Terminal) -> None
     drifted = bare("contracts", "export", "--folder", "wire", "--check", "--json").json["drifted"]
     assert drifted == [changed.relative_to("wire").as_posix()]
     assert bare("contracts", "export", "--folder", "wire", "--json").json["written"] == drifted
+
+
+def test_contracts_are_written_where_they_belong(bare: Terminal) -> None:
+    """Without a folder the package's own is meant, wherever the command is given, and nothing is made beside it."""
+    assert bare("contracts", "export", "--check", "--json").json == {"folder": str(HOME), "drifted": []}
+    assert not Path("contracts").exists()
+
+
+def test_contract_that_cannot_be_written_is_told(bare: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever writes a contract hears in one sentence what it lacks."""
+
+    def write(folder: Path) -> None:
+        raise TypeError("contracts.providers.fifth: the parameter name lacks a description")
+
+    monkeypatch.setattr("contracts.export.write", write)
+    said = bare("contracts", "export", "--folder", "wire")
+    assert (said.code, "fifth: the parameter name lacks a description" in said.err) == (1, True)
 
 
 def test_new_sealing_keys_are_private_and_never_overwritten(bare: Terminal) -> None:

@@ -3,12 +3,17 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from pydantic import Field, create_model
 
 import contracts
 from contracts import export
+from contracts.model import ClosedModel, sent_as
 from contracts.providers import ProviderContract, discover
 from contracts.reason import ReasonCode
 from contracts.schemas import schemas
@@ -168,6 +173,40 @@ def test_the_table_says_when_a_conditional_field_is_required() -> None:
     assert rows["vat_number"].startswith("when `country_iso`")
     assert rows["company_name"] == "yes"
     assert rows["invoice_address_region"] == "no"
+
+
+class Colour(StrEnum):
+    """A kind that the table has no word for."""
+
+    RED = "red"
+
+
+def untold(annotation: Any, **marks: Any) -> Any:
+    """A provider with one parameter."""
+    parameters = create_model(
+        "Parameters", __base__=ClosedModel, price=(annotation, Field(**{"description": "-", **marks}))
+    )
+    return SimpleNamespace(NAME="fifth", Parameters=parameters, ALSO_SENT=())
+
+
+SENT_AS = {"json_schema_extra": sent_as("price")}
+
+
+@pytest.mark.parametrize(
+    ("provider", "words"),
+    [
+        (untold(str), "the parameter price lacks its vendor's name"),
+        (untold(str, description=None, **SENT_AS), "the parameter price lacks a description"),
+        *(
+            (untold(annotation, **SENT_AS), "the parameter price is of a kind")
+            for annotation in (float, Colour, dict[str, str], list[str], list[Any], Any, str | int)
+        ),
+    ],
+)
+def test_a_parameter_that_cannot_be_told_is_named(provider: Any, words: str) -> None:
+    """What a contract lacks is said with the provider, the parameter and what to do."""
+    with pytest.raises(TypeError, match=rf"contracts\.providers\.fifth: {words}"):
+        sent_fields(provider)
 
 
 @pytest.mark.parametrize("provider", discover().values(), ids=discover())

@@ -18,6 +18,7 @@ from contracts.model import ClosedModel, missing_secrets, reveal, secret_paths
 from contracts.problems import problems
 from contracts.providers import ProviderContract, discover
 from contracts.request import REQUEST_TYPE, RequestContext, RequestData
+from tests.providers.known import KNOWN
 
 CANARY = "canary-5e9a1f77c0d84b2e"
 PROVIDERS = discover()
@@ -71,22 +72,12 @@ def test_every_secret_field_is_found_wherever_it_stands() -> None:
     )
 
 
-def test_the_secrets_of_the_providers_are_the_ones_that_are_meant() -> None:
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_the_secrets_of_a_provider_are_the_ones_that_are_meant(provider: str) -> None:
     """Passwords in the parameters, and what is issued, are secret fields; nothing else is."""
-    asked = {name: secret_paths(provider.Parameters) for name, provider in PROVIDERS.items()}
-    issued = {name: secret_paths(provider.Credentials) for name, provider in PROVIDERS.items()}
-    assert asked == {
-        "canary_speech": (),
-        "gateway360": (("password",),),
-        "phone_com": (("password",),),
-        "postcode_eu": (),
-    }
-    assert issued == {
-        "canary_speech": (),
-        "gateway360": (("password",), ("api_key",)),
-        "phone_com": (("password",),),
-        "postcode_eu": (("key",), ("secret",)),
-    }
+    contract, known = PROVIDERS[provider], KNOWN[provider]
+    assert set(secret_paths(contract.Parameters)) == {(name,) for name in known.secrets_asked}
+    assert set(secret_paths(contract.Credentials)) == {(name,) for name in known.secrets_issued}
 
 
 @pytest.mark.parametrize("provider", PROVIDERS.values(), ids=PROVIDERS)

@@ -167,6 +167,8 @@ async def test_the_id_that_a_replay_gives_a_message_does_not_name_it(world: Worl
     """A message without an id that nobody can read is not answered after its replay either: its sender knows no id."""
     await world.bury(make_message(b"{", content_type="application/json"))
     (letter,) = await letters(world)
+    replayed, now = LetterState.REPLAYED, world.clock.now()
+    await world.ledger.real.change_dead_letter(letter.dead_letter_id, replayed, "ada", "again", now)
     await world.bury(make_message(b"{", content_type="application/json", message_id=letter.dead_letter_id))
     assert (len(await letters(world)), world.place.results) == (1, [])
 

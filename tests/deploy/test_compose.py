@@ -19,10 +19,10 @@ import sqlalchemy as sa
 import yaml
 
 from worker import providers
+from worker.demo.surroundings import provider_settings
 from worker.keyring.consumer_keys import load_consumer_keys
 from worker.keyring.sealing_keys import read_keys
 from worker.ledger import open_ledger
-from worker.sandbox.credentials import Credentials
 from worker.settings.catalogue import ALONE, ProviderKinds, settings_of
 from worker.settings.groups import RequestsSettings, ShutdownSettings
 
@@ -304,20 +304,8 @@ def test_removing_the_sandbox_names_it_and_nothing_else() -> None:
 def test_the_sandboxs_credentials_are_those_that_the_sandbox_accepts() -> None:
     """What the Compose file repeats is what the code says, for every provider, at the sandbox's address."""
     given = {name: str(value) for name, value in SERVICES["worker-sandbox"]["environment"].items()}
-    accepted = Credentials()
-    prefix = "PROVISIONER_PROVIDERS__"
-    assert {
-        name: value for name, value in given.items() if name.startswith(prefix) and "BASE_URL" not in name
-    } == {
-        f"{prefix}CANARY_SPEECH__API_KEY": accepted.canary_speech.api_key,
-        f"{prefix}PHONE_COM__TOKEN": accepted.phone_com.token,
-        f"{prefix}PHONE_COM__ACCOUNT_ID": str(accepted.phone_com.account_id),
-        f"{prefix}GATEWAY360__API_KEY": accepted.gateway360.api_key,
-        f"{prefix}POSTCODE_EU__KEY": accepted.postcode_eu.key,
-        f"{prefix}POSTCODE_EU__SECRET": accepted.postcode_eu.secret,
-    }
-    urls = [value for name, value in given.items() if name.endswith("__BASE_URL")]
-    assert urls == ["http://sandbox:9000"] * 4
+    of_providers = {name: it for name, it in given.items() if name.startswith("PROVISIONER_PROVIDERS__")}
+    assert of_providers == provider_settings("http://sandbox:9000")
 
 
 def provider_kinds() -> ProviderKinds:
@@ -359,8 +347,9 @@ def test_prepare_makes_every_secret_that_compose_mounts(secrets: Path) -> None:
     for each in COMPOSE["secrets"].values():
         assert (secrets.parent / each["file"]).is_file()
     empty = {path.name for path in secrets.iterdir() if path.stat().st_size == 0}
-    assert all("providers__" in name or name == "provisioner_credentials__keys" for name in empty)
-    assert len(empty) == 7
+    settings = settings_of(provider_kinds())
+    of_providers = {each.secret_file for each in settings if each.is_secret and each.path[0] == "providers"}
+    assert empty == {"provisioner_credentials__keys", *of_providers}
 
 
 @pytest.fixture

@@ -8,13 +8,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from contracts.providers import discover as contracts
 from contracts.reason import ReasonCode as Code
 from contracts.result import AccountProvisioned, Evidence
 from tests.evidence.moments_world import LOOK_UP_EVERY, Stage
 from tests.evidence.proxy import Trouble
-from tests.providers.bench import GATEWAY, PHONE, POSTCODE
+from tests.providers.bench import PHONE
 from worker.core.states import State
 from worker.core.verdict import Verdict
+from worker.providers import discover
 from worker.sandbox import Fault, Operation
 
 Act = Callable[[Stage], Awaitable[None]]
@@ -94,6 +96,12 @@ class Moment:
         return f"{self.number}-{self.provider}-{self.how.replace(' ', '_')}"
 
 
+def issues_credentials(provider: str) -> bool:
+    """Whether the provider makes credentials up, so that nobody knows them once its answer is lost."""
+    contract = contracts()[provider]
+    return bool(contract.Credentials.model_fields.keys() - contract.Parameters.model_fields.keys())
+
+
 def in_doubt(
     number: int,
     how: str,
@@ -119,8 +127,8 @@ def in_doubt(
         arrived: Whether it has read the create at all.
         more: Further fields of the moment.
     """
-    blind = provider == POSTCODE
-    key_lost = provider == GATEWAY and happened
+    blind = not discover()[provider].CAN_LOOK_UP
+    key_lost = issues_credentials(provider) and happened
     again = not happened and not blind
     plain: dict[str, Any] = {
         "table": "U",

@@ -18,10 +18,10 @@ from tests.evidence.moments import (
 from tests.evidence.moments_world import LOOK_UP_EVERY, Stage
 from tests.evidence.proxy import Direction, Kind, Trouble
 from tests.providers.bench import CANARY, GATEWAY, PHONE, POSTCODE, PROVIDERS
-from tests.providers.cases import OWN_SHAPE
+from tests.providers.known import KNOWN
 from worker.core.states import State
 from worker.core.verdict import Verdict
-from worker.sandbox import Fault, Operation
+from worker.sandbox import Fault, Operation, PhoneCom
 
 READ = "answer_read"
 IMPATIENT = {"listen_for": 2.5}
@@ -49,9 +49,7 @@ def busy(provider: str) -> Act:
 
 def own(provider: str) -> Mapping[str, object]:
     """An error in the provider's own shape."""
-    shape = OWN_SHAPE[provider]
-    assert isinstance(shape, dict)
-    return shape
+    return KNOWN[provider].own_shape
 
 
 def our_fault(number: int, how: str, provider: str, bring: Act, reason: Code, **more: Any) -> Moment:
@@ -191,7 +189,7 @@ def redirected(status: int) -> Act:
     """The provider sends the create elsewhere, to where it would be carried out or answered with JSON."""
 
     async def bring(stage: Stage) -> None:
-        account = stage.sandbox.credentials.phone_com.account_id
+        account = stage.sandbox.provider(PhoneCom).credentials.account_id
         elsewhere = f"{stage.sandbox.base_url}/v4/accounts/{account}/subaccounts"
         stage.let_go_wrong(Fault.REDIRECT, status=status, location=elsewhere)
         await stage.ask()

@@ -13,6 +13,7 @@ from tests.evidence.moments import (
     for_a_person,
     found,
     in_doubt,
+    issues_credentials,
     killed_at,
     looks,
     network,
@@ -235,7 +236,7 @@ async def answered_late(stage: Stage) -> None:
     await listened(stage)
     assert [one.verdict for one in await stage.attempts()] == [Verdict.DONE]
     assert_evidence(stage, Evidence.LATE_ANSWER)
-    if stage.provider in (GATEWAY, POSTCODE):
+    if issues_credentials(stage.provider):
         issued = stage.accounts[0].issued
         assert {name: issued[name] for name in stage.credentials} == stage.credentials
 

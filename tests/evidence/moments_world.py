@@ -15,14 +15,15 @@ from tests.core.world import Place, World, open_world
 from tests.evidence.line import turns
 from tests.evidence.proxy import FaultProxy
 from tests.fakes import FakeDelivery, ScriptedProvider
-from tests.providers.bench import CANARY, GATEWAY, PHONE, POSTCODE, Bench, SetClock
+from tests.providers.bench import Bench, SetClock
+from tests.providers.known import KNOWN
 from worker.core.broker import Message
 from worker.core.entry import Entry
 from worker.core.observer import LaneState
 from worker.core.provider import Provider
 from worker.core.retry import RetryPolicy
 from worker.core.story import Attempt
-from worker.demo import cast as requests_of
+from worker.demo.cast import MAKERS
 from worker.http_client import HttpClient
 from worker.sandbox import Account, Fault, Operation, Rule, Sandbox
 from worker.sandbox.provider import Provider as Pretended
@@ -42,14 +43,6 @@ LONG = 30.0
 
 KEY = "order-1"
 NAME = "moment"
-
-_PARAMETERS: Mapping[str, Callable[[str], dict[str, Any]]] = {
-    CANARY: requests_of.canary_speech,
-    GATEWAY: requests_of.gateway360,
-    PHONE: requests_of.phone_com,
-    POSTCODE: requests_of.postcode_eu,
-}
-_READS_BEFORE_A_CREATE: Mapping[str, int] = {CANARY: 2}  # a token, and the list
 
 
 class Stage:
@@ -104,7 +97,7 @@ class Stage:
 
     def message(self, **parameters: Any) -> Message:
         """The request as it stands in the queue."""
-        own = {**_PARAMETERS[self.provider](NAME), **parameters}
+        own = {**MAKERS[self.provider](NAME), **parameters}
         return make_message(make_request(KEY, provider=self.provider, parameters=own))
 
     async def open_by_hand(self, **parameters: Any) -> str:
@@ -112,7 +105,7 @@ class Stage:
         async with HttpClient() as http:
             bench = Bench(self.sandbox, http, cast("SetClock", self.place.clock))
             handler = bench.handler(self.provider)
-            own = {**_PARAMETERS[self.provider](NAME), **parameters}
+            own = {**MAKERS[self.provider](NAME), **parameters}
             outcome = await bench.run(handler, bench.order_for(handler, own))
         assert outcome.created is not None, outcome
         return outcome.created.account_id
@@ -166,7 +159,7 @@ class Stage:
     @property
     def before_create(self) -> tuple[None, ...]:
         """What to tell the proxy about the connections that come before the create's."""
-        return (None,) * _READS_BEFORE_A_CREATE.get(self.provider, 0)
+        return (None,) * len(KNOWN[self.provider].before)
 
     @property
     def book(self) -> Any:

@@ -69,15 +69,10 @@ class Bench:
     base_url: str = field(default="")
 
     def credentials_of(self, provider: str) -> dict[str, Any]:
-        """The settings by which the sandbox takes our calls."""
-        known = self.sandbox.credentials
-        values: dict[str, dict[str, Any]] = {
-            CANARY: {"api_key": known.canary_speech.api_key},
-            GATEWAY: {"api_key": known.gateway360.api_key},
-            PHONE: {"token": known.phone_com.token, "account_id": known.phone_com.account_id},
-            POSTCODE: {"key": known.postcode_eu.key, "secret": known.postcode_eu.secret},
-        }
-        return values[provider]
+        """The settings by which the sandbox takes our calls: its credentials bear their names."""
+        accepted = self.sandbox.credentials_of(provider)
+        given = {name: getattr(accepted, name, None) for name in discover()[provider].Settings.model_fields}
+        return {name: value for name, value in given.items() if value is not None}
 
     def handler(self, provider: str, **settings: Any) -> Handler:
         """A handler that talks to the sandbox."""

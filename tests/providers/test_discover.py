@@ -7,20 +7,13 @@ from pathlib import Path
 
 import pytest
 
+import worker.providers
 from contracts.providers import discover as contracts
 from worker.core.errors import ConfigurationError
-from worker.providers import Handler, canary_speech, discover, gateway360, phone_com, postcode_eu
+from worker.providers import discover
 
 WHOLE = "from worker.providers.gateway360 import Handler\n"
 Package = Callable[..., str]
-
-# The type checker reads here that each handler fits the port.
-HANDLERS: list[type[Handler]] = [
-    canary_speech.Handler,
-    gateway360.Handler,
-    phone_com.Handler,
-    postcode_eu.Handler,
-]
 
 
 @pytest.fixture
@@ -49,13 +42,10 @@ def test_every_contract_has_a_handler() -> None:
     assert all(handler.Parameters is contracts()[name].Parameters for name, handler in discover().items())
 
 
-def test_all_four_are_found() -> None:
-    """Each handler of this package is found, and nothing else is."""
-    assert list(discover().values()) == HANDLERS
-
-
-def test_names_of_modules_are_names_of_providers() -> None:
-    """Who looks for a provider finds it in the file of its name."""
+def test_every_module_is_found_under_its_name() -> None:
+    """Each module of the package is a provider, and who looks for one finds it in the file of its name."""
+    files = {file.stem for file in Path(worker.providers.__file__).parent.glob("[!_]*.py")}
+    assert set(discover()) == files
     assert all(handler.__module__ == f"worker.providers.{name}" for name, handler in discover().items())
 
 
@@ -76,7 +66,7 @@ def test_two_of_one_name_are_refused(package: Package) -> None:
         ("", "defines no class Handler"),
         ("Handler = 7\n", "defines no class Handler"),
         ("class Handler: pass\n", r"no Parameters.* no create\(\).* no name"),
-        ("import nothing_of_this_name\n", "cannot be imported: ModuleNotFoundError"),
+        ("import nothing_of_this_name\n", r"\.py: cannot be imported: ModuleNotFoundError"),
         ("def broken(:\n", "cannot be imported: SyntaxError"),
         ("raise RuntimeError('half made')\n", "cannot be imported: RuntimeError: half made"),
         (f"{WHOLE}\nclass Handler(Handler):\n    RULES = ()\n", "RULES that do not end with COMMON"),
@@ -86,9 +76,40 @@ def test_two_of_one_name_are_refused(package: Package) -> None:
         ),
         (f"{WHOLE}\nclass Handler(Handler):\n    Settings = dict\n", "Settings that are no ProviderSettings"),
         (f"{WHOLE}\nclass Handler(Handler):\n    look_up = None\n", r"no look_up\(\)"),
+        (
+            (
+                f"{WHOLE}\nclass Mine(Handler.Settings):\n    PLACED_BY = ('base_url', 'key_api')\n"
+                "class Handler(Handler):\n    Settings = Mine\n"
+            ),
+            "PLACED_BY that names no setting",
+        ),
+        (
+            f"{WHOLE}\nclass Handler(Handler):\n    name = 'gateway'\n",
+            "the name 'gateway', which no contract bears",
+        ),
+        (
+            (
+                f"{WHOLE}\nfrom contracts.providers.phone_com import Parameters as Other\n"
+                "class Handler(Handler):\n    Parameters = Other\n"
+            ),
+            "Parameters that are not those of its contract",
+        ),
     ],
 )
 def test_half_made_module_is_named(package: Package, text: str, problem: str) -> None:
     """What a module lacks is said, with the file's name, before anything is consumed."""
     with pytest.raises(ConfigurationError, match=f"half_made.*{problem}"):
         discover(package(half_made=text))
+
+
+def test_half_made_contract_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A contract that lacks a piece ends the start, too, with the words of the contract's own check."""
+
+    def discover_contracts() -> None:
+        raise TypeError("contracts.providers.half must define Account")
+
+    monkeypatch.setattr(worker.providers, "discover_contracts", discover_contracts)
+    with pytest.raises(
+        ConfigurationError, match=r"half made: .*contracts\.providers\.half must define Account"
+    ):
+        discover()

@@ -3,11 +3,13 @@
 import pytest
 
 from tests.providers.bench import PROVIDERS, Bench
-from tests.providers.cases import CASES, Case
+from tests.providers.cases import Case, common
+from tests.providers.known import KNOWN
 from worker.core.rules import COMMON
 from worker.core.verdict import Verdict
 from worker.providers import discover
 
+CASES = {name: (*common(name, known.own_shape), *known.cases) for name, known in KNOWN.items()}
 ROWS = [
     pytest.param(name, case, id=f"{name}-{case.rule_id}") for name, cases in CASES.items() for case in cases
 ]

@@ -1,7 +1,6 @@
-"""A sandbox on free ports, a clock that tests set, and one valid create per provider."""
+"""A sandbox on free ports, a clock that tests set, and the sample of each provider's document as a valid create."""
 
 import asyncio
-import base64
 import copy
 import json
 import logging
@@ -13,6 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.providers.known import KNOWN
 from worker.sandbox import CanarySpeech, Sandbox
 
 CANARY = "canary_speech"
@@ -88,7 +88,7 @@ class Caller:
         return self.authorisations.get(provider, {})
 
     async def token(self) -> Any:
-        headers = {"Csc-Api-Key": self.sandbox.credentials.canary_speech.api_key}
+        headers = {"Csc-Api-Key": self.sandbox.provider(CanarySpeech).credentials.api_key}
         return (await self.send("POST", "/v3/auth/tokens/get", headers=headers, json={})).json
 
     async def create(self, provider: str, **changes: Any) -> Reply:
@@ -176,13 +176,10 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 def caller(sandbox: Sandbox, session: aiohttp.ClientSession) -> Caller:
-    known = sandbox.credentials
-    basic = base64.b64encode(f"{known.postcode_eu.key}:{known.postcode_eu.secret}".encode()).decode()
-    authorisations = {
-        PHONE: {"Authorization": f"Bearer {known.phone_com.token}"},
-        POSTCODE: {"Authorization": f"Basic {basic}"},
-    }
-    return Caller(sandbox, session, _samples(sandbox), authorisations)
+    samples = {name: (known.path, dict(known.sent[0].body)) for name, known in KNOWN.items()}
+    headers = {name: known.headers.get("Authorization") for name, known in KNOWN.items() if name != CANARY}
+    authorisations = {name: {"Authorization": value} for name, value in headers.items() if value}
+    return Caller(sandbox, session, samples, authorisations)
 
 
 @pytest.fixture
@@ -197,97 +194,3 @@ def control(sandbox: Sandbox, session: aiohttp.ClientSession) -> Callable[..., A
             return Reply(response.status, response.headers, await response.read())
 
     return call
-
-
-def _samples(sandbox: Sandbox) -> dict[str, tuple[str, dict[str, Any]]]:
-    known = sandbox.credentials
-    phone_path = f"/v4/accounts/{known.phone_com.account_id}/subaccounts"
-    return {
-        CANARY: ("/v3/reseller/client/create-associate", _canary_body(known.canary_speech.client_id)),
-        PHONE: (phone_path, _phone_body()),
-        GATEWAY: ("/api/3.0/subaccount/create", _gateway_body(known.gateway360.api_key)),
-        POSTCODE: ("/reseller/v1/client", _postcode_body()),
-    }
-
-
-def _canary_body(client_id: str) -> dict[str, Any]:
-    """The page's sample; its `parentId` is cut short in the last group and so no UUID, hence ours."""
-    return {"parentId": client_id, "name": "abc123"}
-
-
-def _phone_body() -> dict[str, Any]:
-    """The page's sample, corrected.
-
-    It is not PHP (colons in arrays), leaves out `username` and `password`, which the table beside it
-    requires, and spells the e-mail fields `email_1` and `email_2`, where the table has `primary_email` and
-    `alternate_email`.
-    """
-    return {
-        "username": "teddy",
-        "password": "correct horse",
-        "contact": {
-            "name": "Teddy",
-            "company": "Acme, Inc.",
-            "address": {
-                "line_1": "14282 Danielson Street",
-                "line_2": "box 2",
-                "city": "Poway",
-                "province": "CA",
-                "postal_code": "92064",
-                "country": "US",
-            },
-            "phone": "+18585551111",
-            "fax": "+18585552222",
-            "primary_email": "test@phone.com",
-            "alternate_email": "test@gmail.com",
-        },
-        "billing_contact": {
-            "name": "Bobby",
-            "company": "xyz co",
-            "address": {
-                "line_1": "100 Main St",
-                "line_2": "#4",
-                "city": "San Diego",
-                "province": "CA",
-                "postal_code": "92129",
-                "country": "US",
-            },
-            "phone": "+18585553333",
-            "fax": "+18585554444",
-            "primary_email": "sample@phone.com",
-            "alternate_email": "sample@gmail.com",
-        },
-    }
-
-
-def _gateway_body(api_key: str) -> dict[str, Any]:
-    """The page's sample as it stands, but for the key, which is the sandbox's."""
-    return {
-        "api_key": api_key,
-        "user_name": "new_subaccount_user_name",
-        "email": "me@email.com",
-        "name": "John",
-        "surname": "Doe",
-        "password": "new_subaccount_password",
-        "language": "es",
-    }
-
-
-def _postcode_body() -> dict[str, Any]:
-    """The page's sample without the comma after its last field, which no JSON parser takes."""
-    return {
-        "companyName": "Klant B.V.",
-        "countryIso": "NLD",
-        "vatNumber": "NL123456789B01",
-        "contactEmail": "contact@example.org",
-        "subscriptionAmount": 100,
-        "siteUrls": ["https://www.example.org"],
-        "invoiceEmail": "invoice@example.org",
-        "invoiceReference": "PO 1234",
-        "invoiceAddressLine1": "Julianastraat 30",
-        "invoiceAddressLine2": "",
-        "invoiceAddressPostalCode": "2012ES",
-        "invoiceAddressLocality": "Haarlem",
-        "invoiceAddressRegion": "",
-        "invoiceAddressCountryIso": "NLD",
-    }

@@ -91,7 +91,7 @@ async def test_create_validates(
 async def test_tokens_are_readable_and_name_their_client(caller: Any, clock: Any, sandbox: Sandbox) -> None:
     """The access token is a JWT with sub, iat, exp and both scopes; identityIds stand beside it."""
     tokens = await caller.token()
-    client_id = sandbox.credentials.canary_speech.client_id
+    client_id = sandbox.provider(CanarySpeech).credentials.client_id
     claims = _claims(tokens["accessToken"])
     assert claims["sub"] == client_id
     assert claims["iat"] == int(clock().timestamp())
@@ -102,7 +102,7 @@ async def test_tokens_are_readable_and_name_their_client(caller: Any, clock: Any
 
 async def test_tokens_need_no_body(caller: Any, sandbox: Sandbox) -> None:
     """In API-key mode the body may be absent."""
-    headers = {"Csc-Api-Key": sandbox.credentials.canary_speech.api_key}
+    headers = {"Csc-Api-Key": sandbox.provider(CanarySpeech).credentials.api_key}
     assert (await caller.send("POST", "/v3/auth/tokens/get", headers=headers)).status == 200
 
 
@@ -208,7 +208,7 @@ async def test_one_client_can_be_read(caller: Any, sandbox: Sandbox) -> None:
     assert one.json == {"name": "abc123", "contact": {"email": "me@example.org"}}
     assert (await caller.get("canary_speech", "/v3/reseller/client", clientId=UNKNOWN)).status == 404
     own = await caller.get("canary_speech", "/v3/reseller/client")
-    assert own.json["name"] == sandbox.credentials.canary_speech.client_name
+    assert own.json["name"] == sandbox.provider(CanarySpeech).credentials.client_name
 
 
 async def _refresh(caller: Any, token: str) -> Any:

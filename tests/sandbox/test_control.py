@@ -6,7 +6,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from worker.sandbox import Fault, Sandbox
+from worker.sandbox import Fault, Gateway360, Sandbox
 
 
 async def test_health(control: Any) -> None:
@@ -145,4 +145,4 @@ def _secrets(sandbox: Sandbox) -> list[str]:
         for name in ("password", "api_key", "key", "secret")
         if name in values
     ]
-    return [*keys, "correct horse", sandbox.credentials.gateway360.api_key]
+    return [*keys, "correct horse", sandbox.provider(Gateway360).credentials.api_key]

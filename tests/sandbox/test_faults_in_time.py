@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 
+from tests.providers.known import KNOWN
 from worker.sandbox import Fault, Rule, Sandbox
 
-every_provider = pytest.mark.parametrize(
-    "provider", ["canary_speech", "gateway360", "phone_com", "postcode_eu"]
-)
+every_provider = pytest.mark.parametrize("provider", KNOWN)
 
 
 async def test_late_answer(caller: Any, sandbox: Sandbox, naps: Any) -> None:

@@ -143,5 +143,5 @@ async def test_delete_frees_the_name(caller: Any, sandbox: Sandbox) -> None:
 
 
 async def _post(caller: Any, call: str, **parameters: str) -> Any:
-    key = caller.sandbox.credentials.gateway360.api_key
+    key = caller.sandbox.provider(Gateway360).credentials.api_key
     return await caller.send("POST", f"{BASE}/{call}", json={"api_key": key, **parameters})

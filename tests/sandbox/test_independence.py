@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import worker.sandbox
+from worker.providers import discover as handlers
 from worker.sandbox.provider import discover
 
 FOLDER = Path(worker.sandbox.__file__).parent
@@ -38,9 +39,9 @@ def test_running_it_loads_nothing_of_ours() -> None:
 
 
 def test_providers_are_discovered() -> None:
-    """The four classes are found by their files, in order of their names."""
+    """The classes are found by their files, in order of their names, and there is one for each of the worker's."""
     names = [provider.name for provider in discover()]
-    assert names == ["canary_speech", "gateway360", "phone_com", "postcode_eu"]
+    assert names == list(handlers())
     assert [provider.__module__ for provider in discover()] == [f"worker.sandbox.{name}" for name in names]
 
 
@@ -48,7 +49,7 @@ def test_a_fifth_provider_needs_no_edit(tmp_path: Path, monkeypatch: pytest.Monk
     """A file laid beside the others is a provider; one that takes a name twice is refused."""
     monkeypatch.setattr(worker.sandbox, "__path__", [*worker.sandbox.__path__, str(tmp_path)])
     _write_provider(tmp_path / "fifth.py", "fifth")
-    assert [provider.name for provider in discover()][1] == "fifth"
+    assert "fifth" in [provider.name for provider in discover()]
     _write_provider(tmp_path / "sixth.py", "phone_com")
     importlib.invalidate_caches()
     with pytest.raises(ValueError, match="same name"):

@@ -28,8 +28,8 @@ async def test_the_example_creates_a_sub_account(caller: Any, sandbox: Sandbox) 
     assert reply.json["id"] == int(account.id)
     assert (reply.json["name"], reply.json["username"]) == ("Teddy", "teddy")
     assert reply.json["master_account"] == {
-        "id": sandbox.credentials.phone_com.account_id,
-        "name": sandbox.credentials.phone_com.account_name,
+        "id": sandbox.provider(PhoneCom).credentials.account_id,
+        "name": sandbox.provider(PhoneCom).credentials.account_name,
     }
     assert reply.json["contact"] == {
         "name": "Teddy",
@@ -218,7 +218,7 @@ async def test_the_list_checks_its_page(caller: Any, params: dict[str, str]) -> 
 async def test_one_account_can_be_read(caller: Any, sandbox: Sandbox) -> None:
     """The master account, a sub-account, and 404 for anything else."""
     created = (await caller.create("phone_com")).json
-    master = sandbox.credentials.phone_com.account_id
+    master = sandbox.provider(PhoneCom).credentials.account_id
     assert (await caller.get("phone_com", f"/v4/accounts/{master}")).json["id"] == master
     assert (await caller.get("phone_com", f"/v4/accounts/{created['id']}")).json == created
     assert (await caller.get("phone_com", "/v4/accounts/1")).status == 404
@@ -228,7 +228,7 @@ async def test_the_token_can_be_read(caller: Any, sandbox: Sandbox) -> None:
     """The token's own end point names scope and owner, and is 401 without a token."""
     reply = await caller.get("phone_com", "/v4/oauth/access-token")
     assert reply.json["scope"] == "account-owner"
-    assert reply.json["scope_details"][0]["voip_id"] == sandbox.credentials.phone_com.account_id
+    assert reply.json["scope_details"][0]["voip_id"] == sandbox.provider(PhoneCom).credentials.account_id
     assert (await caller.send("GET", "/v4/oauth/access-token")).status == 401
 
 

@@ -166,7 +166,7 @@ async def test_account_info(caller: Any, sandbox: Sandbox) -> None:
     made = (await caller.create("postcode_eu")).json
     caller.authorisations["postcode_eu"] = _basic(made["key"], made["secret"])
     info = await caller.get("postcode_eu", INFO)
-    assert own.json["name"] == sandbox.credentials.postcode_eu.company_name
+    assert own.json["name"] == sandbox.provider(PostcodeEu).credentials.company_name
     assert (info.json["name"], info.json["contactEmail"]) == ("Klant B.V.", "contact@example.org")
     assert info.json["subscription"] == {"startDate": "2024-05-17", "limit": 100, "usage": 0}
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from worker.sandbox import Fault, Rule, Sandbox
-from worker.sandbox.credentials import Credentials
+from worker.sandbox import CanarySpeech, Fault, Gateway360, PhoneCom, PostcodeEu, Rule, Sandbox
 from worker.sandbox.state import REQUESTS_KEPT, masked
 
 
@@ -42,7 +41,7 @@ async def test_requests_are_kept_without_header_values(caller: Any, sandbox: San
     assert created.body == caller.body("phone_com")
     assert "Authorization" in created.header_names
     assert (listed.query, listed.body) == ("limit=3", b"")
-    assert sandbox.credentials.phone_com.token not in f"{created.header_names}"
+    assert sandbox.provider(PhoneCom).credentials.token not in f"{created.header_names}"
 
 
 async def test_a_body_that_is_no_json_is_kept_raw(caller: Any, sandbox: Sandbox) -> None:
@@ -62,24 +61,24 @@ async def test_old_requests_are_forgotten(caller: Any, sandbox: Sandbox) -> None
 async def test_no_repr_shows_a_secret(caller: Any, sandbox: Sandbox) -> None:
     """Neither accounts nor requests nor credentials nor the sandbox itself print a secret."""
     await caller.create("gateway360")
-    printed = repr((sandbox.accounts("gateway360"), sandbox.requests("gateway360"), sandbox, Credentials()))
-    known = sandbox.credentials
+    accepted = [sandbox.credentials_of(name) for name in sandbox.provider_names]
+    printed = repr((sandbox.accounts("gateway360"), sandbox.requests("gateway360"), sandbox, accepted))
     for secret in (
         "new_subaccount_password",
-        known.gateway360.api_key,
-        known.canary_speech.api_key,
-        known.phone_com.token,
-        known.postcode_eu.key,
-        known.postcode_eu.secret,
+        Gateway360.credentials.api_key,
+        CanarySpeech.credentials.api_key,
+        PhoneCom.credentials.token,
+        PostcodeEu.credentials.key,
+        PostcodeEu.credentials.secret,
         sandbox.accounts("gateway360")[0].issued["api_key"],
     ):
         assert secret not in printed
 
 
 def test_masking_reaches_every_depth() -> None:
-    """Secrets are masked by name at any depth and in any case; everything else stays."""
+    """The named fields are masked at any depth and in any case; everything else stays."""
     value = {"a": [{"Password": "x", "b": 1}], "api_key": {"c": 1}, "keys": "y", "secret": None}
-    assert masked(value) == {
+    assert masked(value, {"password", "api_key", "secret"}) == {
         "a": [{"Password": "***", "b": 1}],
         "api_key": "***",
         "keys": "y",

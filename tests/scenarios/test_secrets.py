@@ -1,4 +1,4 @@
-"""A canary secret in every secret field of all four providers: it may appear nowhere in clear."""
+"""A canary secret in every secret field of every provider: it may appear nowhere in clear."""
 
 import json
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ from jwcrypto import jwe, jwk
 from contracts.model import secret_paths
 from contracts.providers import discover
 from tests.scenarios.conftest import House, patient
-from worker.demo.cast import canary_speech, gateway360, phone_com, postcode_eu
+from worker.demo.cast import MAKERS, postcode_eu
 from worker.demo.mailbox import Mailbox
-from worker.demo.surroundings import CREDENTIALS
+from worker.demo.surroundings import provider_settings
 from worker.demo.worker_process import WorkerProcess
 from worker.sandbox import Fault, Rule
 
@@ -79,14 +79,8 @@ async def _ask_for_everything(house: House, mailbox: Mailbox) -> list[str]:
         for provider, parameters in _parameters(fault or "plain").items():
             key = f"{fault or 'plain'}-{provider}"
             if fault is not None:
-                marker = (
-                    parameters.get("company_name")
-                    or parameters.get("user_name")
-                    or parameters.get("username")
-                )
-                house.sandbox.faults.add(
-                    Rule(fault=fault, provider=provider, match=marker or parameters["name"], times=1)
-                )
+                rule = Rule(fault=fault, provider=provider, match=_name(provider, fault), times=1)
+                house.sandbox.faults.add(rule)
             await mailbox.ask(key, provider, parameters)
             keys.append(key)
     for provider, password in GIVEN.items():
@@ -102,22 +96,20 @@ async def _ask_for_everything(house: House, mailbox: Mailbox) -> list[str]:
 
 async def _be_forbidden(house: House, worker: WorkerProcess, mailbox: Mailbox) -> None:
     """Each provider refuses our credentials once, and is paused with the words it said."""
-    house.sandbox.faults.add(*(Rule(fault=Fault.FORBIDDEN, provider=name, times=1) for name in discover()))
+    house.sandbox.faults.add(*(Rule(fault=Fault.FORBIDDEN, provider=name, times=1) for name in MAKERS))
     for provider, parameters in _parameters("forbidden").items():
         await mailbox.ask(f"forbidden-{provider}", provider, parameters)
     paused: list[dict[str, Any]] = []
-    while len(paused) < len(discover()):
+    while len(paused) < len(MAKERS):
         paused = [line for line in await house.operator(worker, "provider", "status") if line["why"]]
 
 
 def _parameters(name: str) -> dict[str, dict[str, Any]]:
-    name = name.replace("_", "-")
-    return {
-        "canary_speech": canary_speech(f"c-{name}"),
-        "phone_com": phone_com(f"p-{name}"),
-        "gateway360": gateway360(f"g-{name}"),
-        "postcode_eu": postcode_eu(f"Post {name}"),
-    }
+    return {provider: make(_name(provider, name)) for provider, make in MAKERS.items()}
+
+
+def _name(provider: str, name: str) -> str:
+    return f"{provider[0]}-{name.replace('_', '-')}"
 
 
 async def _everything_said(house: House, worker: WorkerProcess, mailbox: Mailbox, asked: list[str]) -> Any:
@@ -141,11 +133,9 @@ async def _everything_said(house: House, worker: WorkerProcess, mailbox: Mailbox
 
 
 def _secrets(house: House) -> Iterator[tuple[str, str]]:
-    yield "canary key", CREDENTIALS.canary_speech.api_key
-    yield "phone token", CREDENTIALS.phone_com.token
-    yield "gateway key", CREDENTIALS.gateway360.api_key
-    yield "postcode key", CREDENTIALS.postcode_eu.key
-    yield "postcode secret", CREDENTIALS.postcode_eu.secret
+    for name, value in provider_settings(house.sandbox.base_url).items():
+        if not name.endswith(("BASE_URL", "ACCOUNT_ID")):
+            yield name, value
     yield from GIVEN.items()
     for provider in house.sandbox.provider_names:
         for account in house.sandbox.accounts(provider):

@@ -14,7 +14,7 @@ from worker.core.overview import Pause, Standing
 
 app = typer.Typer(no_args_is_help=True, help="Pause and resume providers, and see how each stands.")
 
-_NAMES = "canary_speech, phone_com, gateway360 or postcode_eu."
+_NAMES = "As `provisioner provider status` lists them, such as phone_com."
 _LONGEST_HISTORY = 50
 _HERE = {
     "open": "asks it",

@@ -114,32 +114,36 @@ def topology_check(as_json: Json = False) -> None:
         raise typer.Exit(Exit.CONFIGURATION)
 
 
-@contracts.command("export", epilog="Example: provisioner contracts export --folder contracts")
+@contracts.command("export", epilog="Example: provisioner contracts export --check")
 def contracts_export(
     folder: Annotated[
-        Path,
-        typer.Option(metavar="FOLDER", help="Where to write; the repository's own folder is `contracts`."),
-    ] = Path("contracts"),
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Where to write; left out, the folder of the package `contracts`."
+        ),
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", metavar="", help="Write nothing; say what has drifted.")
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Write JSON Schemas, golden examples and tables from the models."""
+    target = export.HOME if folder is None else folder
     try:
-        drifted = export.check(folder)
+        drifted = export.check(target)
         if not check:
-            export.write(folder)
-    except (OSError, ValueError) as error:
-        complain(f"{folder}: {error}")
+            export.write(target)
+    except (OSError, TypeError, ValueError) as error:
+        complain(f"{target}: {error}")
         raise typer.Exit(Exit.FAILED) from None
     if as_json:
-        print_json({"folder": folder, "drifted" if check else "written": drifted})
+        print_json({"folder": target, "drifted" if check else "written": drifted})
     elif check and drifted:
-        complain(
-            f"drifted: {', '.join(map(str, drifted))}", f"`provisioner contracts export --folder {folder}`"
-        )
+        option = "" if folder is None else f" --folder {folder}"
+        complain(f"drifted: {', '.join(drifted)}", f"`provisioner contracts export{option}`")
     else:
-        out.print(f"{folder}: {'nothing has drifted' if check else 'is up to date'}", markup=False)
+        for path in drifted:
+            out.print(f"{'written' if (target / path).exists() else 'removed'}: {path}", markup=False)
+        out.print(f"{target}: {'is up to date now' if drifted else 'nothing has drifted'}", markup=False)
     if check and drifted:
         raise typer.Exit(Exit.FAILED)

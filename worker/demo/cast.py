@@ -1,6 +1,6 @@
 """Who plays: the requests of the demonstration, what is made to go wrong, and how each must end."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,12 +83,13 @@ def postcode_eu(company: str, country: str = "NLD") -> dict[str, Any]:
     }
 
 
-_MAKERS = {
+MAKERS: Mapping[str, Callable[[str], dict[str, Any]]] = {
     "canary_speech": canary_speech,
     "phone_com": phone_com,
     "gateway360": gateway360,
     "postcode_eu": postcode_eu,
 }
+"""Parameters of a plain request to each provider, for an account of this name."""
 
 PLAIN: tuple[Act, ...] = tuple(
     Act(
@@ -98,7 +99,7 @@ PLAIN: tuple[Act, ...] = tuple(
         "plain sailing",
     )
     for number in (1, 2, 3)
-    for provider, make in _MAKERS.items()
+    for provider, make in MAKERS.items()
 )
 
 TROUBLED: tuple[Act, ...] = (

@@ -37,7 +37,7 @@ async def _run(environment: dict[str, str], folder: Path) -> None:
             sandbox = await stack.enter_async_context(Sandbox(seed=int.from_bytes(os.urandom(4))))
             environment.update(provider_settings(sandbox.base_url))
             console.print(
-                f"no provider is configured: the sandbox plays all four (faults: {sandbox.control_url})"
+                f"no provider is configured: the sandbox plays them all (faults: {sandbox.control_url})"
             )
         for name, value in _defaults(folder).items():
             environment.setdefault(name, value)

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from worker.keyring import new_consumer_key
-from worker.sandbox.credentials import Credentials
+from pydantic import BaseModel
 
-CREDENTIALS = Credentials()
+from worker import bootstrap
+from worker.keyring import new_consumer_key
+from worker.sandbox.provider import discover
 
 HURRIED: Mapping[str, str] = {
     "CONNECT_TIMEOUT": "0.5",
@@ -23,21 +24,20 @@ HURRIED: Mapping[str, str] = {
 
 
 def provider_settings(base_url: str, pace: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The four providers at the sandbox, with its well-known credentials."""
-    own: Mapping[str, Mapping[str, str]] = {
-        "CANARY_SPEECH": {"API_KEY": CREDENTIALS.canary_speech.api_key},
-        "PHONE_COM": {
-            "TOKEN": CREDENTIALS.phone_com.token,
-            "ACCOUNT_ID": str(CREDENTIALS.phone_com.account_id),
-        },
-        "GATEWAY360": {"API_KEY": CREDENTIALS.gateway360.api_key},
-        "POSTCODE_EU": {"KEY": CREDENTIALS.postcode_eu.key, "SECRET": CREDENTIALS.postcode_eu.secret},
-    }
+    """Every provider that the sandbox plays, with its well-known credentials."""
+    played = {provider.name: provider.credentials for provider in discover()}
     return {
-        f"PROVISIONER_PROVIDERS__{provider}__{name}": value
-        for provider, secrets in own.items()
-        for name, value in {"BASE_URL": base_url, **secrets, **(pace or {})}.items()
+        f"PROVISIONER_PROVIDERS__{name.upper()}__{setting}": value
+        for name, kind in bootstrap.provider_settings().items()
+        if name in played
+        for setting, value in {"BASE_URL": base_url, **_accepted(played[name], kind), **(pace or {})}.items()
     }
+
+
+def _accepted(credentials: object, kind: type[BaseModel]) -> dict[str, str]:
+    """Those of the sandbox's credentials that the worker is configured with; they bear the settings' names."""
+    given = {name: getattr(credentials, name, None) for name in kind.model_fields}
+    return {name.upper(): str(value) for name, value in given.items() if value is not None}
 
 
 def consumer_keys(folder: Path) -> tuple[Path, dict[str, Any]]:

@@ -6,13 +6,6 @@ cancelled here.
 
 from worker.sandbox.app import Sandbox
 from worker.sandbox.canary_speech import CanarySpeech
-from worker.sandbox.credentials import (
-    CanarySpeechCredentials,
-    Credentials,
-    Gateway360Credentials,
-    PhoneComCredentials,
-    PostcodeEuCredentials,
-)
 from worker.sandbox.faults import Fault, Rule
 from worker.sandbox.gateway360 import Gateway360
 from worker.sandbox.phone_com import PhoneCom
@@ -24,17 +17,12 @@ from worker.sandbox.state import Account, Creates, ReceivedRequest
 __all__ = [
     "Account",
     "CanarySpeech",
-    "CanarySpeechCredentials",
     "Creates",
-    "Credentials",
     "Fault",
     "Gateway360",
-    "Gateway360Credentials",
     "Operation",
     "PhoneCom",
-    "PhoneComCredentials",
     "PostcodeEu",
-    "PostcodeEuCredentials",
     "ReceivedRequest",
     "Rule",
     "Sandbox",

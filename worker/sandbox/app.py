@@ -2,14 +2,13 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from worker.sandbox.control import Control
-from worker.sandbox.credentials import Credentials
 from worker.sandbox.exchange import Exchange, Time
 from worker.sandbox.fault_plan import FaultPlan
 from worker.sandbox.listener import Listener
@@ -31,7 +30,8 @@ class Sandbox:
 
     An async context manager: it listens inside the block. Port 0 means any free port. `seed` decides every
     drawn fault and every made-up id, token and secret. `now` is the providers' clock (token expiry, creation
-    times), `sleep` what waits of so many seconds are made of.
+    times), `sleep` what waits of so many seconds are made of. `credentials` are accepted, by provider name, in
+    place of a provider's own.
 
     Raises:
         OSError: On entering, a port cannot be bound.
@@ -43,12 +43,12 @@ class Sandbox:
     _: KW_ONLY
     now: Callable[[], datetime] = utc_now
     seed: int = 0
-    credentials: Credentials = field(default_factory=Credentials)
+    credentials: Mapping[str, object] = field(default_factory=dict, repr=False)
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
 
     def __post_init__(self) -> None:
         world = World(self.now, random.Random(f"ids of {self.seed}"), self.credentials)
-        self._providers = {kind.name: kind(world, Book(kind.name)) for kind in discover()}
+        self._providers = {kind.name: kind(world, Book(kind.name, kind.secret_fields)) for kind in discover()}
         self.faults = FaultPlan(self._providers, self.seed)
         self._gates: dict[str, asyncio.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -102,6 +102,14 @@ class Sandbox:
         if not isinstance(provider, kind):
             raise KeyError(kind.name)
         return provider
+
+    def credentials_of(self, provider: str) -> Any:
+        """What a caller of the provider must present.
+
+        Raises:
+            KeyError: There is no such provider.
+        """
+        return self._providers[provider].credentials
 
     def accounts(self, provider: str) -> tuple[Account, ...]:
         """Every account that exists at a provider, oldest first, secrets and all.

@@ -8,6 +8,7 @@ not unique, as nothing says they are.
 
 import re
 import uuid
+from dataclasses import dataclass, field
 from datetime import timedelta
 from http.client import responses
 from typing import Any
@@ -23,19 +24,31 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _CONTACT_FIELDS = ("email", "phoneNumber")
 
 
+@dataclass(frozen=True, slots=True)
+class CanarySpeechCredentials:
+    """An API key (short client code, colon, base64-like secret: vendor's v3 overview) and the client it
+    belongs to.
+    """
+
+    api_key: str = field(default="SBX1:c2FuZGJveC1rZXktb2Ytbm9ib2R5LWF0LWFsbA==", repr=False)
+    client_id: str = "5a4db0c5-0000-4000-8000-000000000001"
+    client_name: str = "Sandbox Reseller"
+
+
 class CanarySpeech(Provider):
     """Tests may set `token_lifetime`, `refresh_lifetime` and `scopes`; the next tokens follow them."""
 
     name = "canary_speech"
     prefixes = ("/v3/",)
     id_fields = frozenset({"id"})
+    secret_fields = frozenset[str]()
+    credentials: CanarySpeechCredentials = CanarySpeechCredentials()
 
     def __init__(self, world: World, book: Book) -> None:
         super().__init__(world, book)
         self.token_lifetime = timedelta(hours=1)
         self.refresh_lifetime = timedelta(days=7)
         self.scopes: tuple[str, ...] = (RESELLER_SCOPE, CREATE_SCOPE)
-        self._known = world.credentials.canary_speech
         self._key = b""
         self.revoke_tokens()
 
@@ -57,11 +70,11 @@ class CanarySpeech(Provider):
         return self.answer({"statusCode": status, "error": phrase, "message": message}, status)
 
     def _get_tokens(self, call: Call) -> Answer:
-        if call.headers.get("Csc-Api-Key") != self._known.api_key:
+        if call.headers.get("Csc-Api-Key") != self.credentials.api_key:
             raise RefusedError(self.error(401, "The API key is missing or unknown."))
         if call.body.strip():
             self._object(call.body)
-        identities = {"clientId": self._known.client_id, "projectId": "*", "subjectId": "*"}
+        identities = {"clientId": self.credentials.client_id, "projectId": "*", "subjectId": "*"}
         return self.answer({**self._tokens(), "identityIds": identities})
 
     def _refresh_tokens(self, call: Call) -> Answer:
@@ -71,7 +84,7 @@ class CanarySpeech(Provider):
     def _create(self, call: Call) -> Answer:
         self._authorise(call, RESELLER_SCOPE, CREATE_SCOPE)
         fields = self._object(call.body)
-        parent_id = self._parent_id(fields.get("parentId", self._known.client_id))
+        parent_id = self._parent_id(fields.get("parentId", self.credentials.client_id))
         self._check_name(fields.get("name"))
         self._check_contact(fields.get("contact", {}))
         associate_id = self._new_uuid()
@@ -80,15 +93,15 @@ class CanarySpeech(Provider):
 
     def _list(self, call: Call) -> Answer:
         self._authorise(call, RESELLER_SCOPE)
-        parent_id = self._parent_id(call.query.get("parentId", self._known.client_id))
+        parent_id = self._parent_id(call.query.get("parentId", self.credentials.client_id))
         children = [account for account in self.book.shown() if account.issued["parentId"] == parent_id]
         return self.answer({"associates": [_associate(account) for account in children]})
 
     def _read(self, call: Call) -> Answer:
         self._authorise(call, RESELLER_SCOPE)
-        client_id = call.query.get("clientId", self._known.client_id).lower()
-        if client_id == self._known.client_id:
-            return self.answer({"name": self._known.client_name, "contact": {}})
+        client_id = call.query.get("clientId", self.credentials.client_id).lower()
+        if client_id == self.credentials.client_id:
+            return self.answer({"name": self.credentials.client_name, "contact": {}})
         account = self.book.find(client_id)
         if account is None:
             raise RefusedError(self.error(404, "There is no client with this id."))
@@ -103,7 +116,7 @@ class CanarySpeech(Provider):
     def _token(self, kind: str, lifetime: timedelta) -> str:
         issued = self.world.now()
         claims = {
-            "sub": self._known.client_id,
+            "sub": self.credentials.client_id,
             "iat": int(issued.timestamp()),
             "exp": int((issued + lifetime).timestamp()),
             "jti": self._new_uuid(),
@@ -144,7 +157,7 @@ class CanarySpeech(Provider):
         if not isinstance(given, str) or _UUID.fullmatch(given) is None:
             raise RefusedError(self.error(400, "parentId is not a UUID."))
         parent_id = given.lower()
-        if parent_id != self._known.client_id and self.book.find(parent_id) is None:
+        if parent_id != self.credentials.client_id and self.book.find(parent_id) is None:
             raise RefusedError(self.error(404, "There is no client with the id given as parentId."))
         return parent_id
 
@@ -155,9 +168,9 @@ class CanarySpeech(Provider):
     def _check_contact(self, contact: Any) -> None:
         if not isinstance(contact, dict):
             raise RefusedError(self.error(400, "contact is an object."))
-        for field in _CONTACT_FIELDS:
-            if not isinstance(contact.get(field, ""), str):
-                raise RefusedError(self.error(400, f"contact.{field} is a string."))
+        for name in _CONTACT_FIELDS:
+            if not isinstance(contact.get(name, ""), str):
+                raise RefusedError(self.error(400, f"contact.{name} is a string."))
 
     def _new_uuid(self) -> str:
         return str(uuid.UUID(int=self.world.numbers.getrandbits(128), version=4))

@@ -8,6 +8,7 @@ optional one.
 """
 
 import re
+from dataclasses import dataclass, field
 from typing import Any
 
 from worker.sandbox import strict_json
@@ -36,6 +37,13 @@ _USER_NAME = re.compile(r"[A-Za-z0-9_.@-]{1,255}")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
+@dataclass(frozen=True, slots=True)
+class Gateway360Credentials:
+    """The parent account's API key, 32 hexadecimal digits as in the vendor's sample."""
+
+    api_key: str = field(default="5a4db0c55a4db0c55a4db0c55a4db0c5", repr=False)
+
+
 class Gateway360(Provider):
     """Tests may set `unknown_user_error`, the id that get-info, get-balance and delete give for an unknown
     user.
@@ -44,11 +52,12 @@ class Gateway360(Provider):
     name = "gateway360"
     prefixes = ("/api/3.0/",)
     id_fields = frozenset({"user_name"})
+    secret_fields = frozenset({"password", "api_key"})
+    credentials: Gateway360Credentials = Gateway360Credentials()
 
     def __init__(self, world: World, book: Book) -> None:
         super().__init__(world, book)
         self.unknown_user_error = "INVALID_NAME"
-        self._known = world.credentials.gateway360
 
     def routes(self) -> tuple[Route, ...]:
         return (
@@ -107,7 +116,7 @@ class Gateway360(Provider):
             raise self._refused("JSON_PARSE_ERROR")
         if "api_key" not in fields:
             raise self._refused("MISSING_PARAMS")
-        if fields["api_key"] != self._known.api_key:
+        if fields["api_key"] != self.credentials.api_key:
             raise self._refused("UNAUTHORIZED")
         return fields
 

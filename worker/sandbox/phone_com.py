@@ -8,6 +8,7 @@ The shape of one entry of `@error.fields`, and that a user name is unique, are g
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
@@ -51,6 +52,15 @@ _ABSENT = object()
 _Problem = tuple[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class PhoneComCredentials:
+    """A permanent access token and the master account (the path's `account_id`) that it owns."""
+
+    token: str = field(default="sandbox-phone-com-token-of-nobody", repr=False)
+    account_id: int = 133532
+    account_name: str = "Sandbox Master"
+
+
 class PhoneCom(Provider):
     """Tests may set `created_status` (the page says 200, the Swagger file 201), `honours_username_filter` and
     `shows_username` (neither the filter nor the name in the answer is certain).
@@ -59,13 +69,14 @@ class PhoneCom(Provider):
     name = "phone_com"
     prefixes = ("/v4/",)
     id_fields = frozenset({"id"})
+    secret_fields = frozenset({"password", "cc_token"})
+    credentials: PhoneComCredentials = PhoneComCredentials()
 
     def __init__(self, world: World, book: Book) -> None:
         super().__init__(world, book)
         self.created_status = 200
         self.honours_username_filter = True
         self.shows_username = True
-        self._known = world.credentials.phone_com
         self._last_id = _FIRST_ACCOUNT_ID + world.numbers.randrange(10**9)
 
     def routes(self) -> tuple[Route, ...]:
@@ -126,8 +137,8 @@ class PhoneCom(Provider):
     def _read(self, call: Call) -> Answer:
         self._authorise(call)
         account_id = call.arguments["account_id"]
-        if account_id == str(self._known.account_id):
-            return self.answer({"id": self._known.account_id, "name": self._known.account_name})
+        if account_id == str(self.credentials.account_id):
+            return self.answer({"id": self.credentials.account_id, "name": self.credentials.account_name})
         account = self.book.find(account_id)
         if account is None:
             raise RefusedError(self.error(404, "Not found"))
@@ -135,18 +146,18 @@ class PhoneCom(Provider):
 
     def _read_token(self, call: Call) -> Answer:
         self._authorise(call)
-        detail = {"scope": "account-owner", "voip_id": self._known.account_id}
+        detail = {"scope": "account-owner", "voip_id": self.credentials.account_id}
         return self.answer({"scope": "account-owner", "expires_at": None, "scope_details": [detail]})
 
     def _authorise(self, call: Call) -> None:
-        if call.headers.get("Authorization") != f"Bearer {self._known.token}":
+        if call.headers.get("Authorization") != f"Bearer {self.credentials.token}":
             raise RefusedError(self.error(401, "Invalid or missing access token"))
 
     def _check_owner(self, call: Call) -> None:
         account_id = call.arguments["account_id"]
         if not (account_id.isascii() and account_id.isdigit()):
             raise RefusedError(self.error(404, "Not found"))
-        if int(account_id[:20]) != self._known.account_id:
+        if int(account_id[:20]) != self.credentials.account_id:
             raise RefusedError(self.error(403, "The token has no access to this account"))
 
     def _object(self, body: bytes) -> dict[str, Any]:
@@ -189,7 +200,7 @@ class PhoneCom(Provider):
             "id": int(account.id),
             "name": fields["contact"]["name"],
             "username": fields["username"],
-            "master_account": {"id": self._known.account_id, "name": self._known.account_name},
+            "master_account": {"id": self.credentials.account_id, "name": self.credentials.account_name},
             "contact": _contact_view(fields["contact"]),
             "billing_contact": _contact_view(fields["billing_contact"]),
         }

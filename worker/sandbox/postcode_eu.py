@@ -11,6 +11,7 @@ import binascii
 import re
 import string
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from worker.sandbox import strict_json
@@ -33,18 +34,28 @@ _INVALID_PARAMETER = "React_Controller_Action_InvalidParameterException"
 _EXCEPTION_IDS = {400: _INVALID_PARAMETER, 401: _AUTHENTICATION_FAILED, 403: _NOT_AUTHORISED}
 
 
+@dataclass(frozen=True, slots=True)
+class PostcodeEuCredentials:
+    """The reseller's key and secret, the two halves of HTTP Basic."""
+
+    key: str = field(default="sandboxPostcodeEuKeyOfNobody000000000000000", repr=False)
+    secret: str = field(default="sandboxPostcodeEuSecretOfNobody0000000000000000000", repr=False)
+    company_name: str = "Sandbox Reseller B.V."
+
+
 class PostcodeEu(Provider):
     """Tests may set `account_id_is_text`: the page's sample has a string, its table an int."""
 
     name = "postcode_eu"
     prefixes = ("/reseller/v1/", "/account/v1/")
     id_fields = frozenset({"accountId"})
+    secret_fields = frozenset({"key", "secret"})
+    credentials: PostcodeEuCredentials = PostcodeEuCredentials()
     content_type = "application/json; charset=utf-8"
 
     def __init__(self, world: World, book: Book) -> None:
         super().__init__(world, book)
         self.account_id_is_text = True
-        self._known = world.credentials.postcode_eu
         self._last_id = _FIRST_ACCOUNT_ID + world.numbers.randrange(10**9)
 
     def routes(self) -> tuple[Route, ...]:
@@ -74,7 +85,9 @@ class PostcodeEu(Provider):
     def _info(self, call: Call) -> Answer:
         account = self._account_of_key(call)
         if account is None:
-            return self.answer(_info_view(self._known.company_name, "reseller@example.org", "2020-01-01", 0))
+            return self.answer(
+                _info_view(self.credentials.company_name, "reseller@example.org", "2020-01-01", 0)
+            )
         return self.answer(
             _info_view(
                 account.fields["companyName"],
@@ -87,7 +100,7 @@ class PostcodeEu(Provider):
     def _account_of_key(self, call: Call) -> Account | None:
         """The client account whose key and secret the call bears; None for the reseller's own."""
         key, secret = _basic(call.headers.get("Authorization", ""))
-        if (key, secret) == (self._known.key, self._known.secret):
+        if (key, secret) == (self.credentials.key, self.credentials.secret):
             return None
         account = self.book.find_by(key)
         if account is None or account.issued["secret"] != secret:

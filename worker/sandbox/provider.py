@@ -17,7 +17,6 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 from worker.sandbox import strict_json
-from worker.sandbox.credentials import Credentials
 from worker.sandbox.state import Account, Book
 
 
@@ -72,13 +71,13 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What all providers share: the clock, the numbers that ids and secrets are made of, the accepted
-    credentials.
+    """What all providers share: the clock, the numbers that ids and secrets are made of, and the credentials
+    of those that shall accept others than their own, by name.
     """
 
     now: Callable[[], datetime]
     numbers: random.Random
-    credentials: Credentials
+    credentials: Mapping[str, object] = field(default_factory=dict, repr=False)
 
 
 class Provider(ABC):
@@ -89,11 +88,18 @@ class Provider(ABC):
     """Where its paths begin; what is asked there and unknown gets its own 404."""
     id_fields: ClassVar[frozenset[str]]
     """The fields of a create's answer without which nobody knows the new account."""
+    secret_fields: ClassVar[frozenset[str]]
+    """The fields of a create and of its answer that are passwords, keys or secrets; nobody is shown their values."""
+    credentials: Any
+    """What a caller must present: a frozen dataclass that stands in the provider's own file. They belong to nobody,
+    and say so where their shape allows. A field by which a caller is let in bears the name of the worker's setting.
+    """
     content_type: ClassVar[str] = "application/json"
 
     def __init__(self, world: World, book: Book) -> None:
         self.world = world
         self.book = book
+        self.credentials = world.credentials.get(self.name, self.credentials)
 
     @abstractmethod
     def routes(self) -> tuple[Route, ...]:

@@ -1,7 +1,7 @@
 """What the pretended providers remember: accounts made, creates counted, the last requests received."""
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,6 @@ REQUESTS_KEPT = 1000
 """How many requests each provider keeps for tests; older ones are forgotten."""
 
 MASK = "***"
-_SECRET_FIELDS = frozenset({"password", "key", "secret", "api_key", "cc_token"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +61,11 @@ class ReceivedRequest:
 
 
 class Book:
-    """One provider's memory."""
+    """One provider's memory, and which fields of it are secret."""
 
-    def __init__(self, provider: str) -> None:
+    def __init__(self, provider: str, secret_fields: Collection[str]) -> None:
         self.provider = provider
+        self._secret_fields = secret_fields
         self.clear()
 
     def clear(self) -> None:
@@ -147,28 +147,26 @@ class Book:
         return {
             "creates": {"attempted": self._attempted, "made": self._made},
             "requests": dict(self._requests),
-            "accounts": [_public_account(account) for account in self._accounts.values()],
+            "accounts": [self._public(account) for account in self._accounts.values()],
+        }
+
+    def _public(self, account: Account) -> dict[str, Any]:
+        return {
+            "id": account.id,
+            "fields": masked(account.fields, self._secret_fields),
+            "issued": masked(account.issued, self._secret_fields),
+            "created_at": account.created_at.isoformat(),
+            "request_number": account.request_number,
         }
 
 
-def masked(value: Any) -> Any:
-    """The value with every password, key and secret in it, at any depth, replaced by `MASK`."""
+def masked(value: Any, secret_fields: Collection[str]) -> Any:
+    """The value with each of these fields in it, at any depth and in any case, replaced by `MASK`."""
     if isinstance(value, Mapping):
-        return {name: MASK if _is_secret(name) else masked(inner) for name, inner in value.items()}
+        return {
+            name: MASK if name.lower() in secret_fields else masked(inner, secret_fields)
+            for name, inner in value.items()
+        }
     if isinstance(value, list):
-        return [masked(inner) for inner in value]
+        return [masked(inner, secret_fields) for inner in value]
     return value
-
-
-def _public_account(account: Account) -> dict[str, Any]:
-    return {
-        "id": account.id,
-        "fields": masked(account.fields),
-        "issued": masked(account.issued),
-        "created_at": account.created_at.isoformat(),
-        "request_number": account.request_number,
-    }
-
-
-def _is_secret(name: str) -> bool:
-    return name.lower() in _SECRET_FIELDS
