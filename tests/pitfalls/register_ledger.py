@@ -76,7 +76,7 @@ LEDGER = (
             f"{_LEDGER}::test_an_account_that_shows_after_ninety_seconds_is_not_opened_again",
             "tests/core/test_look_ups.py::test_an_account_that_shows_up_late_prevents_the_second_create",
             "tests/core/test_look_ups.py::test_absence_is_believed_late_and_not_alone_and_then_sent_anew",
-            "tests/providers/test_look_up.py::test_account_that_shows_late_is_found_late",
+            "tests/providers/test_conformance_of_look_ups.py::test_account_that_shows_late_is_found_late",
         ),
     ),
     Pitfall(
