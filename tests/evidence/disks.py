@@ -1,6 +1,7 @@
 """Disks that fill up, and disks that fail. Mounting one takes root."""
 
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -60,17 +61,23 @@ class FailingDisk:
         _run("mount", "-o", "remount,abort", str(self.folder))
 
     def repair(self) -> None:
-        """Check it until nothing is left to mend, and mount it anew; nobody may have a file open on it.
+        """Check a copy of it until nothing is left to mend, and mount that; nobody may have a file open on it.
 
-        Once is not always enough: the kernel may still have written to it while it was looked at, or was mounted, and
-        then it is read-only again.
+        A copy, as the kernel may go on writing to the failed one for a while, and what it writes would turn the mended
+        one read-only again, even after it could be written.
         """
         for _ in range(_CHECKS):
             _run("umount", str(self.folder))
+            self._copy()
             self._check()
             self.mount()
             if self._can_be_written():
                 return
+
+    def _copy(self) -> None:
+        copy = self.image.with_suffix(".copy")
+        shutil.copyfile(self.image, copy)
+        copy.replace(self.image)
 
     def _check(self) -> None:
         check = ["e2fsck", "-fy", str(self.image)]  # 0: it found nothing; else it mended something
