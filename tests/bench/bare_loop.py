@@ -7,6 +7,7 @@ It runs on uvloop, as the worker does.
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import aio_pika
@@ -44,8 +45,11 @@ class Loop:
             await self.results.publish(outgoing(result), result.routing_key)
 
 
-async def main() -> None:
-    """Run until killed. Where everything is stands in the environment."""
+Make = Callable[[aiohttp.ClientSession, str, AbstractExchange], Loop]
+
+
+async def work(make: Make) -> None:
+    """Run a loop until killed. Where everything is stands in the environment."""
     where = surroundings()
     connection = await aio_pika.connect(where.broker_url)
     # aiohttp would open no more than a hundred connections by itself.
@@ -56,11 +60,11 @@ async def main() -> None:
         await consuming.set_qos(prefetch_count=where.in_flight)
         results = await publishing.get_exchange(RESULTS)
         queue = await consuming.get_queue(where.queue)
-        await queue.consume(Loop(session, where.url, results).handle)
+        await queue.consume(make(session, where.url, results).handle)
         say_ready(loop_name(asyncio.get_running_loop()))
         await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
+        runner.run(work(Loop))

@@ -10,16 +10,17 @@ import os
 import sqlite3
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import aio_pika
-import aiohttp
 import uvloop
-from aio_pika.abc import AbstractExchange, AbstractIncomingMessage
+from aio_pika.abc import AbstractIncomingMessage
 
+from tests.bench.bare_loop import Loop, work
 from tests.bench.peers.outgoing import outgoing
-from tests.bench.peers.work import RESULTS, body_of, loop_name, result_of, say_ready, surroundings
+from tests.bench.peers.work import body_of, result_of
 
 _TABLE: Final = (
     "create table requests (key text primary key, state text, body text, account_id text, event text)"
@@ -71,42 +72,31 @@ class Book:
         self._connection.execute("commit")
 
 
-async def handle(
-    message: AbstractIncomingMessage,
-    book: Book,
-    session: aiohttp.ClientSession,
-    url: str,
-    results: AbstractExchange,
-) -> None:
-    """From the delivery to the acknowledgement."""
-    async with message.process(requeue=True):
-        request = json.loads(message.body)
-        key = request["data"]["idempotency_key"]
-        await book.write(_ACCEPT, key=key, body=message.body)
-        await book.write(_SEND, key=key)
-        async with session.post(url, json=body_of(request)) as answer:
-            answer.raise_for_status()
-            account = await answer.json()
-        result = result_of(request, account, "writing")
-        await book.write(_RECORD, key=key, account_id=account["accountId"], event=result.body)
-        await results.publish(outgoing(result), result.routing_key)
-        await book.write(_MARK, key=key)
+@dataclass(frozen=True, slots=True)
+class WritingLoop(Loop):
+    """The bare loop, with a book."""
+
+    book: Book
+
+    async def handle(self, message: AbstractIncomingMessage) -> None:
+        """From the delivery to the acknowledgement."""
+        async with message.process(requeue=True):
+            request = json.loads(message.body)
+            key = request["data"]["idempotency_key"]
+            await self.book.write(_ACCEPT, key=key, body=message.body)
+            await self.book.write(_SEND, key=key)
+            async with self.session.post(self.url, json=body_of(request)) as answer:
+                answer.raise_for_status()
+                account = await answer.json()
+            result = result_of(request, account, "writing")
+            await self.book.write(_RECORD, key=key, account_id=account["accountId"], event=result.body)
+            await self.results.publish(outgoing(result), result.routing_key)
+            await self.book.write(_MARK, key=key)
 
 
 async def main() -> None:
-    """Run until killed. Where everything is stands in the environment."""
-    where, book = surroundings(), Book(Path(os.environ["BENCH_BOOK"]))
-    connection = await aio_pika.connect(where.broker_url)
-    pool = aiohttp.TCPConnector(limit=where.in_flight)
-    async with connection, aiohttp.ClientSession(headers=where.headers, connector=pool) as session:
-        publishing = await connection.channel(publisher_confirms=True)
-        consuming = await connection.channel()
-        await consuming.set_qos(prefetch_count=where.in_flight)
-        results = await publishing.get_exchange(RESULTS)
-        queue = await consuming.get_queue(where.queue)
-        await queue.consume(lambda message: handle(message, book, session, where.url, results))
-        say_ready(loop_name(asyncio.get_running_loop()))
-        await asyncio.Event().wait()
+    """Run until killed."""
+    await work(partial(WritingLoop, book=Book(Path(os.environ["BENCH_BOOK"]))))
 
 
 if __name__ == "__main__":
