@@ -23,7 +23,6 @@ from contracts.result import Evidence
 from contracts.result import Outcome as ResultOutcome
 from tests.bench.peers.work import CONTENT_TYPE, new_request
 from tests.bench.report import Table
-from tests.bench.scene import PROVIDER
 from worker import telemetry
 from worker.core import states
 from worker.core.broker import Message
@@ -36,12 +35,13 @@ from worker.core.verdict import Moment, Outcome, Verdict
 from worker.keyring import ConsumerKeys, Keyring, new_consumer_key, new_key, read_consumer_keys
 from worker.rabbitmq.topology import request_key, request_queue
 
+_PROVIDER = postcode_eu.NAME
 _TIMES_OVER = 5  # the least of so many measurements counts: what else the machine did is in the others
 _WARM_UP = 50
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
+class Piece:
     """One piece of the work, as it is done once for a request."""
 
     name: str
@@ -69,11 +69,11 @@ def main(rounds: int) -> None:
     """Measure and print."""
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         telemetry.configure_logs("info", "json", stream=nowhere)
-        pieces = {piece.name: _measure(piece, rounds) for piece in _pieces()}
-    sys.stdout.write(json.dumps({"rounds": rounds, "pieces": pieces}))
+        measured = {piece.name: _measure(piece, rounds) for piece in pieces()}
+    sys.stdout.write(json.dumps({"rounds": rounds, "pieces": measured}))
 
 
-def _measure(piece: _Piece, rounds: int) -> dict[str, Any]:
+def _measure(piece: Piece, rounds: int) -> dict[str, Any]:
     for _ in range(_WARM_UP):
         piece.do()
     took = []
@@ -85,33 +85,34 @@ def _measure(piece: _Piece, rounds: int) -> dict[str, Any]:
     return {"what": piece.what, "ms": min(took), "all_ms": took}
 
 
-def _pieces() -> list[_Piece]:
+def pieces() -> list[Piece]:
+    """All of them, ready to be done."""
     keys = Keyring([new_key(datetime.now(UTC))])
     _, public = new_consumer_key("bench", datetime.now(UTC))
     box = ConsumerKeys(read_consumer_keys(json.dumps(public), "the bench's keys"))
     message = _message()
     request = _read(message)
-    log, metrics, facts = telemetry.LogObserver("bench"), telemetry.Metrics((PROVIDER,)), _facts()
+    log, metrics, facts = telemetry.LogObserver("bench"), telemetry.Metrics((_PROVIDER,)), _facts()
     return [
-        _Piece(
+        Piece(
             "validation", "decode the message, check envelope, data and parameters", lambda: _read(message)
         ),
-        _Piece("sealing", "fingerprint; seal and open the request", lambda: _seal(keys, message.body)),
-        _Piece("JWE", "encrypt the credentials for the consumer", lambda: _encrypt(box)),
-        _Piece(
+        Piece("sealing", "fingerprint; seal and open the request", lambda: _seal(keys, message.body)),
+        Piece("JWE", "encrypt the credentials for the consumer", lambda: _encrypt(box)),
+        Piece(
             "event", "build, validate and seal the result event, and open it", lambda: _event(keys, request)
         ),
-        _Piece("logging", "every fact of a request that goes well", lambda: _tell(log, facts)),
-        _Piece("metrics", "every fact of a request that goes well", lambda: _tell(metrics, facts)),
+        Piece("logging", "every fact of a request that goes well", lambda: _tell(log, facts)),
+        Piece("metrics", "every fact of a request that goes well", lambda: _tell(metrics, facts)),
     ]
 
 
 def _message() -> Message:
     return Message(
-        body=new_request(PROVIDER),
+        body=new_request(_PROVIDER),
         content_type=CONTENT_TYPE,
-        queue=request_queue(PROVIDER),
-        routing_key=request_key(PROVIDER),
+        queue=request_queue(_PROVIDER),
+        routing_key=request_key(_PROVIDER),
     )
 
 
@@ -142,7 +143,7 @@ def _event(keys: Sealer, request: tuple[Decoded, BaseModel]) -> bytes:
         occasion=0,
         source=decoded.context.source,
         idempotency_key=decoded.data.idempotency_key,
-        provider=PROVIDER,
+        provider=_PROVIDER,
         dry_run=False,
         context={"id": decoded.context.id},
     )
@@ -168,21 +169,21 @@ def _facts() -> list[Fact]:
         Verdict.DONE, ReasonCode.CREATED, "postcode_eu.created", moment=Moment.ANSWER_READ, status=200
     )
     moved = [
-        Moved(PROVIDER, request_id, key, way, enters, reason, 1)
+        Moved(_PROVIDER, request_id, key, way, enters, reason, 1)
         for way, enters, reason in (
             (states.SEND, State.SENDING, None),
             (states.PROVISION, State.PROVISIONED, ReasonCode.CREATED),
         )
     ]
     return [
-        Received(PROVIDER, "structured", "new", request_id, key),
-        Began(PROVIDER, request_id),
+        Received(_PROVIDER, "structured", "new", request_id, key),
+        Began(_PROVIDER, request_id),
         moved[0],
-        Called(PROVIDER, "create", ReasonCode.CREATED, 0.01, request_id, outcome),
+        Called(_PROVIDER, "create", ReasonCode.CREATED, 0.01, request_id, outcome),
         moved[1],
-        Finished(PROVIDER, request_id, ResultOutcome.PROVISIONED, ReasonCode.CREATED, 0.02),
+        Finished(_PROVIDER, request_id, ResultOutcome.PROVISIONED, ReasonCode.CREATED, 0.02),
         Published(str(uuid4()), "account.provisioned.v1", confirmed=True, seconds=0.002),
-        Ended(PROVIDER, request_id),
+        Ended(_PROVIDER, request_id),
     ]
 
 
@@ -193,9 +194,9 @@ def _tell(observer: telemetry.LogObserver | telemetry.Metrics, facts: list[Fact]
 
 def tables(figures: dict[str, Any]) -> list[Table]:
     """The figures for people."""
-    pieces = figures["pieces"]
-    rows = [[name, piece["what"], f"{piece['ms']:.3f}"] for name, piece in pieces.items()]
-    total = sum(piece["ms"] for piece in pieces.values())
+    measured = figures["pieces"]
+    rows = [[name, piece["what"], f"{piece['ms']:.3f}"] for name, piece in measured.items()]
+    total = sum(piece["ms"] for piece in measured.values())
     return [
         Table(
             "costs: processor time of single pieces, for one request",

@@ -20,8 +20,8 @@ from aio_pika.abc import AbstractIncomingMessage
 from tests.bench.peers.work import body_of, new_request
 from tests.bench.processes import Child
 from tests.bench.report import Table
-from tests.bench.scene import BARE, PROVIDER, Scene
-from tests.bench.sides import BARE_LOOP, Start, workers
+from tests.bench.scene import BARE, LADEN, PROVIDER, Scene
+from tests.bench.sides import BARE_LOOP, LADEN_LOOP, Start, workers
 from tests.bench.spread import percentile
 from tests.bench.throughput import drained
 
@@ -64,7 +64,7 @@ async def run(scene: Scene, *, shares: Sequence[float], seconds: float) -> dict[
 
 def _sides(scene: Scene) -> dict[str, tuple[Start, str]]:
     ours = {name: (start, PROVIDER) for name, start in workers(scene).items()}
-    return ours | {BARE_LOOP: (scene.bare, BARE)}
+    return ours | {BARE_LOOP: (scene.bare, BARE), LADEN_LOOP: (scene.laden, LADEN)}
 
 
 async def _provider_alone(scene: Scene) -> float:

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
-from tests.bench import bare_loop, writing_loop
+from tests.bench import bare_loop, laden_loop, writing_loop
 from tests.bench.databases import Databases
 from tests.bench.environment import ROOT
 from tests.bench.peers.work import IN_FLIGHT, READY
@@ -28,7 +28,8 @@ PROVIDER = "postcode_eu"
 
 BARE = "bare"
 WRITING = "writing"
-"""The bare loop's queue is that of a provider of this name, with the same arguments."""
+LADEN = "laden"
+"""The queue of each bare loop is that of a provider of this name, with the same arguments."""
 
 FASTSTREAM = "faststream"
 """So is FastStream's, which reads any message."""
@@ -105,9 +106,20 @@ class Scene:
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[Child]:
         """The bare loop that writes, ready."""
+        async with self._with_a_book(WRITING, writing_loop.__name__) as running:
+            yield running
+
+    @asynccontextmanager
+    async def laden(self) -> AsyncIterator[Child]:
+        """The bare loop that writes and does each request's work, ready."""
+        async with self._with_a_book(LADEN, laden_loop.__name__) as running:
+            yield running
+
+    @asynccontextmanager
+    async def _with_a_book(self, provider: str, module: str) -> AsyncIterator[Child]:
         book = {"BENCH_BOOK": str(self.folder / f"{uuid4().hex[:12]}.db")}
-        environment = self.peer_environment(request_queue(WRITING)) | book
-        async with self.side((sys.executable, "-m", writing_loop.__name__), environment) as running:
+        environment = self.peer_environment(request_queue(provider)) | book
+        async with self.side((sys.executable, "-m", module), environment) as running:
             yield running
 
     @asynccontextmanager
@@ -145,7 +157,7 @@ class Scene:
     async def clear(self) -> None:
         """Nothing that an earlier measurement left is in the way of the next one."""
         for found in (self.upstream, self.second.upstream):
-            for queue in (PROVIDER, BARE, WRITING, FASTSTREAM):
+            for queue in (PROVIDER, BARE, WRITING, LADEN, FASTSTREAM):
                 await found.drop(queue)
             await found.forget()
 
@@ -194,7 +206,7 @@ async def furnished(
     async with AsyncExitStack() as stack:
         played = await stack.enter_async_context(provider(folder))
         for url in (broker_url, second_url):
-            topology = Topology((PROVIDER, BARE, WRITING, FASTSTREAM))
+            topology = Topology((PROVIDER, BARE, WRITING, LADEN, FASTSTREAM))
             async with Admin.connect(ConnectionSettings(url), topology) as admin:
                 await admin.declare()
         first = await stack.enter_async_context(upstream(broker_url))

@@ -11,7 +11,7 @@ from functools import partial
 from tests.bench.environment import PeersMissing, peers_python
 from tests.bench.peers.work import IN_FLIGHT, READY
 from tests.bench.processes import Child
-from tests.bench.scene import BARE, FASTSTREAM, PROVIDER, WRITING, Scene
+from tests.bench.scene import BARE, FASTSTREAM, LADEN, PROVIDER, WRITING, Scene
 from tests.bench.upstream import Upstream
 from worker.rabbitmq.topology import request_queue
 
@@ -19,6 +19,7 @@ SQLITE = "worker, SQLite"
 POSTGRESQL = "worker, PostgreSQL"
 BARE_LOOP = "bare loop"
 WRITING_LOOP = "bare loop that writes"
+LADEN_LOOP = "bare loop, laden"
 
 _NO_MEMORY = "ledger, idempotency, outbox, look-ups, validation, encryption"
 _FED_WITHIN = 120.0  # seconds
@@ -51,7 +52,7 @@ def all_sides(scene: Scene) -> tuple[list[Side], list[str]]:
         sides.append(_postgresql(scene))
     else:
         left_out.append(f"{POSTGRESQL}: PostgreSQL is not installed. As root: apt-get install postgresql")
-    sides += [bare(scene), _writing(scene)]
+    sides += [bare(scene), _writing(scene), _laden(scene)]
     try:
         python = str(peers_python())
     except PeersMissing as missing:
@@ -86,6 +87,12 @@ def _writing(scene: Scene) -> Side:
     """The floor of whatever keeps a ledger."""
     lacks = "states, history, guards, look-ups, validation, encryption, logs, metrics; it has but four durable writes"
     return Side(WRITING_LOOP, lacks, scene.upstream, scene.writing, partial(scene.upstream.publish, WRITING))
+
+
+def _laden(scene: Scene) -> Side:
+    """The best that could be had."""
+    lacks = "states, history, guards, look-ups, connections of their own; all else is done, for nothing"
+    return Side(LADEN_LOOP, lacks, scene.upstream, scene.laden, partial(scene.upstream.publish, LADEN))
 
 
 def runs_on(side: Child) -> str:

@@ -8,7 +8,7 @@ import asyncio
 import json
 import os
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -37,7 +37,9 @@ Write = tuple[str, Mapping[str, Any]]
 
 
 class Book:
-    """Group commit: what came while the last commit was under way is in the next one."""
+    """Group commit, as the worker's: what came while the last one was under way is in the next, and a thread waits for
+    the disk.
+    """
 
     def __init__(self, file: Path) -> None:
         self._connection = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
@@ -59,17 +61,13 @@ class Book:
     async def _commit_all(self) -> None:
         while self._waiting:
             together, self._waiting = self._waiting, []
-            writes = [write for write, _ in together]
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, writes)
+            self._connection.execute("begin immediate")
+            for (statement, row), _ in together:
+                self._connection.execute(statement, row)
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.execute, "commit")
             for _, done in together:
                 done.set_result(None)
         self._committing = None
-
-    def _commit(self, writes: Sequence[Write]) -> None:
-        self._connection.execute("begin immediate")
-        for statement, row in writes:
-            self._connection.execute(statement, row)
-        self._connection.execute("commit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +92,14 @@ class WritingLoop(Loop):
             await self.book.write(_MARK, key=key)
 
 
+def book() -> Book:
+    """A new one, where the bench said."""
+    return Book(Path(os.environ["BENCH_BOOK"]))
+
+
 async def main() -> None:
     """Run until killed."""
-    await work(partial(WritingLoop, book=Book(Path(os.environ["BENCH_BOOK"]))))
+    await work(partial(WritingLoop, book=book()))
 
 
 if __name__ == "__main__":
