@@ -48,12 +48,17 @@ class Loop:
 Make = Callable[[aiohttp.ClientSession, str, AbstractExchange], Loop]
 
 
-async def work(make: Make) -> None:
-    """Run a loop until killed. Where everything is stands in the environment."""
+async def work(make: Make, *, keeps_connections: bool = True) -> None:
+    """Run a loop until killed. Where everything is stands in the environment.
+
+    Args:
+        make: Makes the loop.
+        keeps_connections: Whether a connection to the provider serves many requests.
+    """
     where = surroundings()
     connection = await aio_pika.connect(where.broker_url)
     # aiohttp would open no more than a hundred connections by itself.
-    pool = aiohttp.TCPConnector(limit=where.in_flight)
+    pool = aiohttp.TCPConnector(limit=where.in_flight, force_close=not keeps_connections)
     async with connection, aiohttp.ClientSession(headers=where.headers, connector=pool) as session:
         publishing = await connection.channel(publisher_confirms=True)
         consuming = await connection.channel()

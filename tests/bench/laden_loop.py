@@ -1,9 +1,9 @@
 """The best that could be had: the bare loop that writes, which also does all that the worker does for each request.
 
 It validates, seals, encrypts, builds the event, logs and counts, by the very code of the worker, with throw-away keys
-and for nothing; and it keeps no promise, as nothing of it is ever asked. What the worker costs beyond this is what the
-promises themselves cost: states and their history, guards, claims, connections of their own, steps that can be
-repeated.
+and for nothing; each call has a connection of its own. It keeps no promise, as nothing of it is ever asked. What the
+worker costs beyond this is what the promises themselves cost: states and their history, guards, claims, limits, steps
+that can be repeated.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ def main() -> None:
         telemetry.configure_logs("info", "json", stream=nowhere)
         load = [piece.do for piece in pieces()]
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(work(partial(LadenLoop, book=book(), load=load)))
+            runner.run(work(partial(LadenLoop, book=book(), load=load), keeps_connections=False))
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def _writing(scene: Scene) -> Side:
 
 def _laden(scene: Scene) -> Side:
     """The best that could be had."""
-    lacks = "states, history, guards, look-ups, connections of their own; all else is done, for nothing"
+    lacks = "states, history, guards, claims, limits, look-ups; all else is done, for nothing"
     return Side(LADEN_LOOP, lacks, scene.upstream, scene.laden, partial(scene.upstream.publish, LADEN))
 
 
