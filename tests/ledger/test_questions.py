@@ -86,6 +86,29 @@ async def test_the_age_in_the_standings_is_not_reset_by_a_look_up(scene: Scene) 
     assert standing.oldest == scene.later(-3600)
 
 
+async def test_a_doubt_is_as_old_as_its_attempt(scene: Scene) -> None:
+    """However long the request waited before it was sent."""
+    claim = await scene.accepted("patient")
+    scene.clock.advance(3600)
+    await scene.take(await scene.take(claim, states.SEND), states.DOUBT)
+    scene.clock.advance(60)
+    (standing,) = await scene.ledger.standings()
+    assert (standing.kind, standing.oldest) == ("in_doubt", scene.later(-60))
+
+
+async def test_a_result_that_was_told_once_keeps_nobody_waiting(scene: Scene) -> None:
+    """Told again after months it is counted while it waits, and is not months late."""
+    event = scene.event("old")
+    claim = await scene.take(await scene.accepted("r"), states.SEND)
+    await scene.take(claim, states.PROVISION, event=event)
+    (untold,) = await scene.ledger.standings()
+    assert untold == Standing(PROVIDER, "unpublished", 1, event.recorded_at)
+    await scene.ledger.mark_published(event.event_id, scene.now)
+    scene.clock.advance(60 * 86400)
+    await scene.ledger.mark_unpublished(claim.entry.request_id, scene.now, "w", "asked again")
+    assert await scene.ledger.standings() == [Standing(PROVIDER, "unpublished", 1, None)]
+
+
 def a_pause(scene: Scene, cause: str, by: str) -> Pause:
     """A pause that begins now."""
     return Pause(PROVIDER, cause, by, "because", scene.now)

@@ -8,6 +8,7 @@ from tests.plain_ledger.tables import Tables
 from worker.core.dead_letter import DeadLetter
 from worker.core.entry import Entry
 from worker.core.overview import Filter, LetterFilter, Standing
+from worker.core.states import State
 from worker.core.story import EventLine
 
 
@@ -82,17 +83,24 @@ def _is_asked_for(letter: DeadLetter, wanted: LetterFilter) -> bool:
 
 def standings(tables: Tables) -> Sequence[Standing]:
     """How much of each kind there is, and since when."""
-    found: dict[tuple[str, str], list[datetime]] = {}
+    found: dict[tuple[str, str], list[datetime | None]] = {}
     for row in tables.open.values():
-        found.setdefault((row.entry.provider, str(row.entry.state)), []).append(row.entry.since)
+        found.setdefault((row.entry.provider, str(row.entry.state)), []).append(_stands_since(row.entry))
     for told in tables.unconfirmed.values():
         whose = (_provider_of(tables, told.line.subject_id), "unpublished")
-        found.setdefault(whose, []).append(told.line.event.recorded_at)
+        found.setdefault(whose, []).append(told.line.event.recorded_at if told.line.publishes == 0 else None)
     for known in tables.dead_letters.values():
         if known.letter.state == "open":
             whose = (known.letter.provider or UNKNOWN_PROVIDER, "dead_letter")
             found.setdefault(whose, []).append(known.letter.received_at)
-    return [Standing(whose, what, len(times), min(times)) for (whose, what), times in found.items()]
+    return [
+        Standing(whose, what, len(times), min((time for time in times if time), default=None))
+        for (whose, what), times in found.items()
+    ]
+
+
+def _stands_since(entry: Entry) -> datetime:
+    return (entry.state is State.IN_DOUBT and entry.attempt_sent_at) or entry.since
 
 
 def _provider_of(tables: Tables, subject_id: str) -> str:

@@ -9,7 +9,7 @@ from contracts.result import UNKNOWN_PROVIDER
 from worker.core.dead_letter import DeadLetter, LetterState
 from worker.core.entry import Entry
 from worker.core.overview import Filter, LetterFilter, Pause, Standing
-from worker.core.states import OPEN
+from worker.core.states import OPEN, State
 from worker.core.story import Attempt, EventLine, HistoryLine
 from worker.ledger import dead_letters as letters
 from worker.ledger import schema
@@ -128,9 +128,17 @@ def _count(provider: Any, kind: Any, oldest: Any) -> sa.Select[Any]:
     return sa.select(whose, what, sa.func.count(), sa.func.min(oldest)).group_by("whose", "what")
 
 
+_STANDS_SINCE: Final = sa.case(
+    (_r.state == State.IN_DOUBT, sa.func.coalesce(_r.attempt_sent_at, _r.since)), else_=_r.since
+)
+"""A doubt is as old as its attempt, however long the request waited before."""
+
+_UNTOLD_SINCE: Final = sa.case((_e.publishes == 0, _e.recorded_at))
+"""What was told once and is told again, perhaps years later, keeps nobody waiting."""
+
 _STANDINGS: Final = (
-    _count(_r.provider, _r.state, _r.since).where(in_states(_r.state, OPEN)),
-    _count(sa.func.coalesce(_r.provider, _d.provider), sa.literal("unpublished"), _e.recorded_at)
+    _count(_r.provider, _r.state, _STANDS_SINCE).where(in_states(_r.state, OPEN)),
+    _count(sa.func.coalesce(_r.provider, _d.provider), sa.literal("unpublished"), _UNTOLD_SINCE)
     .select_from(
         schema.events.outerjoin(schema.requests, _r.request_id == _e.subject_id).outerjoin(
             schema.dead_letters, _d.dead_letter_id == _e.subject_id
