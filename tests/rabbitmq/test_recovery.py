@@ -269,6 +269,31 @@ async def test_watchdog_notices_connected_but_not_consuming(rig: Rig) -> None:
         await (await inbox.next()).ack()
 
 
+async def test_a_queue_that_takes_consumers_and_delivers_nothing_stays_not_served(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counts as consumed again when a look finds nothing amiss, not with each consumer that it takes."""
+    looks = asyncio.Semaphore(0)
+
+    def stuck(_: Subscription, *, ready: int, consumers: int) -> str:
+        looks.release()
+        return "nothing comes"
+
+    consumer, inbox = rig.consumer(settings=replace(rig.settings, watch_every=0.05)), Inbox()
+    async with rig.running(consumer):
+        await consumer.open(QUEUE, inbox, 4)
+        await rig.watcher.until_state(QUEUE, "consumed")
+        with monkeypatch.context() as patched:
+            patched.setattr(Subscription, "stuck", stuck)
+            for _ in range(3):  # looks, of one consumer each
+                await within(looks.acquire())
+            states = [state for state, _ in rig.watcher.queue_changes(QUEUE)]
+        assert states == ["consumed", "not_served"]
+        await rig.watcher.until_state(QUEUE, "consumed")
+        await rig.probe.publish(BODY, KEY)
+        await (await inbox.next()).ack()
+
+
 async def test_watchdog_leaves_a_full_consumer_alone(rig: Rig) -> None:
     """A backlog behind a full prefetch is no fault: many looks later the connection is the same."""
     consumer, inbox = rig.consumer(settings=replace(rig.settings, watch_every=0.05)), Inbox()

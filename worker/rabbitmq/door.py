@@ -64,6 +64,9 @@ class Door:
         )
         self._subscription: Subscription | None = None
         self._reason = ""
+        self._was_stuck = (
+            False  # the last consumer got nothing, and nobody knows whether this one gets anything
+        )
         self._told: QueueChanged | None = None
         self._stirred = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
@@ -116,7 +119,8 @@ class Door:
     async def _tend(self, connection: Connection) -> None:
         subscription = await self._subscribe(connection)
         self._reason = ""
-        self._tell(QueueState.CONSUMED)
+        if not self._was_stuck:
+            self._tell(QueueState.CONSUMED)
         try:
             while True:
                 await self._watch(connection, subscription)
@@ -191,7 +195,11 @@ class Door:
         ready, consumers = await self._seen(connection)
         reason = subscription.stuck(ready=ready, consumers=consumers)
         if reason is not None and subscription.alive:
+            self._was_stuck = True
             raise BrokerUnavailable(reason)
+        if subscription.flows:
+            self._was_stuck = False
+            self._tell(QueueState.CONSUMED)
 
     async def _seen(self, connection: Connection) -> tuple[int, int]:
         """Messages that wait and consumers; none of either where the queue is gone."""

@@ -88,6 +88,11 @@ class Subscription:
         return self._silent >= _SILENT_LOOKS
 
     @property
+    def flows(self) -> bool:
+        """Whether the last look found nothing amiss."""
+        return self.alive and self._stuck == 0
+
+    @property
     def alive(self) -> bool:
         """Whether, as far as we were told, the broker hands deliveries to this consumer."""
         return not self._over
