@@ -8,6 +8,7 @@ import pytest
 
 from contracts.reason import ReasonCode
 from contracts.result import AccountRejected, Evidence
+from contracts.result import Outcome as ResultOutcome
 from tests.builders import make_done, make_message, make_outcome, make_request
 from tests.core.operating import operate
 from tests.core.world import Place, World, make_place, open_world
@@ -173,6 +174,20 @@ async def test_a_dry_run_with_test_mode_asks_the_provider_and_opens_nothing(worl
     entry = await world.ask(dry_run=True)
     assert [order.dry_run for order in world.place.acme.sent] == [True]
     assert (entry.state, entry.reason, entry.account_id) == (State.REJECTED, ReasonCode.DRY_RUN_PASSED, None)
+
+
+async def test_a_request_that_runs_again_is_not_as_slow_as_the_operator_was(world: World) -> None:
+    """The time to a result begins anew when a rejected request is replayed, three days later."""
+    world.place.acme.creates.then(
+        make_outcome(Verdict.NOT_DONE, reason=ReasonCode.PROVIDER_VALIDATION), make_done()
+    )
+    await world.ask()
+    world.clock.advance(3 * 86400)
+    await operate(world, Verb.REPLAY)
+    await world.go_round(after=2)
+    first, second = world.place.watch.all(Finished)
+    assert (first.outcome, second.outcome) == (ResultOutcome.REJECTED, ResultOutcome.PROVISIONED)
+    assert second.seconds < 5
 
 
 async def test_whoever_watches_can_tell_a_dry_run_from_a_rejection(world: World) -> None:

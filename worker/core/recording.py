@@ -193,7 +193,7 @@ class Recorder:
         )
         outcome = _ANNOUNCED.get(change.transition.enters)
         if outcome is not None and change.reason is not None:
-            seconds = (change.at - entry.received_at).total_seconds()
+            seconds = (change.at - entry.since).total_seconds()
             self._observer.tell(
                 Finished(
                     entry.provider, entry.request_id, outcome, change.reason, seconds, dry_run=entry.dry_run
