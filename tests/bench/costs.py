@@ -182,7 +182,7 @@ def _facts() -> list[Fact]:
         Called(_PROVIDER, "create", ReasonCode.CREATED, 0.01, request_id, outcome),
         moved[1],
         Finished(_PROVIDER, request_id, ResultOutcome.PROVISIONED, ReasonCode.CREATED, 0.02),
-        Published(str(uuid4()), "account.provisioned.v1", confirmed=True, seconds=0.002),
+        Published(request_id, str(uuid4()), "account.provisioned.v1", confirmed=True, seconds=0.002),
         Ended(_PROVIDER, request_id),
     ]
 

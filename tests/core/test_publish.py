@@ -69,6 +69,21 @@ async def test_a_confirmation_that_cannot_be_written_down_means_one_more_publish
     assert (await lines(world))[0].published_at is not None
 
 
+async def test_what_the_broker_confirmed_is_told_so_whatever_the_ledger_does(world: World) -> None:
+    """Nobody looks at RabbitMQ for a ledger that fails, or is slow; the fact names the request that it is about."""
+    world.ledger.failing.add("mark_published")
+    await world.ask()
+    world.ledger.failing.clear()
+    marked = world.ledger.hold("mark_published")
+    await world.go_round(after=11)
+    world.clock.advance(8)
+    marked.set()
+    await world.calm()
+    first, second = world.place.watch.all(Published)
+    assert (first.confirmed, second.confirmed, second.seconds) == (True, True, 0)
+    assert second.subject_id == (await world.entry()).request_id
+
+
 async def test_the_result_is_recorded_before_it_is_published(world: World) -> None:
     """What the world hears is on the disk already."""
     seen: list[State] = []

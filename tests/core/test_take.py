@@ -127,7 +127,17 @@ async def test_the_same_key_with_other_content_is_rejected(world: World) -> None
     delivery = await world.take(make_message(make_request(parameters={"company": "Another"})))
     assert delivery.verbs == ["reject"]
     assert len(await world.entries()) == len(world.place.acme.sent) == 1
-    assert world.place.watch.all(Received)[-1].novelty == "conflict"
+    await world.bury(delivery.message)
+    assert [fact.novelty for fact in world.place.watch.all(Received)] == ["new", "conflict"]
+
+
+async def test_a_line_of_the_log_leads_from_the_sender_to_the_request(world: World) -> None:
+    """What is told of a request's arrival names the event that asked for it, and the sender's trace."""
+    trace = f"00-{'a' * 32}-{'b' * 16}-01"
+    await world.take(make_message({**make_request(), "id": "evt-7", "traceparent": trace}))
+    (fact,) = world.place.watch.all(Received)
+    assert (fact.asked_by, fact.traceparent) == ("evt-7", trace)
+    assert fact.request_id == (await world.entry()).request_id
 
 
 async def test_the_same_key_of_another_source_is_another_request(world: World) -> None:

@@ -47,7 +47,7 @@ REFUSED = Outcome(
     message="Unauthorized",
 )
 
-RECEIVED = Received(PHONE, "structured", "new", "r1", "order-1")
+RECEIVED = Received(PHONE, "structured", "new", "r1", "order-1", "evt-1", f"00-{'a' * 32}-{'b' * 16}-01")
 CONFLICT = Received(PHONE, "plain", "conflict", "r1", "order-1")
 BURIED = Buried("d1", None, ReasonCode.NOT_JSON)
 BEGAN = Began(PHONE, "r1")
@@ -65,8 +65,8 @@ FINISHED = Finished(PHONE, "r1", ResultOutcome.PROVISIONED, ReasonCode.CREATED, 
 REJECTED = Finished(PHONE, "r1", ResultOutcome.REJECTED, ReasonCode.NO_CONSUMER_KEY, 1.5)
 TRIED_DRY = replace(REJECTED, reason=ReasonCode.DRY_RUN_PASSED, dry_run=True)
 STRAY = StrayAccount(PHONE, "r1", "a-4711")
-PUBLISHED = Published("e1", PROVISIONED_TYPE, confirmed=True, seconds=0.004)
-UNPUBLISHED = Published("e1", HELD_TYPE, confirmed=False, seconds=10.0, detail="no confirm in time")
+PUBLISHED = Published("r1", "e1", PROVISIONED_TYPE, confirmed=True, seconds=0.004)
+UNPUBLISHED = Published("r1", "e1", HELD_TYPE, confirmed=False, seconds=10.0, detail="no confirm in time")
 PAUSED = LaneChanged(PHONE, LaneState.PAUSED_BY_CREDENTIALS, "401")
 OPENED = LaneChanged(PHONE, LaneState.OPEN, "resumed")
 CONNECTED = BrokerChanged("consume", up=True)
@@ -80,7 +80,7 @@ RESCUED = Rescued(("r1", "r2"))
 RESCUED_NONE = Rescued(())
 CLOCK_STEPPED = ClockStepped(3600.0)
 COUNTED = Counted((Standing(PHONE, "in_doubt", 3, SINCE),))
-UNSETTLED = Unsettled("ack", "provisioning.requests.phone_com", "its channel is gone")
+UNSETTLED = Unsettled("ack", "provisioning.requests.phone_com", "its channel is gone", "m1")
 SURPRISED = Surprised("upkeep", RuntimeError("boom"), "r1")
 
 FACTS: tuple[Fact, ...] = (

@@ -190,6 +190,35 @@ def test_standings_are_unknown_before_the_first_count(metrics: Metrics) -> None:
     assert value(metrics, "dead_letters_open") is None
 
 
+def test_an_old_count_is_no_longer_shown() -> None:
+    """A worker that lost its ledger does not tell of doubts that others have settled since."""
+    now = 1000.0
+    metrics = Metrics(["phone_com"], monotonic=lambda: now)
+    metrics.tell(facts.COUNTED)
+    now += 119
+    assert value(metrics, "requests", state="in_doubt", **PHONE) == 3
+    now += 2
+    assert value(metrics, "requests", state="in_doubt", **PHONE) is None
+    assert value(metrics, "results_unpublished") is None
+    metrics.tell(facts.COUNTED)
+    assert value(metrics, "requests", state="in_doubt", **PHONE) == 3
+
+
+def test_each_time_that_the_ledger_fails_is_counted(metrics: Metrics) -> None:
+    """One that works again at every look shows in nothing else: the gauge is right most of the time."""
+    for _ in range(2):
+        metrics.tell(facts.LEDGER_SICK)
+        metrics.tell(facts.LEDGER_WELL)
+    assert value(metrics, "ledger_failures_total") == 2
+    assert value(metrics, "ledger_up") == 1
+
+
+def test_nobody_waits_for_workers_to_abandon(metrics: Metrics) -> None:
+    """Only operators do, and no worker counts them: a series that stays at zero would say that there are none."""
+    assert value(metrics, "requests_finished_total", outcome="abandoned", **PHONE) is None
+    assert value(metrics, "requests_finished_total", outcome="held", **PHONE) == 0
+
+
 def test_standing_that_disappears_goes_to_zero(metrics: Metrics) -> None:
     """Counts go to zero, the times of the oldest disappear with the last one."""
     older = facts.SINCE - timedelta(hours=1)

@@ -66,7 +66,7 @@ class Burial:
         except (LedgerUnavailable, ConfigurationError):
             raise  # no message is to blame for these
         except Exception as error:  # noqa: BLE001 - whatever a message does to our code, it becomes a row
-            self._desk.observer.tell(Surprised("bury", error))
+            self._desk.observer.tell(Surprised("bury", error, message_id=delivery.message.message_id))
             problem = Problem(pointer="", message=f"reading it failed with {type(error).__name__}")
             refusal = Refusal(ReasonCode.INTERNAL_ERROR, (problem,))
         if refusal is not None:
@@ -81,7 +81,8 @@ class Burial:
             case Same(entry=entry):
                 await self._pipeline.answer_again(entry)
                 return None
-            case Conflict(entry=entry):
+            case Conflict(entry=entry) as conflict:
+                self._pipeline.tell_received(arrival, conflict)
                 words = f"this key was used before with other content (request {entry.request_id})"
                 where = f"{data_pointer(arrival.content_mode)}/idempotency_key"
                 problem = Problem(pointer=where, message=words)

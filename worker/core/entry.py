@@ -104,6 +104,11 @@ class Accepted:
 
     claim: Claim
 
+    @property
+    def entry(self) -> Entry:
+        """The row."""
+        return self.claim.entry
+
 
 @dataclass(frozen=True, slots=True)
 class Same:

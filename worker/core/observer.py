@@ -27,13 +27,20 @@ class LaneState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A valid request was taken from a queue; `novelty` is new, same or conflict."""
+    """A valid request was taken from a queue; `novelty` is new, same or conflict.
+
+    Attributes:
+        asked_by: Id of the event by which its sender asked.
+        traceparent: Of its sender's trace.
+    """
 
     provider: str
     content_mode: str
     novelty: str
     request_id: str
     idempotency_key: str
+    asked_by: str | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +96,7 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A result was recorded; `seconds` since the request was received."""
+    """A result was recorded; `seconds` since the request was received, or let run again by an operator."""
 
     provider: str
     request_id: str
@@ -110,8 +117,9 @@ class StrayAccount:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A result event was confirmed, or not."""
+    """A result event about a request or a dead letter was confirmed by the broker, or not."""
 
+    subject_id: str
     event_id: str
     event_type: str
     confirmed: bool
@@ -198,6 +206,7 @@ class Unsettled:
     verb: str
     queue: str
     detail: str
+    message_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +216,7 @@ class Surprised:
     where: str
     error: BaseException
     request_id: str | None = None
+    message_id: str | None = None
 
 
 Fact = (

@@ -94,7 +94,7 @@ class Pipeline:
             self._desk.gate.sick(error)
             await delivery.requeue()
         except Exception as error:  # noqa: BLE001 - a delivery that surprises us is set aside, never dropped or spun
-            self._desk.observer.tell(Surprised("take", error))
+            self._desk.observer.tell(Surprised("take", error, message_id=delivery.message.message_id))
             await delivery.reject()
         finally:
             if not handed_on:
@@ -129,17 +129,27 @@ class Pipeline:
         self._desk.reached(Step.REJECTED, "")
 
     async def accept(self, arrival: Arrival) -> Accepted | Same | Conflict:
-        """One insert; the unique key decides."""
+        """One insert; the unique key decides. A conflict is told by whoever buries it, as it comes by here before."""
         acceptance = await self._desk.ledger.accept(arrival, self._desk.worker)
-        entry = acceptance.claim.entry if isinstance(acceptance, Accepted) else acceptance.entry
-        self._desk.reached(Step.ACCEPTED, entry.request_id)
-        novelty = {Accepted: "new", Same: "same", Conflict: "conflict"}[type(acceptance)]
+        self._desk.reached(Step.ACCEPTED, acceptance.entry.request_id)
+        if not isinstance(acceptance, Conflict):
+            self.tell_received(arrival, acceptance)
+        return acceptance
+
+    def tell_received(self, arrival: Arrival, acceptance: Accepted | Same | Conflict) -> None:
+        """Tell that a request came, and whether it is known."""
+        asked_by, traceparent = (arrival.context.get(name) for name in ("id", "traceparent"))
         self._desk.observer.tell(
             Received(
-                arrival.provider, arrival.content_mode, novelty, entry.request_id, arrival.idempotency_key
+                arrival.provider,
+                arrival.content_mode,
+                {Accepted: "new", Same: "same", Conflict: "conflict"}[type(acceptance)],
+                acceptance.entry.request_id,
+                arrival.idempotency_key,
+                asked_by if isinstance(asked_by, str) else None,
+                traceparent if isinstance(traceparent, str) else None,
             )
         )
-        return acceptance
 
     async def answer_again(self, entry: Entry) -> None:
         """The same request again gets the same event again, if there is one that is true."""
@@ -155,7 +165,7 @@ class Pipeline:
         with contextlib.suppress(LedgerUnavailable):
             for line in await self._desk.ledger.events(subject_id):
                 if line.event.event_id == event_id:
-                    await self.publish(line.event)
+                    await self.publish(subject_id, line.event)
 
     # --- execution --------------------------------------------------------------------------------------------
 
@@ -309,7 +319,7 @@ class Pipeline:
         recorded = await self._desk.recorder.record_decision(claim, decision, basis)
         self._desk.reached(Step.RECORDED, claim.entry.request_id)
         if recorded.event is not None:
-            await self.publish(recorded.event)
+            await self.publish(claim.entry.request_id, recorded.event)
         return recorded.claim
 
     # --- look-ups ---------------------------------------------------------------------------------------------
@@ -354,8 +364,16 @@ class Pipeline:
 
     # --- results ----------------------------------------------------------------------------------------------
 
-    async def publish(self, event: Event) -> None:
+    async def publish(self, subject_id: str, event: Event) -> None:
         """Publish one recorded event and mark it once confirmed. Failing is no loss: upkeep publishes it again."""
+        desk = self._desk
+        if await self._confirmed(subject_id, event):
+            with contextlib.suppress(LedgerUnavailable):  # published twice is harmless; it has the same id
+                await desk.ledger.mark_published(event.event_id, desk.clock.now())
+                desk.reached(Step.SETTLED, event.event_id)
+
+    async def _confirmed(self, subject_id: str, event: Event) -> bool:
+        """Whether the broker has it now."""
         desk = self._desk
         began = desk.clock.monotonic()
         try:
@@ -365,11 +383,13 @@ class Pipeline:
                 event_type=event.event_type,
                 routing_key=event.routing_key,
             )
-            desk.reached(Step.CONFIRMED, event.event_id)
-            await desk.ledger.mark_published(event.event_id, desk.clock.now())
-            desk.reached(Step.SETTLED, event.event_id)
             confirmed, detail = True, ""
-        except (PublishUnconfirmed, LedgerUnavailable, SealBroken) as error:
+        except (PublishUnconfirmed, SealBroken) as error:
             confirmed, detail = False, str(error)
         seconds = desk.clock.monotonic() - began
-        desk.observer.tell(Published(event.event_id, event.event_type, confirmed, seconds, detail))
+        desk.observer.tell(
+            Published(subject_id, event.event_id, event.event_type, confirmed, seconds, detail)
+        )
+        if confirmed:
+            desk.reached(Step.CONFIRMED, event.event_id)
+        return confirmed

@@ -240,7 +240,7 @@ class Upkeep:
             if line.event.event_id not in self._publishing:
                 self._publishing.add(line.event.event_id)
                 publishing = self._desk.tasks.start(
-                    self._pipeline.publish(line.event), f"publish {line.subject_id}"
+                    self._pipeline.publish(line.subject_id, line.event), f"publish {line.subject_id}"
                 )
                 publishing.add_done_callback(partial(self._published, line.event.event_id))
 

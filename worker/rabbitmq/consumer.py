@@ -167,7 +167,8 @@ class Consumer:
     def _handled(self, delivery: BrokerDelivery, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            self._observer.tell(Surprised(f"handler of {delivery.message.queue}", error))
+            where, message = f"handler of {delivery.message.queue}", delivery.message
+            self._observer.tell(Surprised(where, error, message_id=message.message_id))
             _start(self._requeue_later(delivery), "requeue after a failure", self._background)
 
     async def _requeue_later(self, delivery: BrokerDelivery) -> None:

@@ -68,7 +68,7 @@ class BrokerDelivery:
         """Written, not confirmed: AMQP knows no answer to these verbs, and what gets lost is delivered again."""
         queue = self._message.queue
         if self._fate is Fate.LOST:
-            self._observer.tell(Unsettled(verb, queue, "its channel is gone"))
+            self._observer.tell(Unsettled(verb, queue, "its channel is gone", self._message.message_id))
         if self._fate is not Fate.OPEN:
             return
         self._fate = Fate.SETTLED
@@ -77,7 +77,7 @@ class BrokerDelivery:
             async with answering(self._seconds, f"{verb} of a delivery from {queue}"):
                 await send()
         except BrokerUnavailable as error:
-            self._observer.tell(Unsettled(verb, queue, str(error)))
+            self._observer.tell(Unsettled(verb, queue, str(error), self._message.message_id))
 
 
 def read_message(queue: str, raw: DeliveredMessage) -> Message:

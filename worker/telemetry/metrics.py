@@ -1,7 +1,8 @@
 """Metrics: facts as numbers for Prometheus. Every label has few values; none comes from a request."""
 
 import platform
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import assert_never, get_args
 
@@ -61,13 +62,19 @@ class Metrics:
         providers: Names of the configured providers; their series exist from the start, at zero.
         revision: What was built, such as a commit.
         key_expiries: When the consumers' keys run out.
+        monotonic: By which a count of the ledger gets old.
 
     Attributes:
         registry: For the HTTP handler; holds the process's own metrics as well.
     """
 
     def __init__(
-        self, providers: Iterable[str], *, revision: str = "unknown", key_expiries: Expiries = dict
+        self,
+        providers: Iterable[str],
+        *,
+        revision: str = "unknown",
+        key_expiries: Expiries = dict,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._providers = frozenset(providers)
         self.registry = CollectorRegistry()
@@ -79,7 +86,7 @@ class Metrics:
         self._calls = _Calls(self.registry)
         self._broker = _Broker(self.registry)
         self._ledger = _Ledger(self.registry)
-        self._standings = Standings(self._providers)
+        self._standings = Standings(self._providers, monotonic)
         self.registry.register(self._standings)
         self.registry.register(KeyExpiries(key_expiries))
         self._begin_at_zero()
@@ -124,7 +131,8 @@ class _Requests:
         )
         self._finished = counter(
             "provisioner_requests_finished_total",
-            "Results recorded; a held request counts as held and again when it is settled.",
+            "Results that workers recorded; a held request counts as held and again when a worker settles it. What an "
+            "operator settles is not among them.",
             ["provider", "outcome"],
         )
         self._rejected = counter(
@@ -134,7 +142,7 @@ class _Requests:
         )
         self._end_to_end = Histogram(
             "provisioner_request_end_to_end_seconds",
-            "From receiving a request to recording its result.",
+            "From taking a request, or letting it run again, to recording its result; without its time in RabbitMQ.",
             ["provider", "outcome"],
             buckets=_END_TO_END_BUCKETS,
             registry=registry,
@@ -180,8 +188,9 @@ class _Requests:
             for novelty in ("new", "same", "conflict"):
                 self._received.labels(provider, content_mode, novelty)
         for outcome in ResultOutcome:
-            self._finished.labels(provider, outcome)
-            self._end_to_end.labels(provider, outcome)
+            if outcome is not ResultOutcome.ABANDONED:  # nobody but operators abandons
+                self._finished.labels(provider, outcome)
+                self._end_to_end.labels(provider, outcome)
         for reason in CATALOGUE.values():
             if reason.retried == "yes":
                 self._retries.labels(provider, reason.code)
@@ -210,7 +219,7 @@ class _Calls:
         )
         self._refused = counter(
             "provisioner_provider_credentials_refused_total",
-            "Calls in which a provider refused our credentials or our configuration.",
+            "Creates, and calls before them, in which a provider refused our credentials or our configuration.",
             ["provider"],
         )
         self._state = Gauge(
@@ -257,7 +266,7 @@ class _Broker:
         )
         self._publish_seconds = Histogram(
             "provisioner_publish_seconds",
-            "From publishing a result event to its confirmation, or to giving up waiting for it.",
+            "From publishing a result event to its confirmation by RabbitMQ, or to giving up waiting for it.",
             buckets=_PUBLISH_BUCKETS,
             registry=registry,
         )
@@ -326,9 +335,13 @@ class _Ledger:
             "Whether the ledger takes writes, and takes them in time; while it does not, intake stops.",
             registry=registry,
         )
+        self._failures = counter(
+            "provisioner_ledger_failures_total",
+            "Times the ledger failed or hung after it had worked; while it goes on failing that is one time.",
+        )
         self._rescued = counter(
             "provisioner_rescued_total",
-            "Requests left sending by a dead worker, in doubt since this one found them.",
+            "Requests left sending by a dead worker, or forgotten by this one, in doubt since this one found them.",
         )
         self._clock_steps = counter(
             "provisioner_clock_steps_total",
@@ -344,6 +357,7 @@ class _Ledger:
         match fact:
             case LedgerChanged():
                 self._up.set(fact.well)
+                self._failures.inc(not fact.well)
             case Rescued():
                 self._rescued.inc(len(fact.request_ids))
             case ClockStepped():

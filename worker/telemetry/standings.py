@@ -2,10 +2,13 @@
 
 They are the same on every worker of one ledger: take their `max`, not their sum. A series
 ``..._oldest_timestamp_seconds`` is there only while something stands, so that ``time()`` minus it is always an
-age. Before the ledger was counted for the first time there is none of these series.
+age. Before the ledger was counted for the first time there is none of these series, nor once the newest count is old: a
+worker that lost its ledger would tell of what others have settled long since.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,18 +23,26 @@ OTHER = "other"
 
 _UNPUBLISHED = "unpublished"
 _DEAD_LETTER = "dead_letter"
+_KEPT = 120.0  # seconds for which a count is shown
 
 
 class Standings(Collector):
     """The newest count, put into series at each scrape, so that what is gone leaves none behind."""
 
-    def __init__(self, providers: Iterable[str]) -> None:
+    def __init__(self, providers: Iterable[str], monotonic: Callable[[], float] = time.monotonic) -> None:
         self._providers = frozenset(providers)
-        self._newest: Sequence[Standing] | None = None
+        self._monotonic = monotonic
+        self._newest: Sequence[Standing] = ()
+        self._shown_until = -math.inf
 
     def count(self, standings: Sequence[Standing]) -> None:
         """Forget the count before and show this one."""
         self._newest = tuple(standings)
+        self._shown_until = self._monotonic() + _KEPT
+
+    @property
+    def _known(self) -> bool:
+        return self._monotonic() < self._shown_until
 
     def collect(self) -> Iterator[Metric]:
         """Three pairs of gauges: how many, and since when the oldest."""
@@ -55,7 +66,7 @@ class Standings(Collector):
         )
 
     def _requests(self) -> "dict[_Labels, _Heap]":
-        if self._newest is None:
+        if not self._known:
             return {}
         heaps: dict[_Labels, _Heap] = {
             (provider, state.value): _Heap() for provider in sorted(self._providers) for state in _STATES
@@ -67,7 +78,7 @@ class Standings(Collector):
         return heaps
 
     def _of_kind(self, kind: str) -> "dict[_Labels, _Heap]":
-        if self._newest is None:
+        if not self._known:
             return {}
         heap = _Heap()
         for standing in self._newest:
