@@ -15,7 +15,9 @@ TEXT = (Path(__file__).parents[2] / "deploy" / "README.md").read_text()
 
 
 def commands() -> Iterator[str]:
-    """Every command line of the worker's program, in blocks and in sentences, without what Compose puts in front."""
+    """Every command line of the worker's program, in blocks and in sentences, without what Compose puts in front and
+    what reads it behind.
+    """
     blocks = "\n".join(re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)).replace("\\\n", " ")
     sentences = "\n".join(
         re.findall(r"`(provisioner [^`]+)`", re.sub(r"```.*?```", "", TEXT, flags=re.DOTALL))
@@ -25,7 +27,7 @@ def commands() -> Iterator[str]:
             r"(?:(?:^|/|worker |worker-sandbox )provisioner|run --rm worker) ([a-z].*)", line.strip()
         )
         if found is not None:
-            yield found[1]
+            yield found[1].partition(" | ")[0]
 
 
 @pytest.mark.parametrize("command", sorted(set(commands())))

@@ -1,10 +1,13 @@
 """The manifest for Kubernetes and the unit for systemd: they agree with the image and the settings."""
 
+import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from configparser import ConfigParser
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -127,3 +130,44 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """One that other users reach, as pytest's own is not."""
+    with TemporaryDirectory() as name:
+        yield Path(name)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
+def test_roots_command_acts_with_the_units_settings_secrets_and_user(open_folder: Path) -> None:
+    """Settings in systemd's form and secrets from their files, in the worker's folder, in the name of who used sudo."""
+    open_folder.chmod(0o755)
+    etc, folder, program = (open_folder / name for name in ("etc", "folder", "program"))
+    (etc / "secrets").mkdir(parents=True)
+    (etc / "worker.env").write_text('# a comment\nPROVISIONER_A=two words=1\nPROVISIONER_B="quoted"\nOTHER=x')
+    (etc / "secrets" / "provisioner_sealing__keys").write_text("line 1\nline 2\n")
+    folder.mkdir(mode=0o755)
+    program.write_text('#!/bin/sh\nid -un; pwd; for each; do echo "$each"; done; env\n')
+    program.chmod(0o755)
+    text = (UNIT.parent / "provisioner").read_text()
+    assert unit()["Service"]["ExecStart"] == "/opt/provisioner/bin/provisioner run"
+    assert unit()["Service"]["WorkingDirectory"] == "/var/lib/provisioner"
+    for here, there in (
+        ("/etc/provisioner", etc), ("/var/lib/provisioner", folder), ("/opt/provisioner/bin/provisioner", program),
+        ("--reuid=provisioner", "--reuid=nobody"), ("--regid=provisioner", "--regid=nogroup"),
+    ):  # fmt: skip
+        assert here in text
+        text = text.replace(here, str(there))
+    done = subprocess.run(
+        ["/bin/sh", "-c", text, "provisioner", "requests", "two words"],
+        env={"PATH": os.environ["PATH"], "SUDO_USER": "olivia"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    said = done.stdout.splitlines()
+    assert said[:4] == ["nobody", str(folder), "requests", "two words"]
+    assert {"PROVISIONER_A=two words=1", "PROVISIONER_B=quoted", "PROVISIONER_ACTOR=olivia"} <= set(said)
+    assert "PROVISIONER_SEALING__KEYS=line 1\nline 2\n" in done.stdout
+    assert "OTHER=x" not in said
