@@ -21,6 +21,7 @@ from tests.fakes import NOON, FakeDelivery, ScriptedProvider
 from tests.operations import states
 from worker.core.errors import AccountClaimed, AmbiguousKey, NotAllowed, UnknownRequest
 from worker.core.overview import Filter
+from worker.core.provider import Prepared
 from worker.core.states import State
 from worker.core.verdict import Verdict
 from worker.operations.requests import Account
@@ -117,6 +118,34 @@ async def test_an_account_of_another_request_is_refused(world: World) -> None:
     with pytest.raises(AccountClaimed, match="A-1"):
         await operate(world, Verb.RESOLVE_CREATED, "A-1", key="order-2")
     assert (await world.entry("order-2")).state is State.IN_DOUBT
+
+
+@pytest.mark.parametrize("way", [states.accepted, states.waiting], ids=lambda way: way.__name__)
+async def test_nothing_is_sent_for_an_account_that_a_person_named(world: World, way: states.Way) -> None:
+    """What was opened before a restore is told as it is, and not opened again, however long the worker goes on."""
+    await way(world)
+    sent = len(world.place.acme.sent)
+    await operate(world, Verb.RESOLVE_CREATED, "A-7")
+    world.lane.pause(None, "")
+    for _ in range(3):
+        await world.go_round(after=3600)
+    (event,) = world.place.results
+    assert isinstance(event, AccountProvisioned)
+    assert (event.data.account_id, event.data.evidence) == ("A-7", Evidence.OPERATOR)
+    assert len(world.place.acme.sent) == sent
+
+
+async def test_nothing_is_sent_when_a_person_names_the_account_of_a_claimed_request(world: World) -> None:
+    """The worker that has all ready to send finds that the row is no longer its own."""
+    ready = world.place.acme.prepares.held()
+    await world.ask()
+    assert (await world.entry()).state is State.ACCEPTED
+    await operate(world, Verb.RESOLVE_CREATED, "A-7")
+    ready.set_result(Prepared(None))
+    await world.calm()
+    await world.go_round(after=3600)
+    entry = await world.entry()
+    assert (entry.state, entry.account_id, world.place.acme.sent) == (State.PROVISIONED, "A-7", [])
 
 
 async def test_resolving_as_created_needs_the_account(world: World) -> None:

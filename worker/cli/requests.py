@@ -135,7 +135,7 @@ def resolve(
     as_json: Json = False,
     actor: Actor = None,
 ) -> None:
-    """Settle a request that is in doubt or held, by your word: the account exists, or it does not."""
+    """Settle a request by your word: the account exists, and nothing is sent any more; or it does not exist."""
     with exit_codes():
         verb = _word(account_id, not_created=not_created, credentials_file=credentials_file)
         if attempt is not None and not not_created:

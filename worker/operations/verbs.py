@@ -143,7 +143,7 @@ def certainly_not_created(entry: Entry) -> bool:
 
 def _resolve_created(entry: Entry) -> Plan:
     match entry.state:
-        case State.IN_DOUBT | State.HELD:
+        case State.ACCEPTED | State.WAITING | State.IN_DOUBT | State.HELD:
             words = "becomes provisioned with the account you name; the result event is published"
             return _will(Verb.RESOLVE_CREATED, entry, states.RESOLVE_CREATED, words)
         case State.ABANDONED | State.REJECTED if entry.account_id is not None:
@@ -151,10 +151,13 @@ def _resolve_created(entry: Entry) -> Plan:
             return _will(Verb.RESOLVE_CREATED, entry, states.RESOLVE_CREATED, words)
         case State.PROVISIONED:
             return _nothing(Verb.RESOLVE_CREATED, entry, f"account {entry.account_id} is recorded already")
+        case State.SENDING:
+            return _blocked(Verb.RESOLVE_CREATED, entry, "a create is under way; wait for its verdict")
+        case State.ABANDONED | State.REJECTED:
+            words = f"it is {entry.state} and no account of it is known; only what is open can be resolved so"
+            return _blocked(Verb.RESOLVE_CREATED, entry, words)
         case _:
-            return _blocked(
-                Verb.RESOLVE_CREATED, entry, f"it is {entry.state}; only in_doubt and held can be resolved"
-            )
+            assert_never(entry.state)
 
 
 def _resolve_not_created(entry: Entry) -> Plan:
