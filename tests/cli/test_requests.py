@@ -251,6 +251,81 @@ def test_resolve_without_a_consumer_key_is_blocked(books: Books, terminal: Termi
     assert "PROVISIONER_CREDENTIALS__KEYS_FILE" in said.json[0]["what"]
 
 
+async def held_at_postcode_eu(desk: Desk) -> str:
+    """A request that may have an account, to which nobody here has the keys; its id."""
+    claim = await desk.sending("pc-1", provider="postcode_eu", parameters={}, generated=())
+    return (await desk.take(claim, states.HOLD, event=desk.event("pc-1"))).entry.request_id
+
+
+def test_resolve_does_not_give_credentials_up_unless_told_to(books: Books, with_consumer: Terminal) -> None:
+    """They cannot be added later: whoever names none hears of those that lack, in a dry run too, and must say so."""
+    request_id = books.write(held_at_postcode_eu)
+    words = ("requests", "resolve", "pc-1", "--account-id", "12345", *WHY, "--json")
+    for more in (("--dry-run",), ()):
+        said = with_consumer(*words, *more)
+        assert (said.code, said.json[0]["effect"]) == (3, "blocked")
+        assert said.json[0]["what"].startswith("key, secret: ")
+        assert "--credentials-file" in said.json[0]["what"]
+        assert "--without-credentials" in said.json[0]["what"]
+    assert books.state(request_id) is State.HELD
+    for more, effect in ((("--dry-run",), "will"), ((), "done")):
+        said = with_consumer(*words, "--without-credentials", *more)
+        assert (said.code, said.json[0]["effect"]) == (0, effect)
+        assert "without key, secret, which cannot be added later" in said.json[0]["what"]
+    assert books.state(request_id) is State.PROVISIONED
+
+
+def test_resolve_with_half_of_the_credentials_names_the_other_half(
+    books: Books, with_consumer: Terminal
+) -> None:
+    """A file in which one is forgotten is no reason to lose it; with all of them nothing lacks."""
+    books.write(held_at_postcode_eu)
+    words = (
+        "requests",
+        "resolve",
+        "pc-1",
+        "--account-id",
+        "12345",
+        "--credentials-file",
+        "-",
+        *WHY,
+        "--json",
+    )
+    half = with_consumer(*words, stdin='{"key": "geheim"}')
+    assert (half.code, half.json[0]["what"].split(":")[0]) == (3, "secret")
+    whole = with_consumer(*words, stdin='{"key": "geheim", "secret": "geheim"}')
+    assert (whole.code, "without" in whole.json[0]["what"]) == (0, False)
+
+
+def test_explain_names_the_credentials_to_bring(books: Books, terminal: Terminal) -> None:
+    """What it prints to be typed asks for them where they lack, and nowhere else."""
+    books.write(held_at_postcode_eu)
+    books.bring(State.HELD, "order-1")
+    lacking, complete = (terminal("explain", key).out for key in ("pc-1", "order-1"))
+    assert "requests resolve pc-1 --account-id ACCOUNT --credentials-file FILE\n" in lacking
+    assert "FILE holds key, secret; --without-credentials gives them up for good" in lacking
+    assert "requests resolve order-1 --account-id ACCOUNT\n" in complete
+    assert "credentials" not in complete
+
+
+def test_explain_names_the_account_that_is_known(books: Books, terminal: Terminal) -> None:
+    """Another one would be refused, so the command has it already."""
+    books.write(held_with_account)
+    assert "requests resolve known --account-id A-7\n" in terminal("explain", "known").out
+
+
+@pytest.mark.parametrize(
+    "words", [("--attempt", "1", "--account-id", "A-7"), ("--without-credentials", "--not-created")]
+)
+def test_an_option_of_the_other_word_is_refused(
+    books: Books, terminal: Terminal, words: tuple[str, ...]
+) -> None:
+    """What would mean nothing is a slip; the program names the option with which it goes."""
+    books.bring(State.HELD)
+    said = terminal("requests", "resolve", "key-1", *words, *WHY)
+    assert (said.code, f"{words[0]} goes with" in said.err) == (2, True)
+
+
 def test_resolve_not_created_runs_again(books: Books, terminal: Terminal) -> None:
     """On a person's word the request goes back to accepted, with their name and reason."""
     request_id = books.bring(State.IN_DOUBT)

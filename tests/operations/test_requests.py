@@ -24,7 +24,7 @@ from worker.core.overview import Filter
 from worker.core.provider import Prepared
 from worker.core.states import State
 from worker.core.verdict import Verdict
-from worker.operations.requests import Account
+from worker.operations.accounts import Account
 from worker.operations.verbs import Effect, Verb, plan
 
 

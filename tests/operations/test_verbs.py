@@ -12,7 +12,7 @@ from worker.core.errors import NotAllowed
 from worker.core.sealing import Sealed
 from worker.core.states import ANNOUNCED, State
 from worker.core.story import HistoryLine
-from worker.operations.requests import Account
+from worker.operations.accounts import Account
 from worker.operations.verbs import Effect, Plan, Verb, plan
 
 A, W, D = State.ACCEPTED, State.WAITING, State.IN_DOUBT

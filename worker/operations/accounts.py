@@ -1,0 +1,132 @@
+"""An account that a person names for a request: whether it can be recorded, and what its requester is told of it."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import SecretStr
+
+from contracts.providers import discover
+from contracts.result import Evidence
+from worker.core.change import Event
+from worker.core.entry import Entry
+from worker.core.ledger import Ledger
+from worker.core.orders import asked_for, generated_secrets, parameters_in_clear
+from worker.core.recording import Recorder
+from worker.core.sealing import CredentialBox, Sealer
+from worker.core.verdict import Created
+from worker.operations.verbs import Effect, Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account that a person found.
+
+    Attributes:
+        account_id: Its id.
+        credentials: Those that the person knows of it, by name.
+        without_credentials: Whether the person says that the requester does without those that nobody has.
+    """
+
+    account_id: str
+    credentials: Mapping[str, SecretStr]
+    without_credentials: bool = False
+
+
+class Accounts:
+    """Judges accounts that people name, and makes the results of them. It changes nothing."""
+
+    def __init__(self, ledger: Ledger, sealer: Sealer, box: CredentialBox, recorder: Recorder) -> None:
+        self._ledger = ledger
+        self._sealer = sealer
+        self._box = box
+        self._recorder = recorder
+
+    async def objection(self, planned: Plan, account: Account) -> str | None:
+        """Why the account cannot be recorded, and what would fit; None where it can, or is already.
+
+        Raises:
+            SealBroken: the key that sealed the request is not in the keyring.
+        """
+        recorded = _against_what_is_recorded(planned, account)
+        if recorded is not None or planned.effect is not Effect.WILL:
+            return recorded
+        entry = planned.entry
+        return self._nobody_to_encrypt_for(entry, account) or self._lacks_credentials(entry, account)
+
+    def missing(self, entry: Entry, credentials: Mapping[str, SecretStr]) -> tuple[str, ...]:
+        """Names of the credentials that the provider hands over and that neither the requester chose nor anybody knows.
+
+        Args:
+            entry: The request.
+            credentials: Those that a person knows.
+
+        Raises:
+            SealBroken: the key that sealed the request is not in the keyring.
+        """
+        issued = issued_by(entry.provider)
+        if not issued or not entry.sealed_request:
+            return ()
+        known = credentials.keys() | asked_for(self._sealer, entry)
+        return tuple(name for name in issued if name not in known)
+
+    def event(self, entry: Entry, account: Account, at: datetime) -> Event:
+        """The result that is published of it.
+
+        Raises:
+            ConfigurationError: its credentials cannot be encrypted to the requester.
+            SealBroken: the key that sealed the request is not in the keyring.
+        """
+        return self._recorder.provisioned(entry, at, self._created(entry, account), Evidence.OPERATOR)
+
+    def _created(self, entry: Entry, account: Account) -> Created:
+        """What the requester can be given: what was asked and generated here, and what the person knows."""
+        secrets = self._secrets(entry, account)
+        contract = discover().get(entry.provider)
+        if contract is None:
+            return Created(account.account_id, {}, secrets)
+        parameters = parameters_in_clear(self._sealer, entry)
+        facts = contract.known_account(account.account_id, parameters).model_dump(mode="json")
+        return Created(account.account_id, facts, secrets, self.missing(entry, account.credentials))
+
+    def _secrets(self, entry: Entry, account: Account) -> Mapping[str, SecretStr]:
+        return {**generated_secrets(self._sealer, entry), **account.credentials}
+
+    def _nobody_to_encrypt_for(self, entry: Entry, account: Account) -> str | None:
+        if not self._secrets(entry, account) or self._box.can_encrypt_for(entry.source):
+            return None
+        return f"no consumer key is configured for {entry.source}; set PROVISIONER_CREDENTIALS__KEYS_FILE"
+
+    def _lacks_credentials(self, entry: Entry, account: Account) -> str | None:
+        missing = self.missing(entry, account.credentials)
+        if not missing or account.without_credentials:
+            return None
+        return (
+            f"{', '.join(missing)}: {entry.provider} hands these over, nobody here has them, and they cannot be added "
+            "later; give them with --credentials-file, or say --without-credentials"
+        )
+
+
+def issued_by(provider: str) -> tuple[str, ...]:
+    """Names of the credentials that a provider hands over."""
+    contract = discover().get(provider)
+    return tuple(contract.Credentials.model_fields) if contract else ()
+
+
+def _against_what_is_recorded(planned: Plan, account: Account) -> str | None:
+    """To record an account twice is nothing; what would be overwritten or dropped must not look like success."""
+    entry, recorded = planned.entry, planned.entry.account_id
+    if recorded is None or planned.effect is Effect.BLOCKED:
+        return None
+    is_final = planned.effect is Effect.NOTHING
+    if recorded != account.account_id:
+        command = f"`requests resolve {entry.request_id} --account-id {shlex.quote(recorded)}`"
+        fits = "its result is final; `republish` sends it again" if is_final else f"it exists: {command}"
+        return f"another account is recorded: {recorded}, and {fits}"
+    if is_final and account.credentials:
+        return (
+            f"account {recorded} is recorded already, and its result takes no more credentials; `republish` sends "
+            "what was handed over then, and if that is not the same, keep the file and hand it over another way"
+        )
+    return None
