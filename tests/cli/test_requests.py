@@ -235,20 +235,22 @@ def test_credentials_for_a_recorded_account_are_not_dropped_in_silence(
 
 
 def test_resolve_refuses_the_account_of_another_request(books: Books, with_consumer: Terminal) -> None:
-    """One account is never given to two requests; the report names the verb's effect and nothing is changed."""
-    books.bring(State.PROVISIONED, "owner")
-    second = books.bring(State.HELD, "second")
-    said = with_consumer("requests", "resolve", "second", "--account-id", "owner", *WHY, "--json")
-    assert (said.code, said.json[0]["effect"]) == (3, "blocked")
+    """One account is never given to two requests; a dry run says so already, and nothing is changed."""
+    owner, second = books.bring(State.PROVISIONED, "owner"), books.bring(State.HELD, "second")
+    for more in (("--dry-run",), ()):
+        said = with_consumer("requests", "resolve", "second", "--account-id", "owner", *WHY, "--json", *more)
+        assert (said.code, said.json[0]["effect"]) == (3, "blocked")
+        assert said.json[0]["what"] == f"account owner of phone_com is that of request {owner} already"
     assert books.state(second) is State.HELD
 
 
 def test_resolve_without_a_consumer_key_is_blocked(books: Books, terminal: Terminal) -> None:
-    """Credentials that nobody could decrypt are no result; the setting is named."""
+    """Credentials that nobody could decrypt are no result; the setting is named, and by a dry run as well."""
     books.bring(State.HELD)
-    said = terminal("requests", "resolve", "key-1", "--account-id", "A-7", *WHY, "--json")
-    assert said.code == 3
-    assert "PROVISIONER_CREDENTIALS__KEYS_FILE" in said.json[0]["what"]
+    for more in (("--dry-run",), ()):
+        said = terminal("requests", "resolve", "key-1", "--account-id", "A-7", *WHY, "--json", *more)
+        assert (said.code, said.json[0]["effect"]) == (3, "blocked")
+        assert "PROVISIONER_CREDENTIALS__KEYS_FILE" in said.json[0]["what"]
 
 
 async def held_at_postcode_eu(desk: Desk) -> str:

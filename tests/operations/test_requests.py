@@ -19,7 +19,7 @@ from tests.core.operating import ACTOR, REASON, operate, operations
 from tests.core.world import World, make_place, open_world
 from tests.fakes import NOON, FakeDelivery, ScriptedProvider
 from tests.operations import states
-from worker.core.errors import AccountClaimed, AmbiguousKey, NotAllowed, UnknownRequest
+from worker.core.errors import AmbiguousKey, NotAllowed, UnknownRequest
 from worker.core.overview import Filter
 from worker.core.provider import Prepared
 from worker.core.states import State
@@ -115,7 +115,7 @@ async def test_an_account_of_another_request_is_refused(world: World) -> None:
     await world.ask("order-1")
     world.place.acme.creates.then(make_outcome(Verdict.IN_DOUBT))
     await world.ask("order-2")
-    with pytest.raises(AccountClaimed, match="A-1"):
+    with pytest.raises(NotAllowed, match="account A-1 of acme is that of request"):
         await operate(world, Verb.RESOLVE_CREATED, "A-1", key="order-2")
     assert (await world.entry("order-2")).state is State.IN_DOUBT
 

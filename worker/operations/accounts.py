@@ -53,7 +53,11 @@ class Accounts:
         if recorded is not None or planned.effect is not Effect.WILL:
             return recorded
         entry = planned.entry
-        return self._nobody_to_encrypt_for(entry, account) or self._lacks_credentials(entry, account)
+        return (
+            self._nobody_to_encrypt_for(entry, account)
+            or await self._is_anothers(entry, account)
+            or self._lacks_credentials(entry, account)
+        )
 
     def missing(self, entry: Entry, credentials: Mapping[str, SecretStr]) -> tuple[str, ...]:
         """Names of the credentials that the provider hands over and that neither the requester chose nor anybody knows.
@@ -97,6 +101,13 @@ class Accounts:
         if not self._secrets(entry, account) or self._box.can_encrypt_for(entry.source):
             return None
         return f"no consumer key is configured for {entry.source}; set PROVISIONER_CREDENTIALS__KEYS_FILE"
+
+    async def _is_anothers(self, entry: Entry, account: Account) -> str | None:
+        """The ledger refuses it as well; asked here, a dry run hears of it too."""
+        owner = await self._ledger.owner_of(entry.provider, account.account_id)
+        if owner in {None, entry.request_id}:
+            return None
+        return f"account {account.account_id} of {entry.provider} is that of request {owner} already"
 
     def _lacks_credentials(self, entry: Entry, account: Account) -> str | None:
         missing = self.missing(entry, account.credentials)

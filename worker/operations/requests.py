@@ -103,7 +103,7 @@ class RequestOperations:
 
         Raises:
             NotAllowed: the request changed since it was planned, its event was erased, or the plan was blocked.
-            AccountClaimed: another request has the account that was named.
+            AccountClaimed: another request was given the account that was named, just now.
         """
         if account is not None:
             planned = await self.for_account(planned, account)
