@@ -120,6 +120,15 @@ def sent_as(vendor_field: str, required_when: str | None = None) -> JsonDict:
     return marks if required_when is None else marks | {"x-required-when": required_when}
 
 
+class Misfit(NamedTuple):
+    """What speaks against an id that a person names as that of an account."""
+
+    looks_like: str
+    """What an id at this provider looks like, as the end of a sentence."""
+    is_certain: bool = True
+    """Whether no account can have it; else it is unusual, and whoever names it is told so."""
+
+
 class AlsoSent(NamedTuple):
     """Something the vendor is sent that is no parameter of the request."""
 

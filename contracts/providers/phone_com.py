@@ -11,8 +11,8 @@ from pydantic import AfterValidator, ConfigDict, Field, JsonValue, ValidationInf
 from pydantic.config import JsonDict
 
 from contracts.country import ALPHA_2
-from contracts.model import AlsoSent, ClosedModel, OpenModel, sent_as
-from contracts.text import Email, IssuedSecret, Line, Password, Phone, Shape, Word
+from contracts.model import AlsoSent, ClosedModel, Misfit, OpenModel, sent_as
+from contracts.text import Email, IssuedSecret, Line, Password, Phone, Shape, Word, is_number
 
 NAME: Final = "phone_com"
 
@@ -182,6 +182,15 @@ class Account(OpenModel):
     )
     master_account_id: str | None = Field(
         description=f"Number of the master account, as text; vendor's `master_account.id`. Null when not known. {_SEED}"
+    )
+
+
+def misfit(account_id: str, asked: Mapping[str, JsonValue]) -> Misfit | None:  # noqa: ARG001 - numbers have one shape
+    """Refuse what is no number."""
+    return (
+        None
+        if is_number(account_id)
+        else Misfit("the sub-account's number, such as 883, not its log-in name")
     )
 
 

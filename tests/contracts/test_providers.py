@@ -1,11 +1,13 @@
 """Finding the providers: one file each, and clear words when one is wrong."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from pydantic import JsonValue
 
 import contracts.providers
 from contracts.examples import messages
@@ -13,6 +15,7 @@ from contracts.model import AlsoSent, ClosedModel, OpenModel, reveal
 from contracts.providers import ProviderContract, collect, discover
 from contracts.request import REQUEST_TYPE
 from contracts.schemas import schemas
+from tests.providers.known import KNOWN
 
 
 class Parameters(ClosedModel):
@@ -29,6 +32,7 @@ GOOD: dict[str, Any] = {
     "Account": Account,
     "Credentials": Account,
     "ALSO_SENT": (AlsoSent("header Authorization", "settings", "a key"),),
+    "misfit": lambda account_id, asked: None,
     "known_account": lambda account_id, asked: Account(),
 }
 
@@ -53,13 +57,33 @@ def test_a_fifth_provider_needs_nothing_but_its_module() -> None:
     assert collect([fifth])["fifth"].Parameters is Parameters
 
 
+def example(provider: ProviderContract) -> Mapping[str, JsonValue]:
+    """What the provider's example asks for."""
+    asked: Any = messages()[f"{REQUEST_TYPE}.{provider.NAME}"]["data"]
+    return reveal(provider.Parameters.model_validate(asked["parameters"]))
+
+
+@pytest.mark.parametrize("provider", discover().values(), ids=discover())
+def test_an_id_that_the_account_cannot_have_is_told_from_one_that_it_can(provider: ProviderContract) -> None:
+    """A slip of the hand would be recorded for good; what only looks odd is told and let through."""
+    known, asked = KNOWN[provider.NAME], example(provider)
+    for account_id in known.account_ids:
+        assert provider.misfit(account_id, asked) is None, account_id
+    for account_id in known.unusual_ids:
+        misfit = provider.misfit(account_id, asked)
+        assert misfit is not None, account_id
+        assert (misfit.is_certain, bool(misfit.looks_like)) == (False, True), account_id
+    assert known.no_account_ids
+    for account_id in ("", " ", *known.no_account_ids):
+        misfit = provider.misfit(account_id, asked)
+        assert misfit is not None, account_id
+        assert (misfit.is_certain, bool(misfit.looks_like)) == (True, True), account_id
+
+
 @pytest.mark.parametrize("provider", discover().values(), ids=discover())
 def test_an_account_that_a_person_found_is_told_by_the_published_schema(provider: ProviderContract) -> None:
     """Its id and what was asked make an account that consumers can read, with the id where it belongs."""
-    asked = messages()[f"{REQUEST_TYPE}.{provider.NAME}"]["data"]
-    assert isinstance(asked, dict)
-    parameters = provider.Parameters.model_validate(asked["parameters"])
-    account = provider.known_account("A-7", reveal(parameters)).model_dump(mode="json")
+    account = provider.known_account("A-7", example(provider)).model_dump(mode="json")
     Draft202012Validator(schemas()[f"{provider.NAME}.account.v1"]).validate(account)
     assert next(iter(account.values())) == "A-7"
 
@@ -86,6 +110,7 @@ def test_a_missing_piece_is_named_with_its_module(piece: str) -> None:
         ("Account", Parameters, "a closed model would break readers"),
         ("Credentials", dict, "no model at all"),
         ("ALSO_SENT", [], "a list could be changed"),
+        ("misfit", {}, "nothing that can be asked"),
         ("known_account", {}, "nothing that can be asked"),
         ("ALSO_SENT", (("header Authorization", "settings", "a key"),), "a plain tuple has no names"),
         ("ALSO_SENT", AlsoSent("header Authorization", "settings", "a key"), "one is not all of them"),

@@ -12,7 +12,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from contracts.model import secret_paths
+from contracts.model import reveal, secret_paths
 from contracts.providers import discover as contracts
 from contracts.reason import ReasonCode
 from tests.providers.bench import CANARY, PROVIDERS, Bench, SetClock
@@ -61,6 +61,7 @@ async def test_good_create(bench: Bench, provider: str) -> None:
     assert contract.Account.model_validate(outcome.created.account).model_dump() == outcome.created.account
     assert next(iter(outcome.created.account.values())) == outcome.created.account_id
     assert set(outcome.created.secrets) <= {path[0] for path in secret_paths(contract.Credentials)}
+    assert contract.misfit(outcome.created.account_id, reveal(order.parameters)) is None
 
 
 @every_provider

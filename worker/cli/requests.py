@@ -108,7 +108,12 @@ def resolve(
     reference: Reference,
     reason: Reason,
     account_id: Annotated[
-        str | None, typer.Option("--account-id", metavar="ID", help="The account exists and has this id.")
+        str | None,
+        typer.Option(
+            "--account-id",
+            metavar="ID",
+            help="The account exists and has this id. It is told and recorded for good: nobody can correct it.",
+        ),
     ] = None,
     not_created: Annotated[
         bool, typer.Option("--not-created", metavar="", help="You are certain that no account exists.")
@@ -142,7 +147,10 @@ def resolve(
     as_json: Json = False,
     actor: Actor = None,
 ) -> None:
-    """Settle a request by your word: the account exists, and nothing is sent any more; or it does not exist."""
+    """Settle a request by your word: the account exists, and nothing is sent any more; or it does not exist.
+
+    An account that you name is final and cannot be corrected; look twice, and use --dry-run first.
+    """
     with exit_codes():
         verb = _word(account_id, not_created=not_created)
         _check_company(verb, attempt, credentials_file, without_credentials=without_credentials)

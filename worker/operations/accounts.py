@@ -7,6 +7,7 @@ from datetime import datetime
 
 from pydantic import SecretStr
 
+from contracts.model import Misfit
 from contracts.providers import discover
 from contracts.result import Evidence
 from worker.core.change import Event
@@ -17,6 +18,9 @@ from worker.core.recording import Recorder
 from worker.core.sealing import CredentialBox, Sealer
 from worker.core.verdict import Created
 from worker.operations.verbs import Effect, Plan
+
+_LONGEST_ID = 200
+"""As the providers' answers are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +58,20 @@ class Accounts:
             return recorded
         entry = planned.entry
         return (
-            self._nobody_to_encrypt_for(entry, account)
+            self._is_no_id(entry, account)
+            or self._nobody_to_encrypt_for(entry, account)
             or await self._is_anothers(entry, account)
             or self._lacks_credentials(entry, account)
         )
+
+    def doubt(self, entry: Entry, account: Account) -> str | None:
+        """What an account's id looks like as a rule, where the one that is named does not; it may be recorded.
+
+        Raises:
+            SealBroken: the key that sealed the request is not in the keyring.
+        """
+        misfit = self._misfit(entry, account)
+        return misfit.looks_like if misfit is not None and not misfit.is_certain else None
 
     def missing(self, entry: Entry, credentials: Mapping[str, SecretStr]) -> tuple[str, ...]:
         """Names of the credentials that the provider hands over and that neither the requester chose nor anybody knows.
@@ -96,6 +110,22 @@ class Accounts:
 
     def _secrets(self, entry: Entry, account: Account) -> Mapping[str, SecretStr]:
         return {**generated_secrets(self._sealer, entry), **account.credentials}
+
+    def _is_no_id(self, entry: Entry, account: Account) -> str | None:
+        """A slip of the hand would be told as the account, for good."""
+        if len(account.account_id) > _LONGEST_ID or not account.account_id.isprintable():
+            return f"an account id is at most {_LONGEST_ID} characters on one line"
+        misfit = self._misfit(entry, account)
+        if misfit is None or not misfit.is_certain:
+            return None
+        return f"{account.account_id} is not the id of its account: at {entry.provider} that is {misfit.looks_like}"
+
+    def _misfit(self, entry: Entry, account: Account) -> Misfit | None:
+        """What the provider itself gave as the id needs no look."""
+        contract = discover().get(entry.provider)
+        if contract is None or account.account_id == entry.account_id:
+            return None
+        return contract.misfit(account.account_id, parameters_in_clear(self._sealer, entry))
 
     def _nobody_to_encrypt_for(self, entry: Entry, account: Account) -> str | None:
         if not self._secrets(entry, account) or self._box.can_encrypt_for(entry.source):

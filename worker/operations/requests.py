@@ -85,7 +85,7 @@ class RequestOperations:
 
     async def for_account(self, planned: Plan, account: Account) -> Plan:
         """The same plan, blocked where the account that a person names cannot be recorded, and else with what its
-        result will lack.
+        result will lack, and what is odd about its id.
 
         Raises:
             ConfigurationError, SealBroken: no result can be made of it.
@@ -96,7 +96,9 @@ class RequestOperations:
         if planned.effect is not Effect.WILL:
             return planned
         self.accounts.event(planned.entry, account, self._clock.now())
-        return replace(planned, words=f"{planned.words}{self._without(planned.entry, account)}")
+        doubt = self.accounts.doubt(planned.entry, account)
+        odd = f". Look again: at {planned.entry.provider} an id is {doubt}" if doubt else ""
+        return replace(planned, words=f"{planned.words}{self._without(planned.entry, account)}{odd}")
 
     async def carry_out(self, planned: Plan, reason: str, account: Account | None = None) -> str:
         """Do what was planned; words on what came of it. What was blocked or nothing stays untouched.
@@ -166,7 +168,7 @@ class RequestOperations:
 
     def _without(self, entry: Entry, account: Account) -> str:
         missing = self.accounts.missing(entry, account.credentials)
-        return f", without {', '.join(missing)}, which cannot be added later" if missing else ""
+        return f"; without {', '.join(missing)}, which cannot be added later" if missing else ""
 
 
 def _which(reference: str, bearer: Entry | None, users: Sequence[Entry]) -> str:
