@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue
 
-from contracts.model import AlsoSent, ClosedModel, Misfit, OpenModel, sent_as
+from contracts.model import AlsoSent, ClosedModel, Misfit, OpenModel, given, sent_as
 from contracts.text import Email, Line, Phone, UuidText, is_uuid
 
 NAME: Final = "canary_speech"
@@ -102,6 +102,11 @@ class Account(OpenModel):
     )
 
 
+def recognised_by(asked: Mapping[str, JsonValue], request_id: str) -> Mapping[str, JsonValue]:  # noqa: ARG001 - not sent
+    """Give the name, and the client where it is not the configured one. Names may repeat: the time counts as well."""
+    return given(asked, "name", "parent_id")
+
+
 _ID: Final = (
     "the associate's own, a UUID as a rule: neither its name nor the id of the client that it was made under"
 )
@@ -109,7 +114,7 @@ _ID: Final = (
 
 def misfit(account_id: str, asked: Mapping[str, JsonValue]) -> Misfit | None:
     """Refuse what was sent, and what is more than one word; the vendor's sample of another id is no UUID."""
-    sent = {str(asked[name]).casefold() for name in ("name", "parent_id") if asked.get(name) is not None}
+    sent = {str(value).casefold() for value in given(asked, "name", "parent_id").values()}
     if account_id.casefold() in sent or len(account_id.split()) != 1:
         return Misfit(_ID)
     return None if is_uuid(account_id) else Misfit(_ID, is_certain=False)

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 import contracts.providers
 from contracts.examples import messages
-from contracts.model import AlsoSent, ClosedModel, OpenModel, reveal
+from contracts.model import AlsoSent, ClosedModel, OpenModel, given, reveal, secret_paths
 from contracts.providers import ProviderContract, collect, discover
 from contracts.request import REQUEST_TYPE
 from contracts.schemas import schemas
@@ -32,6 +32,7 @@ GOOD: dict[str, Any] = {
     "Account": Account,
     "Credentials": Account,
     "ALSO_SENT": (AlsoSent("header Authorization", "settings", "a key"),),
+    "recognised_by": lambda asked, request_id: {},
     "misfit": lambda account_id, asked: None,
     "known_account": lambda account_id, asked: Account(),
 }
@@ -61,6 +62,24 @@ def example(provider: ProviderContract) -> Mapping[str, JsonValue]:
     """What the provider's example asks for."""
     asked: Any = messages()[f"{REQUEST_TYPE}.{provider.NAME}"]["data"]
     return reveal(provider.Parameters.model_validate(asked["parameters"]))
+
+
+@pytest.mark.parametrize("provider", discover().values(), ids=discover())
+def test_what_an_account_is_recognised_by_is_what_was_asked(provider: ProviderContract) -> None:
+    """A person who looks for it in the vendor's portal is told what was asked, and has something to look for."""
+    asked = example(provider)
+    told = provider.recognised_by(asked, "0b1f7c52-8a3d-4e6f-9c10-2d3e4f5a6b7c")
+    assert told
+    assert told == given(asked, *told)
+
+
+@pytest.mark.parametrize("provider", discover().values(), ids=discover())
+def test_what_an_account_is_recognised_by_is_no_secret(provider: ProviderContract) -> None:
+    """Were it given the secrets that nobody gives it, it would not show them either."""
+    secrets = {path[0]: f"canary-{path[0]}" for path in secret_paths(provider.Parameters)}
+    told = provider.recognised_by({**example(provider), **secrets}, "0b1f7c52-8a3d-4e6f-9c10-2d3e4f5a6b7c")
+    assert "canary-" not in str(told)
+    assert not secrets.keys() & {name.split(".")[0] for name in told}
 
 
 @pytest.mark.parametrize("provider", discover().values(), ids=discover())
@@ -110,6 +129,7 @@ def test_a_missing_piece_is_named_with_its_module(piece: str) -> None:
         ("Account", Parameters, "a closed model would break readers"),
         ("Credentials", dict, "no model at all"),
         ("ALSO_SENT", [], "a list could be changed"),
+        ("recognised_by", {}, "nothing that can be asked"),
         ("misfit", {}, "nothing that can be asked"),
         ("known_account", {}, "nothing that can be asked"),
         ("ALSO_SENT", (("header Authorization", "settings", "a key"),), "a plain tuple has no names"),

@@ -53,7 +53,7 @@ def explain(
                 raise
             letter_story.show(desk, letter, body=False, as_json=as_json)
             return
-        story = desk.run(tell(desk.ledger, entry))
+        story = desk.run(tell(desk.ledger, desk.requests.accounts, entry))
         attempts = desk.run(desk.ledger.attempts(entry.request_id))
         if as_json:
             told = as_data(story)
@@ -82,6 +82,7 @@ def _print_story(desk: Office, story: Story, reference: str, attempts: int) -> N
         out.print(f"nothing is sent after {cell(entry.deadline)} UTC")
     out.print(f"[bold]now {safe(story.verdict)}[/]")
     out.print(f"next: {safe(story.next_step)}")
+    _print_recognised_by(story)
     _print_choices(entry, reference, attempts, _missing(desk, entry))
     out.print()
     for line in story.history:
@@ -101,6 +102,17 @@ def _print_story(desk: Office, story: Story, reference: str, attempts: int) -> N
     )
     columns = ("result event", "id", "recorded", "confirmed by RabbitMQ", "times published")
     print_table(columns, events, empty="no result event yet", spare=("times published", "recorded"))
+
+
+def _print_recognised_by(story: Story) -> None:
+    """What to look for at the provider, as it was sent."""
+    if story.recognised_by or story.unreadable:
+        out.print(f"an account of it at {safe(story.entry.provider)} is known by:")
+    if story.unreadable is not None:
+        out.print(f"    {safe(story.unreadable)}")
+    width = max(map(len, story.recognised_by), default=0)
+    for name, value in story.recognised_by.items():
+        out.print(f"    {name:<{width}} {safe(value)}")
 
 
 def _missing(desk: Office, entry: Entry) -> Collection[str]:

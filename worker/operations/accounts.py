@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from pydantic import SecretStr
+from pydantic import JsonValue, SecretStr
 
-from contracts.model import Misfit
+from contracts.model import Misfit, secret_paths
 from contracts.providers import discover
 from contracts.result import Evidence
 from worker.core.change import Event
@@ -46,6 +46,21 @@ class Accounts:
         self._sealer = sealer
         self._box = box
         self._recorder = recorder
+
+    def recognised_by(self, entry: Entry) -> Mapping[str, JsonValue]:
+        """What a person compares with the provider's list in order to know the account; no secret is in it.
+
+        Raises:
+            SealBroken: the key that sealed the request is not in the keyring.
+        """
+        contract = discover().get(entry.provider)
+        if contract is None or not entry.sealed_request:
+            return {}
+        # What holds a secret is taken away here, so that no contract can show one by mistake.
+        secret = {path[0] for path in secret_paths(contract.Parameters)}
+        asked = parameters_in_clear(self._sealer, entry)
+        shown = {name: value for name, value in asked.items() if name not in secret}
+        return contract.recognised_by(shown, entry.request_id)
 
     async def objection(self, planned: Plan, account: Account) -> str | None:
         """Why the account cannot be recorded, and what would fit; None where it can, or is already.
