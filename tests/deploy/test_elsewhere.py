@@ -23,6 +23,7 @@ UNIT = DEPLOY / "systemd" / "provisioner.service"
 DOCKERFILE = (DEPLOY.parent / "Dockerfile").read_text()
 SETTINGS = settings_of({name: handler.Settings for name, handler in providers.discover().items()})
 KNOWN = {setting.variable for setting in SETTINGS} | ALONE.keys()
+PROMETHEUS: dict[str, Any] = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yaml").read_text())
 OBJECTS: dict[str, Any] = {each["kind"]: each for each in yaml.safe_load_all(MANIFEST.read_text())}
 POD: dict[str, Any] = OBJECTS["Deployment"]["spec"]["template"]["spec"]
 CONTAINER: dict[str, Any] = POD["containers"][0]
@@ -77,6 +78,17 @@ def test_a_pod_is_asked_where_the_worker_listens() -> None:
         "startup": "/livez", "liveness": "/livez", "readiness": "/readyz",
     }  # fmt: skip
     assert {it["port"] for it in asked.values()} == {port["name"]}
+
+
+def test_prometheus_finds_every_pod() -> None:
+    """By a name that has each pod's address, ready or not, as its job asks for; the port is the one it knows."""
+    service = OBJECTS["Service"]["spec"]
+    assert (service["clusterIP"], service["publishNotReadyAddresses"]) == ("None", True)
+    assert (
+        service["selector"].items() <= OBJECTS["Deployment"]["spec"]["template"]["metadata"]["labels"].items()
+    )
+    (job,) = (job for job in PROMETHEUS["scrape_configs"] if job["job_name"] == "provisioner")
+    assert [port["port"] for port in service["ports"]] == [job["dns_sd_configs"][0]["port"]]
 
 
 def test_no_new_pod_runs_beside_an_old_one() -> None:
