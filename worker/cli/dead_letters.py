@@ -68,7 +68,9 @@ def list_letters(
             for it in letters
         )
         columns = ("dead letter", "state", "reason", "provider", "age", "key", "bytes")
-        print_table(columns, rows, empty="no dead letter matches", folds={"key"}, spare=("bytes", "age"))
+        print_table(
+            columns, rows, empty="no dead letter matches", folds={"key"}, spare=("bytes", "age", "provider")
+        )
         chosen.mention_limit(len(letters))
 
 

@@ -99,7 +99,9 @@ def _print_story(desk: Office, story: Story, reference: str, attempts: int) -> N
         for it in story.events
     )
     columns = ("result event", "id", "recorded", "confirmed by RabbitMQ", "times published")
-    print_table(columns, events, empty="no result event yet", spare=("times published", "recorded"))
+    # That it is not confirmed yet, `next:` says as well.
+    spare = ("times published", "recorded", "confirmed by RabbitMQ")
+    print_table(columns, events, empty="no result event yet", spare=spare)
 
 
 def _print_choices(entry: Entry, reference: str, attempts: int) -> None:

@@ -21,6 +21,8 @@ _HERE = {
     "broken": "asks nothing: outage",
     "trying": "tries one create",
     "asked_to_wait": "waits: the provider asked for it",
+    "paused_by_operator": "paused",
+    "paused_by_credentials": "paused",
 }
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help=_NAMES)]
@@ -81,7 +83,7 @@ def status(
             for it in lines
         )
         columns = ("provider", "state", "worker here", "why", "by", "since", "open requests")
-        print_table(columns, rows, empty="", folds={"why", "open requests"})
+        print_table(columns, rows, empty="", folds={"why", "open requests"}, spare=("since", "by"))
         if name:
             out.print()
             steps = ((it.at, it.name, it.actor, it.note) for it in history)

@@ -66,7 +66,9 @@ def list_requests(
             for it in entries
         )
         columns = ("request", "provider", "state", "reason", "age", "key", "account")
-        print_table(columns, rows, empty="no request matches", folds={"key"}, spare=("account", "age"))
+        print_table(
+            columns, rows, empty="no request matches", folds={"key"}, spare=("account", "age", "provider")
+        )
         chosen.mention_limit(len(entries))
 
 
