@@ -135,6 +135,15 @@ def test_discard_is_tried_done_and_safe_to_repeat(books: Books, terminal: Termin
     assert terminal("dead-letters", "discard", "--code", "not_json", *WHY).out == "no dead letter matches\n"
 
 
+def test_the_limit_is_told_in_json_too(books: Books, terminal: Terminal) -> None:
+    """A script that closes the newest hears on standard error that there may be more."""
+    for name in ("one", "two"):
+        books.bury(name)
+    bulk = ("--code", "not_json", "--limit", "1", "--json")
+    assert "there may be more" in terminal("dead-letters", "list", *bulk).err
+    assert "there may be more" in terminal("dead-letters", "discard", *bulk, *WHY).err
+
+
 def test_a_letter_that_died_again_is_blocked_and_stops_no_other(
     books: Books, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

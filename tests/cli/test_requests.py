@@ -127,6 +127,22 @@ def test_the_limit_of_a_bulk_verb_is_told(books: Books, terminal: Terminal) -> N
     assert "there may be more" in said.err
 
 
+def test_the_limit_is_told_whatever_the_outcome_and_the_form(books: Books, terminal: Terminal) -> None:
+    """A blocked row, a dry run or JSON for a script does not hide that there may be more."""
+    for number in range(2):
+        books.bring(State.HELD, f"order-{number}")
+    bulk = ("--state", "held", "--limit", "1")
+    for words, code in (
+        (("requests", "replay", *bulk, *WHY), 3),
+        (("requests", "replay", *bulk, *WHY, "--dry-run"), 3),
+        (("requests", "replay", *bulk, *WHY, "--json"), 3),
+        (("requests", "list", *bulk, "--json"), 0),
+        (("requests", "abandon", *bulk, *WHY, "--json"), 0),
+    ):
+        said = terminal(*words)
+        assert (said.code, "there may be more" in said.err) == (code, True), words
+
+
 def test_abandon_closes_with_the_reason_and_is_safe_to_repeat(books: Books, terminal: Terminal) -> None:
     """The first time it is closed, the second time nothing happens, and both end well."""
     request_id = books.bring(State.WAITING)

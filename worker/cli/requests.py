@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +10,9 @@ import typer
 from pydantic import SecretStr
 
 from contracts.providers import discover
+from worker.cli import batch
 from worker.cli.common import Actor, DryRun, Json, Misuse, Office, Reason, exit_codes, office
-from worker.cli.output import Exit, age, as_data, print_counts, print_json, print_table
+from worker.cli.output import age, as_data, print_json, print_table
 from worker.cli.selection import (
     CodeOption,
     Ids,
@@ -24,14 +24,18 @@ from worker.cli.selection import (
     StateOption,
     either,
 )
-from worker.core.errors import AccountClaimed, NotAllowed
-from worker.core.states import State
 from worker.operations.requests import Account, for_account
-from worker.operations.verbs import Effect, Plan, Verb
+from worker.operations.verbs import Plan, Verb
 
 app = typer.Typer(no_args_is_help=True, help="Look at requests, and decide what a machine cannot.")
 
 _STANDARD_INPUT = Path("-")
+_FORM = batch.Form(
+    columns={"request": "request", "key": "idempotency_key", "state": "state"},
+    empty="no request matches",
+    folds={"key", "what"},
+    spare=("key",),
+)
 
 Reference = Annotated[str, typer.Argument(metavar="ID", help="Request id or idempotency key.")]
 
@@ -52,6 +56,7 @@ def list_requests(
         entries = desk.run(desk.ledger.entries(chosen.wanted(desk)))
         if as_json:
             print_json(entries)
+            chosen.mention_limit(len(entries))
             return
         rows = (
             (
@@ -147,7 +152,8 @@ def resolve(
         if not_created:
             planned = desk.run(desk.requests.for_attempt(planned, attempt))
         account = _account(planned, account_id, credentials_file) if account_id is not None else None
-        _carry_out(desk, [planned], reason, account, dry_run=dry_run, as_json=as_json)
+        row = _row(desk, for_account(planned, account), reason, account, dry_run=dry_run)
+        batch.carry_out([row], _FORM, None, dry_run=dry_run, as_json=as_json)
 
 
 @app.command(epilog="Example: provisioner requests abandon order-4711 --reason 'customer withdrew'")
@@ -225,18 +231,6 @@ def _credentials(path: Path | None, known: frozenset[str]) -> Mapping[str, Secre
     return {name: SecretStr(value) for name, value in given.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """What a verb did, or would do, to one request."""
-
-    request: str
-    idempotency_key: str
-    provider: str
-    state: State
-    effect: str
-    what: str
-
-
 def _all(
     verb: Verb,
     references: Sequence[str] | None,
@@ -251,57 +245,20 @@ def _all(
     with office(actor, acts=not dry_run) as desk:
         named = either(references, chosen)
         plans = desk.run(desk.requests.plan(verb, references or [], None if named else chosen.wanted(desk)))
-        _carry_out(desk, plans, reason, None, dry_run=dry_run, as_json=as_json)
-        if not named and not as_json:
-            chosen.mention_limit(len(plans))
+        rows = [_row(desk, planned, reason, None, dry_run=dry_run) for planned in plans]
+        batch.carry_out(rows, _FORM, None if named else chosen, dry_run=dry_run, as_json=as_json)
 
 
-def _carry_out(
-    desk: Office,
-    plans: Sequence[Plan],
-    reason: str,
-    account: Account | None,
-    *,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
-    """Say what would happen, or do it, one request after the other; a blocked one does not stop the others."""
-    lines: list[_Line] = []
-    try:
-        lines.extend(
-            _one(desk, for_account(planned, account), reason, account, dry_run=dry_run) for planned in plans
-        )
-    finally:
-        # Also when the ledger goes away in the middle: what is done already must be known.
-        if lines or not plans:
-            _report(lines, dry_run=dry_run, as_json=as_json)
-    if any(line.effect == Effect.BLOCKED for line in lines):
-        raise typer.Exit(Exit.BLOCKED)
-
-
-def _one(desk: Office, planned: Plan, reason: str, account: Account | None, *, dry_run: bool) -> _Line:
+def _row(desk: Office, planned: Plan, reason: str, account: Account | None, *, dry_run: bool) -> batch.Row:
     entry = planned.entry
-    line = _Line(
-        entry.request_id,
-        entry.idempotency_key,
-        entry.provider,
-        entry.state,
-        str(planned.effect),
-        planned.words,
-    )
-    if dry_run or planned.effect is not Effect.WILL:
-        return line
-    try:
-        return replace(line, effect="done", what=desk.run(desk.requests.carry_out(planned, reason, account)))
-    except (NotAllowed, AccountClaimed) as error:
-        return replace(line, effect=str(Effect.BLOCKED), what=str(error))
+    names = {
+        "request": entry.request_id,
+        "idempotency_key": entry.idempotency_key,
+        "provider": entry.provider,
+        "state": entry.state,
+    }
 
+    def act() -> str:
+        return desk.run(desk.requests.carry_out(planned, reason, account))
 
-def _report(lines: Sequence[_Line], *, dry_run: bool, as_json: bool) -> None:
-    if as_json:
-        print_json(lines)
-        return
-    rows = ((it.request, it.idempotency_key, it.state, it.effect, it.what) for it in lines)
-    columns = ("request", "key", "state", "effect", "what")
-    print_table(columns, rows, empty="no request matches", folds={"key", "what"}, spare=("key",))
-    print_counts((line.effect for line in lines), dry_run=dry_run)
+    return batch.Row(names, planned.effect, planned.words, None if dry_run else act)
