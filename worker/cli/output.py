@@ -25,6 +25,7 @@ class Exit(IntEnum):
     NOT_FOUND = 4  # no such request, dead letter or provider
     UNAVAILABLE = 69  # RabbitMQ or the ledger cannot be reached
     CONFIGURATION = 78  # a setting, a file or the topology must be changed
+    INTERRUPTED = 130  # Ctrl-C came; what was done before is told
 
 
 out = Console(highlight=False, soft_wrap=True)
