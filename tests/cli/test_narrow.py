@@ -66,7 +66,7 @@ def test_the_standing_of_a_provider_is_whole(books: Books, typed: Typed) -> None
     out, left_out = typed("provider", "status")
     assert set(REFUSED.split()) <= set(out.split())
     assert "paused by credentials" in out
-    told = {"provider", "state", "worker here", "why", "by", "since", "open requests"}
+    told = {"provider", "state", "worker here", "why", "by", "since", "in the ledger"}
     assert columns(out) | left_out == told
 
 

@@ -33,6 +33,7 @@ def test_status_shows_pauses_and_open_requests(books: Books, terminal: Terminal)
     terminal("provider", "pause", "phone_com", *WHY)
     lines = {line.split()[0]: line for line in terminal("provider", "status").out.splitlines()}
     assert set(lines) == {"provider", *discover()}
+    assert lines["provider"].endswith("in the ledger")
     assert "paused by operator" in lines["phone_com"]
     assert "maintenance [until] 14:00  olivia" in lines["phone_com"]
     assert lines["phone_com"].endswith("1 held")

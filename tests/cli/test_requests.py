@@ -61,6 +61,18 @@ def test_filters_narrow_the_list(books: Books, terminal: Terminal) -> None:
     assert "there may be more" in terminal("requests", "list", "--limit", "1").err
 
 
+@pytest.mark.parametrize("words", [("explain",), ("requests", "show")], ids=" ".join)
+def test_a_key_that_the_ledger_does_not_know_may_wait_in_rabbitmq(
+    terminal: Terminal, words: tuple[str, ...]
+) -> None:
+    """Whoever asks for it in an outage hears where it may be, and that the same key never opens two accounts."""
+    said = terminal(*words, "order-1")
+    told = " ".join(said.err.split())
+    assert said.code == 4
+    assert "still waits in RabbitMQ" in told
+    assert "under the same key is safe" in told
+
+
 def test_show_tells_every_column_but_the_sealed_ones(books: Books, terminal: Terminal) -> None:
     """By id and by key, for people and for programs."""
     request_id = books.bring(State.HELD, "order-1")

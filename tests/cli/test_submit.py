@@ -291,6 +291,18 @@ async def test_what_goes_wrong_is_told_with_exit_code_1(house: House, client: Cl
     assert "provisioner explain slow" in late.err
 
 
+def test_a_request_without_a_result_may_still_wait_in_rabbitmq(
+    bare: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever gives up waiting hears where it may be, and that the same key never opens two accounts."""
+    monkeypatch.setattr(errands, "_admin", PlayedWorker().connected)
+    said = bare("submit", "-", "--wait", "--timeout", "1", stdin=json.dumps(whole("k")))
+    told = " ".join(said.err.split())
+    assert (said.code, "no result within 1 s" in told) == (1, True)
+    assert "while it waits in RabbitMQ" in told
+    assert "safe under the same key (k)" in told
+
+
 @pytest.mark.rabbitmq
 async def test_without_waiting_it_says_how_to_follow(client: Client) -> None:
     """The confirmed publish is told with the key; without a key one is made up and told beside the JSON."""

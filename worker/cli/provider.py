@@ -61,7 +61,10 @@ def status(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show pauses and who made them why, open requests, and how the worker on this machine sees each provider."""
+    """Show pauses and who made them why, what is open in the ledger, and how the worker on this machine sees each.
+
+    What still waits in RabbitMQ is not in the ledger and not counted.
+    """
     with office() as desk:
         if name is not None:
             desk.providers.check(name)
@@ -82,8 +85,8 @@ def status(
             )
             for it in lines
         )
-        columns = ("provider", "state", "worker here", "why", "by", "since", "open requests")
-        print_table(columns, rows, empty="", folds={"why", "open requests"}, spare=("since", "by"))
+        columns = ("provider", "state", "worker here", "why", "by", "since", "in the ledger")
+        print_table(columns, rows, empty="", folds={"why", "in the ledger"}, spare=("since", "by"))
         if name:
             out.print()
             steps = ((it.at, it.name, it.actor, it.note) for it in history)

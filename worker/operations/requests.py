@@ -29,6 +29,11 @@ _REASONS: Mapping[Verb, ReasonCode] = {
     Verb.ABANDON: ReasonCode.ABANDONED_BY_OPERATOR,
 }
 
+_NOT_YET = (
+    "What still waits in RabbitMQ, as while its provider is paused (`provisioner provider status`), is not in the "
+    "ledger yet. To send the same request again under the same key is safe, under another key it is not"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -68,7 +73,7 @@ class RequestOperations:
         found = {entry.request_id: entry for entry in (bearer, *users) if entry}
         if not found:
             raise UnknownRequest(
-                f"no request has the id or key {reference!r}; see `provisioner requests list`"
+                f"no request has the id or key {reference!r}; see `provisioner requests list`. {_NOT_YET}"
             )
         if len(found) > 1:
             raise AmbiguousKey(_which(reference, bearer, users))
