@@ -10,6 +10,7 @@ from tests.core.world import World
 from tests.operations import states
 from tests.operations.states import WAYS, Way
 from worker.core.ledger import Ledger
+from worker.core.overview import OPERATOR, Pause
 from worker.core.states import State
 from worker.operations.story import Story, tell
 from worker.operations.verbs import Verb
@@ -64,3 +65,21 @@ async def test_a_waiting_request_says_when(world: World) -> None:
     told = await story(world)
     assert told.entry.due_at is not None
     assert f"{told.entry.due_at:%H:%M:%S}" in told.next_step
+
+
+@pytest.mark.parametrize(
+    ("way", "is_told"),
+    [
+        (states.accepted, True),
+        (states.waiting, True),
+        (states.in_doubt, False),
+        (states.held_exhausted, False),
+    ],
+)
+async def test_a_pause_of_the_provider_is_what_comes_next(world: World, way: Way, is_told: bool) -> None:
+    """What is to be sent waits for the end of the pause, whenever it is due; look-ups and people do not."""
+    await way(world)
+    await world.ledger.real.pause(Pause("acme", OPERATOR, ACTOR, "prices change", world.clock.now()))
+    told = (await story(world)).next_step
+    assert told.startswith("acme is paused by operator since") is is_told
+    assert ("prices change" in told) is is_told

@@ -1,7 +1,7 @@
 """The operators' verbs on requests, carried out: guarded by what the operator saw, recorded with who and why."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pydantic import SecretStr
@@ -16,10 +16,11 @@ from worker.core.errors import AmbiguousKey, NotAllowed, StaleClaim, UnknownRequ
 from worker.core.events import subject_of
 from worker.core.ledger import Ledger
 from worker.core.orders import asked_for, generated_secrets, parameters_in_clear
-from worker.core.overview import Filter
+from worker.core.overview import Filter, Pause
 from worker.core.recording import Recorder
 from worker.core.sealing import CredentialBox, Sealer
 from worker.core.verdict import Created
+from worker.operations.providers import held_up
 from worker.operations.verbs import Effect, Plan, Verb, account_may_exist, plan
 
 _REASONS: Mapping[Verb, ReasonCode] = {
@@ -85,7 +86,8 @@ class RequestOperations:
         named = [await self.find(reference) for reference in references]
         filtered = list(await self._ledger.entries(wanted)) if wanted is not None else []
         unique = {entry.request_id: entry for entry in (*named, *filtered)}
-        return tuple(plan(verb, entry) for entry in unique.values())
+        pauses = await self._ledger.pauses()
+        return tuple(_heeding(plan(verb, entry), pauses) for entry in unique.values())
 
     async def for_attempt(self, planned: Plan, attempt: int | None) -> Plan:
         """The same plan, blocked unless it is about the newest attempt.
@@ -126,7 +128,8 @@ class RequestOperations:
             words = "it changed since you looked; look again with `provisioner explain` and repeat"
             raise NotAllowed(f"request {entry.request_id}: {words}") from None
         self._recorder.tell(after, change)
-        return f"{after.request_id} is {after.state} now"
+        held = held_up(after, await self._ledger.pauses())
+        return f"{after.request_id} is {after.state} now" + (f"; but {held}" if held else "")
 
     async def _republish(self, entry: Entry, reason: str) -> None:
         now = self._clock.now()
@@ -184,6 +187,14 @@ class RequestOperations:
         known = secrets.keys() | asked_for(self._sealer, entry)
         missing = tuple(name for name in contract.Credentials.model_fields if name not in known)
         return Created(account.account_id, facts, secrets, missing)
+
+
+def _heeding(planned: Plan, pauses: Iterable[Pause]) -> Plan:
+    """The same plan, with what keeps the request from being sent all the same."""
+    if planned.transition is None:
+        return planned
+    held = held_up(replace(planned.entry, state=planned.transition.enters), pauses)
+    return replace(planned, words=f"{planned.words}; but {held}") if held else planned
 
 
 def _which(reference: str, bearer: Entry | None, users: Sequence[Entry]) -> str:

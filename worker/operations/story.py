@@ -8,6 +8,7 @@ from worker.core.entry import Entry
 from worker.core.ledger import Ledger
 from worker.core.states import FINAL, State
 from worker.core.story import EventLine, HistoryLine
+from worker.operations.providers import held_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,8 @@ async def tell(ledger: Ledger, entry: Entry) -> Story:
     """Collect the story of one request."""
     history = await ledger.history(entry.request_id)
     events = await ledger.events(entry.request_id)
-    return Story(entry, history, events, _verdict(entry), _next_step(entry, events))
+    next_step = held_up(entry, await ledger.pauses()) or _next_step(entry, events)
+    return Story(entry, history, events, _verdict(entry), next_step)
 
 
 def _verdict(entry: Entry) -> str:
