@@ -25,9 +25,9 @@ FILTERED = {
     "requests replay": {"--state", "--provider", "--code", "--source", "--older-than", "--limit"},
     "requests abandon": {"--state", "--provider", "--code", "--source", "--older-than", "--limit"},
     "requests republish": {"--state", "--provider", "--code", "--source", "--older-than", "--limit"},
-    "dead-letters list": {"--state", "--provider", "--code", "--source", "--older-than", "--limit"},
-    "dead-letters replay": {"--provider", "--code", "--source", "--older-than", "--limit"},
-    "dead-letters discard": {"--provider", "--code", "--source", "--older-than", "--limit"},
+    "dead-letters list": {"--state", "--provider", "--code", "--source", "--key", "--older-than", "--limit"},
+    "dead-letters replay": {"--provider", "--code", "--source", "--key", "--older-than", "--limit"},
+    "dead-letters discard": {"--provider", "--code", "--source", "--key", "--older-than", "--limit"},
 }
 SILENT = {"run", "dev", "demo", "config reference"}
 """These print logs, a show and Markdown; every other verb prints data."""

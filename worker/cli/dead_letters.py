@@ -12,6 +12,7 @@ from worker.cli.common import Actor, DryRun, Json, Office, Reason, office
 from worker.cli.output import age, print_json, print_table
 from worker.cli.selection import (
     CodeOption,
+    KeyOption,
     LetterIds,
     LimitOption,
     OlderOption,
@@ -46,12 +47,13 @@ def list_letters(
     provider: ProviderOption = None,
     code: CodeOption = None,
     source: SourceOption = None,
+    key: KeyOption = None,
     older_than: OlderOption = None,
     limit: LimitOption = 50,
     as_json: Json = False,
 ) -> None:
     """List dead letters, newest first."""
-    chosen = Selection(provider, code, source, older_than, limit)
+    chosen = Selection(provider, code, source, older_than, limit, key=key)
     with office() as desk:
         letters = chosen.letters(desk, None if state is Listed.ALL else LetterState(state))
         if as_json:
@@ -100,6 +102,7 @@ def replay(
     provider: ProviderOption = None,
     code: CodeOption = None,
     source: SourceOption = None,
+    key: KeyOption = None,
     older_than: OlderOption = None,
     limit: LimitOption = 100,
     dry_run: DryRun = False,
@@ -107,7 +110,7 @@ def replay(
     actor: Actor = None,
 ) -> None:
     """Publish dead letters again. Safe to repeat: the ledger knows each request by its key."""
-    chosen = Selection(provider, code, source, older_than, limit)
+    chosen = Selection(provider, code, source, older_than, limit, key=key)
     with office(actor, acts=not dry_run) as desk:
         letters, found_by = _wanted(desk, dead_letter_ids, chosen)
         plans = [desk.dead_letters.plan_replay(letter) for letter in letters]
@@ -127,6 +130,7 @@ def discard(
     provider: ProviderOption = None,
     code: CodeOption = None,
     source: SourceOption = None,
+    key: KeyOption = None,
     older_than: OlderOption = None,
     limit: LimitOption = 100,
     dry_run: DryRun = False,
@@ -134,7 +138,7 @@ def discard(
     actor: Actor = None,
 ) -> None:
     """Close dead letters for good. The rows and their reasons stay."""
-    chosen = Selection(provider, code, source, older_than, limit)
+    chosen = Selection(provider, code, source, older_than, limit, key=key)
     with office(actor, acts=not dry_run) as desk:
         letters, found_by = _wanted(desk, dead_letter_ids, chosen)
         plans = [desk.dead_letters.plan_discard(letter) for letter in letters]

@@ -13,7 +13,6 @@ from worker.cli.output import age, as_data, cell, out, print_json, print_table, 
 from worker.core.dead_letter import DeadLetter
 from worker.core.entry import Entry
 from worker.core.errors import AmbiguousKey, UnknownRequest
-from worker.core.overview import LetterFilter
 from worker.core.states import TRANSITIONS, State
 from worker.core.story import HistoryLine
 from worker.operations.story import Story, tell
@@ -50,15 +49,20 @@ def explain(
             letter = _dead_letter(desk, reference)
             if letter is None:
                 raise
-            letter_story.show(desk, letter, body=False, as_json=as_json)
+            alike = letter_story.bearing(desk, letter.idempotency_key)
+            others = [it for it in alike if it.dead_letter_id != letter.dead_letter_id]
+            letter_story.show(desk, letter, body=False, as_json=as_json, others=others)
             return
         story = desk.run(tell(desk.ledger, entry))
         attempts = desk.run(desk.ledger.attempts(entry.request_id))
+        letters = letter_story.bearing(desk, entry.idempotency_key)
         if as_json:
-            told = as_data(story)
-            print_json({**told, "attempts": as_data(attempts)} if isinstance(told, dict) else told)
+            told, more = as_data(story), {"attempts": attempts, "dead_letters": letters}
+            print_json({**told, **more} if isinstance(told, dict) else told)
         else:
             _print_story(desk, story, reference, attempts[-1].number if attempts else 0)
+            # Whoever sent it was told that it was rejected, and asks about this very key.
+            letter_story.mention(letters, entry.idempotency_key, entry.source)
 
 
 def _dead_letter(desk: Office, reference: str) -> DeadLetter | None:
@@ -66,8 +70,7 @@ def _dead_letter(desk: Office, reference: str) -> DeadLetter | None:
     letter = desk.run(desk.ledger.dead_letter(reference))
     if letter is not None:
         return letter
-    newest = desk.run(desk.ledger.dead_letters(LetterFilter(idempotency_key=reference, limit=1)))
-    return newest[0] if newest else None
+    return next(iter(letter_story.bearing(desk, reference)), None)
 
 
 def _print_story(desk: Office, story: Story, reference: str, attempts: int) -> None:

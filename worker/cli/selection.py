@@ -32,6 +32,10 @@ CodeOption = Annotated[
     ReasonCode | None,
     typer.Option("--code", metavar="CODE", help="Only with this reason code, such as connection_lost."),
 ]
+KeyOption = Annotated[
+    str | None,
+    typer.Option("--key", metavar="KEY", help="Only with this idempotency key, from whatever source."),
+]
 SourceOption = Annotated[str | None, typer.Option("--source", metavar="URI", help="Only from this source.")]
 OlderOption = Annotated[
     float | None,
@@ -52,11 +56,12 @@ class Selection:
     older_than: float | None
     limit: int
     states: Sequence[State] | None = None
+    key: str | None = None
 
     @property
     def is_narrowed(self) -> bool:
         """Whether any filter was given; a limit alone is none."""
-        given = (self.provider, self.code, self.source, self.older_than, self.states or None)
+        given = (self.provider, self.code, self.source, self.older_than, self.states or None, self.key)
         return any(value is not None for value in given)
 
     def wanted(self, desk: Office) -> Filter:
@@ -83,6 +88,7 @@ class Selection:
             reason=self.code,
             provider=self.provider,
             source=self.source,
+            idempotency_key=self.key,
             older_than=self._before(desk.now()),
             limit=self.limit,
         )
