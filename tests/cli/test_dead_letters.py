@@ -35,6 +35,7 @@ def test_the_list_shows_open_letters_and_filters(books: Books, terminal: Termina
     assert listed("--provider", "phone_com") == {"two", "three"}
     assert listed("--provider", "somebody") == set()
     assert listed("--older-than", "600") == {"three"}
+    assert listed("--newer-than", "600") == {"two"}
     assert listed("--limit", "1") == {"two"}
     assert terminal("dead-letters", "list", "--code", "too_deep").out == "no dead letter matches\n"
 

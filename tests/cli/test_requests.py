@@ -57,6 +57,9 @@ def test_filters_narrow_the_list(books: Books, terminal: Terminal) -> None:
     assert listed("--source", "urn:elsewhere") == set()
     assert listed("--older-than", "30") == {"held", "exhausted", "done"}
     assert listed("--older-than", "120") == set()
+    assert listed("--newer-than", "120") == {"held", "exhausted", "done"}
+    assert listed("--newer-than", "30") == set()
+    assert listed("--newer-than", "120", "--older-than", "30") == {"held", "exhausted", "done"}
     assert len(listed("--limit", "1")) == 1
     assert "there may be more" in terminal("requests", "list", "--limit", "1").err
 

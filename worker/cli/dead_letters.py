@@ -15,6 +15,7 @@ from worker.cli.selection import (
     KeyOption,
     LetterIds,
     LimitOption,
+    NewerOption,
     OlderOption,
     ProviderOption,
     Selection,
@@ -49,11 +50,12 @@ def list_letters(
     source: SourceOption = None,
     key: KeyOption = None,
     older_than: OlderOption = None,
+    newer_than: NewerOption = None,
     limit: LimitOption = 50,
     as_json: Json = False,
 ) -> None:
     """List dead letters, newest first."""
-    chosen = Selection(provider, code, source, older_than, limit, key=key)
+    chosen = Selection(provider, code, source, older_than, newer_than, limit, key=key)
     with office() as desk:
         letters = chosen.letters(desk, None if state is Listed.ALL else LetterState(state))
         if as_json:
@@ -104,13 +106,14 @@ def replay(
     source: SourceOption = None,
     key: KeyOption = None,
     older_than: OlderOption = None,
+    newer_than: NewerOption = None,
     limit: LimitOption = 100,
     dry_run: DryRun = False,
     as_json: Json = False,
     actor: Actor = None,
 ) -> None:
     """Publish dead letters again. Safe to repeat: the ledger knows each request by its key."""
-    chosen = Selection(provider, code, source, older_than, limit, key=key)
+    chosen = Selection(provider, code, source, older_than, newer_than, limit, key=key)
     with office(actor, acts=not dry_run) as desk:
         letters, found_by = _wanted(desk, dead_letter_ids, chosen)
         plans = [desk.dead_letters.plan_replay(letter) for letter in letters]
@@ -132,13 +135,14 @@ def discard(
     source: SourceOption = None,
     key: KeyOption = None,
     older_than: OlderOption = None,
+    newer_than: NewerOption = None,
     limit: LimitOption = 100,
     dry_run: DryRun = False,
     as_json: Json = False,
     actor: Actor = None,
 ) -> None:
     """Close dead letters for good. The rows and their reasons stay."""
-    chosen = Selection(provider, code, source, older_than, limit, key=key)
+    chosen = Selection(provider, code, source, older_than, newer_than, limit, key=key)
     with office(actor, acts=not dry_run) as desk:
         letters, found_by = _wanted(desk, dead_letter_ids, chosen)
         plans = [desk.dead_letters.plan_discard(letter) for letter in letters]

@@ -17,6 +17,7 @@ from worker.cli.selection import (
     CodeOption,
     Ids,
     LimitOption,
+    NewerOption,
     OlderOption,
     ProviderOption,
     Selection,
@@ -47,11 +48,12 @@ def list_requests(
     code: CodeOption = None,
     source: SourceOption = None,
     older_than: OlderOption = None,
+    newer_than: NewerOption = None,
     limit: LimitOption = 50,
     as_json: Json = False,
 ) -> None:
     """List requests, newest first."""
-    chosen = Selection(provider, code, source, older_than, limit, state)
+    chosen = Selection(provider, code, source, older_than, newer_than, limit, state)
     with office() as desk:
         entries = desk.run(desk.ledger.entries(chosen.wanted(desk)))
         if as_json:
@@ -99,13 +101,14 @@ def replay(
     code: CodeOption = None,
     source: SourceOption = None,
     older_than: OlderOption = None,
+    newer_than: NewerOption = None,
     limit: LimitOption = 100,
     dry_run: DryRun = False,
     as_json: Json = False,
     actor: Actor = None,
 ) -> None:
     """Run requests again that certainly created nothing. What may exist is blocked, and says what to do instead."""
-    chosen = Selection(provider, code, source, older_than, limit, state)
+    chosen = Selection(provider, code, source, older_than, newer_than, limit, state)
     _all(Verb.REPLAY, references, chosen, reason, actor, dry_run=dry_run, as_json=as_json)
 
 
@@ -165,17 +168,20 @@ def abandon(
     code: CodeOption = None,
     source: SourceOption = None,
     older_than: OlderOption = None,
+    newer_than: NewerOption = None,
     limit: LimitOption = 100,
     dry_run: DryRun = False,
     as_json: Json = False,
     actor: Actor = None,
 ) -> None:
     """Close requests. Each publishes `account.abandoned`, which says whether an account may be left."""
-    chosen = Selection(provider, code, source, older_than, limit, state)
+    chosen = Selection(provider, code, source, older_than, newer_than, limit, state)
     _all(Verb.ABANDON, references, chosen, reason, actor, dry_run=dry_run, as_json=as_json)
 
 
-@app.command(epilog="Example: provisioner requests republish order-4711 --reason 'consumer lost it'")
+@app.command(
+    epilog="Example: provisioner requests republish --newer-than 240 --older-than 60 --limit 10000 --reason 'lost'"
+)
 def republish(
     reason: Reason,
     references: Ids = None,
@@ -184,13 +190,14 @@ def republish(
     code: CodeOption = None,
     source: SourceOption = None,
     older_than: OlderOption = None,
+    newer_than: NewerOption = None,
     limit: LimitOption = 100,
     dry_run: DryRun = False,
     as_json: Json = False,
     actor: Actor = None,
 ) -> None:
     """Publish the newest result event again, with the same event id. The provider is never asked."""
-    chosen = Selection(provider, code, source, older_than, limit, state)
+    chosen = Selection(provider, code, source, older_than, newer_than, limit, state)
     _all(Verb.REPUBLISH, references, chosen, reason, actor, dry_run=dry_run, as_json=as_json)
 
 
