@@ -202,7 +202,10 @@ def test_republish_of_an_erased_event_is_blocked(books: Books, terminal: Termina
         assert (said.code, said.json[0]["effect"]) == (3, "blocked")
         assert "erased after the retention time" in said.json[0]["what"]
     assert books.history(request_id) == []
-    assert "requests republish" not in terminal("explain", request_id).out
+    story = terminal("explain", request_id).out
+    assert "requests republish" not in story
+    assert "its result event was erased after the retention time" in story
+    assert "no result event yet" not in story
 
 
 @pytest.fixture

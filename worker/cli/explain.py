@@ -104,7 +104,12 @@ def _print_story(desk: Office, story: Story, reference: str, attempts: int) -> N
     columns = ("result event", "id", "recorded", "confirmed by RabbitMQ", "times published")
     # That it is not confirmed yet, `next:` says as well.
     spare = ("times published", "recorded", "confirmed by RabbitMQ")
-    print_table(columns, events, empty="no result event yet", spare=spare)
+    none = (
+        "no result event yet"
+        if entry.event_id is None
+        else "its result event was erased after the retention time"
+    )
+    print_table(columns, events, empty=none, spare=spare)
 
 
 def _print_choices(entry: Entry, reference: str, attempts: int) -> None:
