@@ -1,10 +1,11 @@
 """The whole story of a request in one answer."""
 
+from dataclasses import replace
 from typing import cast
 
 import pytest
 
-from contracts.reason import CATALOGUE
+from contracts.reason import CATALOGUE, ReasonCode
 from tests.core.operating import ACTOR, REASON, operate
 from tests.core.world import World
 from tests.operations import states
@@ -13,6 +14,7 @@ from worker.core.ledger import Ledger
 from worker.core.overview import OPERATOR, Pause
 from worker.core.states import State
 from worker.operations.story import Story, tell
+from worker.operations.story import _next_step as next_step
 from worker.operations.verbs import Verb
 
 
@@ -57,6 +59,15 @@ async def test_a_held_request_says_what_to_do(world: World) -> None:
     told = await story(world)
     assert told.entry.reason is not None
     assert told.next_step == CATALOGUE[told.entry.reason].what_to_do
+
+
+async def test_a_held_doubt_does_not_say_that_the_worker_looks(world: World) -> None:
+    """Where nobody asks by machine any more the first word to a person is not "Nothing"."""
+    await states.held_in_doubt(world)
+    told = await story(world)
+    doubt = replace(told.entry, reason=ReasonCode.CONNECTION_LOST)
+    assert CATALOGUE[ReasonCode.CONNECTION_LOST].what_to_do.startswith("Nothing while the worker looks")
+    assert next_step(doubt, ()).startswith("Operator: the worker looks no more; search at the provider")
 
 
 async def test_a_waiting_request_says_when(world: World) -> None:

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from contracts.reason import CATALOGUE
+from contracts.reason import CATALOGUE, Reason
 from worker.core.entry import Entry
 from worker.core.ledger import Ledger
 from worker.core.states import FINAL, State
 from worker.core.story import EventLine, HistoryLine
 from worker.operations.providers import held_up
+from worker.operations.verbs import account_may_exist
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def _next_step(entry: Entry, events: Sequence[EventLine]) -> str:
             else "nothing is open"
         )
     if entry.state is State.HELD and entry.reason:
-        return CATALOGUE[entry.reason].what_to_do
+        return _held(entry, CATALOGUE[entry.reason])
     due = f" at {entry.due_at:%Y-%m-%d %H:%M:%S} UTC" if entry.due_at else " soon"
     return {
         State.ACCEPTED: "a worker runs it as soon as its provider has a free slot",
@@ -61,3 +62,13 @@ def _next_step(entry: Entry, events: Sequence[EventLine]) -> str:
         State.SENDING: "a worker waits for the provider's answer",
         State.IN_DOUBT: f"the provider is asked{due}",
     }.get(entry.state, "an operator must look")
+
+
+def _held(entry: Entry, reason: Reason) -> str:
+    """What a person can do. A doubt says first what happens while the worker looks, and it looks no more."""
+    if reason.retried == "after_a_person" or not account_may_exist(entry):
+        return reason.what_to_do
+    return (
+        "Operator: the worker looks no more; search at the provider, then resolve it with the account or declare it "
+        "not created"
+    )
