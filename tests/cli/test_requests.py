@@ -76,6 +76,16 @@ def test_a_key_that_the_ledger_does_not_know_may_wait_in_rabbitmq(
     assert "under the same key is safe" in told
 
 
+def test_what_is_offered_for_a_key_like_an_option_can_be_typed(books: Books, terminal: Terminal) -> None:
+    """Keys are the publishers' choice: one that begins with a dash is named by its id instead."""
+    request_id = books.bring(State.HELD, "-d")
+    told = terminal("explain", "--", "-d").out
+    command = f"requests abandon {request_id}"
+    assert f"provisioner {command}\n" in told
+    assert terminal(*command.split(), *WHY).code == 0
+    assert books.state(request_id) is State.ABANDONED
+
+
 def test_show_tells_every_column_but_the_sealed_ones(books: Books, terminal: Terminal) -> None:
     """By id and by key, for people and for programs."""
     request_id = books.bring(State.HELD, "order-1")

@@ -123,11 +123,13 @@ def _print_choices(entry: Entry, reference: str, attempts: int) -> None:
         Verb.REPUBLISH: "requests republish {}",
     }
     plans = [plan(verb, entry) for verb in typed]
+    # A key that begins like an option would be read as one, wherever it stands among options.
+    named = entry.request_id if reference.startswith("-") else reference
     possible = [planned for planned in plans if planned.effect is Effect.WILL]
     if possible:
         out.print("you can (each with --reason, and with --dry-run first):")
     for planned in possible:
-        command = typed[planned.verb].format(shlex.quote(reference))
+        command = typed[planned.verb].format(shlex.quote(named))
         out.print(f"  provisioner {safe(command)}\n      [dim]{safe(planned.words)}[/]")
 
 

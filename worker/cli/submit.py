@@ -217,7 +217,9 @@ def _key(event: Mapping[str, Any]) -> str:
 
 
 def _follow(event: Mapping[str, Any]) -> str:
-    return f"provisioner explain {_key(event)}"
+    """The command as it is typed. A key may hold what a shell reads, and begin like an option."""
+    key = str(_data(event).get("idempotency_key"))
+    return cell(shlex.join(["provisioner", "explain", *(["--"] if key.startswith("-") else []), key]))
 
 
 def _later(event: Mapping[str, Any]) -> str:
