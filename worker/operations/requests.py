@@ -202,7 +202,8 @@ def _which(reference: str, bearer: Entry | None, users: Sequence[Entry]) -> str:
     own = bearer.request_id if bearer else None
     ids = ", ".join(entry.request_id for entry in users if entry.request_id != own)
     if bearer is None:
-        return f"{len(users)} sources used the key {reference!r}; name one of {ids}"
+        whose = ", ".join(f"{entry.request_id} (from {entry.source})" for entry in users)
+        return f"{len(users)} sources used the key {reference!r}; name one of {whose}"
     return (
         f"{reference!r} is the id of one request and the key of another; name the first by its key "
         f"{bearer.idempotency_key!r}, the other by its id {ids}"
