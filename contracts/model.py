@@ -7,7 +7,7 @@ is open: a reader ignores what it does not know, so that fields may be added.
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from enum import Enum
-from typing import Literal, NamedTuple, get_args, get_origin
+from typing import Literal, NamedTuple, cast, get_args, get_origin
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, JsonValue, SecretStr
@@ -78,6 +78,18 @@ def _plain_leaf(value: object) -> JsonValue:
             raise TypeError(f"{type(value).__name__} has no place on the wire")
 
 
+def given(asked: Mapping[str, JsonValue], *names: str) -> dict[str, JsonValue]:
+    """Give those of these parameters that have a value; a dot leads into one that holds others."""
+    found = {name: _at(asked, name.split(".")) for name in names}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _at(value: JsonValue | Mapping[str, JsonValue], path: Collection[str]) -> JsonValue:
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return cast("JsonValue", value)
+
+
 def secret_paths(model: type[BaseModel]) -> tuple[tuple[str, ...], ...]:
     """Give the path of every secret field of `model`, nested ones too; `*` is each item of a list."""
     return tuple(
@@ -118,6 +130,15 @@ def sent_as(vendor_field: str, required_when: str | None = None) -> JsonDict:
     """
     marks: JsonDict = {"x-sent-as": vendor_field}
     return marks if required_when is None else marks | {"x-required-when": required_when}
+
+
+class Misfit(NamedTuple):
+    """What speaks against an id that a person names as that of an account."""
+
+    looks_like: str
+    """What an id at this provider looks like, as the end of a sentence."""
+    is_certain: bool = True
+    """Whether no account can have it; else it is unusual, and whoever names it is told so."""
 
 
 class AlsoSent(NamedTuple):

@@ -64,6 +64,7 @@ class Shape:
 
 _EMAIL_MARKS = rf'{_SPACE}@<>(),;:"\[\]\\{_UNSEEN}'
 _PROVIDER_NAME = r"^[a-z][a-z0-9_]*$"
+_UUID = r"^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$"
 
 Line = Annotated[
     str,
@@ -126,7 +127,7 @@ UuidText = Annotated[
     str,
     Field(min_length=36, max_length=36, json_schema_extra={"format": "uuid"}),
     Shape(
-        r"^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$",
+        _UUID,
         "must be a UUID of 8-4-4-4-12 hexadecimal digits",
     ),
 ]
@@ -138,6 +139,16 @@ ProviderName = Annotated[
     Shape(_PROVIDER_NAME, "must be lower-case letters, digits and underscores, beginning with a letter"),
 ]
 """A provider's name on the wire; safe as one word of a routing key."""
+
+
+def is_uuid(text: str) -> bool:
+    """Tell whether `text` is a UUID of 8-4-4-4-12 hexadecimal digits."""
+    return re.fullmatch(_UUID, text) is not None
+
+
+def is_number(text: str) -> bool:
+    """Tell whether `text` is a whole number as ids are: in decimal, above 0, without leading zeros."""
+    return re.fullmatch(r"[1-9][0-9]{0,19}", text) is not None
 
 
 def is_provider_name(text: str) -> bool:

@@ -1,18 +1,19 @@
 """The providers: one module each, found by looking into this package.
 
-A further provider is one further file here. It defines `NAME`, `Parameters`, `Account`, `Credentials`, `ALSO_SENT` and
-`known_account`; no other code of this package is edited, and `provisioner contracts export` writes what is generated.
+A further provider is one further file here. It defines `NAME`, `Parameters`, `Account`, `Credentials`, `ALSO_SENT`,
+`recognised_by`, `misfit` and `known_account`; no other code of this package is edited, and `provisioner contracts
+export` writes what is generated.
 """
 
 import importlib
 import pkgutil
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType, ModuleType
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from pydantic import JsonValue
 
-from contracts.model import AlsoSent, ClosedModel, OpenModel
+from contracts.model import AlsoSent, ClosedModel, Misfit, OpenModel
 from contracts.text import is_provider_name
 
 
@@ -30,12 +31,33 @@ class ProviderContract(Protocol):
     ALSO_SENT: tuple[AlsoSent, ...]
     """What reaches the vendor besides the parameters."""
 
+    def recognised_by(self, asked: Mapping[str, JsonValue], request_id: str) -> Mapping[str, JsonValue]:
+        """Give what a person compares with the vendor's list in order to know the account, by the parameters' names.
+
+        It is what was sent, and it is shown: nothing secret is in it, nor is it in `asked`.
+        """
+        ...
+
+    def misfit(self, account_id: str, asked: Mapping[str, JsonValue]) -> Misfit | None:
+        """Say what speaks against this being the id of the account that was asked for; None where nothing does.
+
+        For an id that a person names: once it is recorded nobody can correct it.
+        """
+        ...
+
     def known_account(self, account_id: str, asked: Mapping[str, JsonValue]) -> OpenModel:
         """Give the `Account` as far as it is known from its id and the parameters that were asked for, as JSON data.
 
         For an account that a person found: no answer of the vendor is at hand.
         """
         ...
+
+
+_FUNCTIONS: Final = {
+    "recognised_by": "a mapping",
+    "misfit": "a Misfit or None",
+    "known_account": "an Account",
+}
 
 
 def discover() -> Mapping[str, ProviderContract]:
@@ -70,8 +92,9 @@ def _checked(module: ModuleType) -> ProviderContract:
     also_sent = getattr(module, "ALSO_SENT", None)
     if not isinstance(also_sent, tuple) or not all(isinstance(one, AlsoSent) for one in also_sent):
         raise TypeError(f"{module.__name__} must define ALSO_SENT, a tuple of AlsoSent")
-    if not callable(getattr(module, "known_account", None)):
-        raise TypeError(f"{module.__name__} must define known_account, a function that gives an Account")
+    for function, gives in _FUNCTIONS.items():
+        if not callable(getattr(module, function, None)):
+            raise TypeError(f"{module.__name__} must define {function}, a function that gives {gives}")
     name = getattr(module, "NAME", None)
     if not isinstance(name, str):
         raise TypeError(f"{module.__name__} must define NAME, a text")

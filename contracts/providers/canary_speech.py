@@ -9,8 +9,8 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue
 
-from contracts.model import AlsoSent, ClosedModel, OpenModel, sent_as
-from contracts.text import Email, Line, Phone, UuidText
+from contracts.model import AlsoSent, ClosedModel, Misfit, OpenModel, given, sent_as
+from contracts.text import Email, Line, Phone, UuidText, is_uuid
 
 NAME: Final = "canary_speech"
 
@@ -100,6 +100,24 @@ class Account(OpenModel):
     parent_id: str | None = Field(
         description=f"The client it was made under; null when that was left to the vendor or is not known. {_SEED}"
     )
+
+
+def recognised_by(asked: Mapping[str, JsonValue], request_id: str) -> Mapping[str, JsonValue]:  # noqa: ARG001 - not sent
+    """Give the name, and the client where it is not the configured one. Names may repeat: the time counts as well."""
+    return given(asked, "name", "parent_id")
+
+
+_ID: Final = (
+    "the associate's own, a UUID as a rule: neither its name nor the id of the client that it was made under"
+)
+
+
+def misfit(account_id: str, asked: Mapping[str, JsonValue]) -> Misfit | None:
+    """Refuse what was sent, and what is more than one word; the vendor's sample of another id is no UUID."""
+    sent = {str(value).casefold() for value in given(asked, "name", "parent_id").values()}
+    if account_id.casefold() in sent or len(account_id.split()) != 1:
+        return Misfit(_ID)
+    return None if is_uuid(account_id) else Misfit(_ID, is_certain=False)
 
 
 def known_account(account_id: str, asked: Mapping[str, JsonValue]) -> Account:

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field, JsonValue
 
-from contracts.model import AlsoSent, ClosedModel, OpenModel, sent_as
+from contracts.model import AlsoSent, ClosedModel, Misfit, OpenModel, given, sent_as
 from contracts.text import Email, IssuedSecret, Line, Password, Shape
 
 NAME: Final = "gateway360"
@@ -97,6 +97,17 @@ class Account(OpenModel):
     model_config = ConfigDict(json_schema_extra={"examples": [{"user_name": "example_order_1003"}]})
 
     user_name: str = Field(description=f"Log-in name; the vendor gives no other id. {_SEED}")
+
+
+def recognised_by(asked: Mapping[str, JsonValue], request_id: str) -> Mapping[str, JsonValue]:  # noqa: ARG001 - not sent
+    """Give the log-in name and the e-mail address."""
+    return given(asked, "user_name", "email")
+
+
+def misfit(account_id: str, asked: Mapping[str, JsonValue]) -> Misfit | None:
+    """Refuse all but the log-in name that was asked for: an account of another name is another account."""
+    name = asked["user_name"]
+    return None if account_id == name else Misfit(f"the log-in name that was asked for, {name}")
 
 
 def known_account(account_id: str, asked: Mapping[str, JsonValue]) -> Account:  # noqa: ARG001 - the id says it all

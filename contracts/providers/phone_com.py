@@ -11,8 +11,8 @@ from pydantic import AfterValidator, ConfigDict, Field, JsonValue, ValidationInf
 from pydantic.config import JsonDict
 
 from contracts.country import ALPHA_2
-from contracts.model import AlsoSent, ClosedModel, OpenModel, sent_as
-from contracts.text import Email, IssuedSecret, Line, Password, Phone, Shape, Word
+from contracts.model import AlsoSent, ClosedModel, Misfit, OpenModel, given, sent_as
+from contracts.text import Email, IssuedSecret, Line, Password, Phone, Shape, Word, is_number
 
 NAME: Final = "phone_com"
 
@@ -183,6 +183,18 @@ class Account(OpenModel):
     master_account_id: str | None = Field(
         description=f"Number of the master account, as text; vendor's `master_account.id`. Null when not known. {_SEED}"
     )
+
+
+def recognised_by(asked: Mapping[str, JsonValue], request_id: str) -> Mapping[str, JsonValue]:  # noqa: ARG001 - not sent
+    """Give the log-in name, and the contact's name and e-mail address."""
+    return given(asked, "username", "contact.name", "contact.primary_email")
+
+
+def misfit(account_id: str, asked: Mapping[str, JsonValue]) -> Misfit | None:  # noqa: ARG001 - numbers have one shape
+    """Refuse what is no number."""
+    if is_number(account_id):
+        return None
+    return Misfit("the sub-account's number, such as 883, not its log-in name")
 
 
 def known_account(account_id: str, asked: Mapping[str, JsonValue]) -> Account:

@@ -23,8 +23,8 @@ from pydantic import (
 from pydantic.config import JsonDict
 
 from contracts.country import ALPHA_3, ALPHA_3_OF_ALPHA_2, EU_MEMBERS
-from contracts.model import AlsoSent, ClosedModel, OpenModel, sent_as
-from contracts.text import Email, IssuedSecret, Line, Shape, WebAddress
+from contracts.model import AlsoSent, ClosedModel, Misfit, OpenModel, given, sent_as
+from contracts.text import Email, IssuedSecret, Line, Shape, WebAddress, is_number
 
 NAME: Final = "postcode_eu"
 
@@ -211,6 +211,22 @@ class Account(OpenModel):
             f"Number of the account as decimal text (it exceeds 32 bits); vendor's `accountId`. {_SEED}"
         )
     )
+
+
+def reference_of(request_id: str) -> str:
+    """What stands on the invoice when the requester gave no reference: the beginning of the request's id."""
+    return f"Request {request_id[:13]}"
+
+
+def recognised_by(asked: Mapping[str, JsonValue], request_id: str) -> Mapping[str, JsonValue]:
+    """Give the reference as it was sent, the company and the contact's e-mail address."""
+    sent = {"invoice_reference": reference_of(request_id)}
+    return sent | given(asked, "invoice_reference", "company_name", "contact_email")
+
+
+def misfit(account_id: str, asked: Mapping[str, JsonValue]) -> Misfit | None:  # noqa: ARG001 - numbers have one shape
+    """Refuse what is no number."""
+    return None if is_number(account_id) else Misfit("the account's number, such as 3000000001")
 
 
 def known_account(account_id: str, asked: Mapping[str, JsonValue]) -> Account:  # noqa: ARG001 - the id says it all

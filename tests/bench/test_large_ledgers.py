@@ -4,6 +4,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -72,6 +73,23 @@ async def test_nothing_that_upkeep_asks_goes_through_a_whole_table(url: str) -> 
             plans = _explained(watch.take(url))
     assert any("requests" in step for plan in plans for step in plan.steps)
     assert [plan.statement for plan in plans if plan.scans] == []
+
+
+@pytest.mark.postgresql
+async def test_a_claim_reads_no_more_than_it_takes(postgresql_url: str) -> None:
+    """However many are due: PostgreSQL follows the index, and neither collects nor sorts them all."""
+    filling.fill(postgresql_url, 0, _ROWS)
+    with psycopg.connect(postgresql_url, autocommit=True) as server:
+        server.execute("UPDATE requests SET state = 'waiting', due_at = received_at")
+        server.execute("VACUUM ANALYZE requests")
+    with watched(postgresql_url) as watch:
+        async with open_ledger(postgresql_url, exclusive=True) as ledger:
+            watch.take(postgresql_url)
+            assert len(await ledger.claim_due(PROVIDER, "worker-bench", datetime.now(UTC), 10)) == 10
+            plans = _explained(watch.take(postgresql_url))
+    steps = [step for plan in plans if plan.statement.startswith("WITH due") for step in plan.steps]
+    assert any(step.startswith("Index Scan ix_requests_state_provider_due_at") for step in steps)
+    assert [step for step in steps if step.startswith("Bitmap")] == []
 
 
 async def _ask_for_all(ledger: SqlLedger) -> None:

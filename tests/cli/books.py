@@ -3,7 +3,7 @@
 import asyncio
 import json
 import shutil
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +26,7 @@ from worker.ledger import migrate, open_ledger
 T = TypeVar("T")
 
 PASSWORD = "canary-password-of-a-request"
+PARAMETERS: Mapping[str, Any] = {"username": "order-1", "password": PASSWORD}
 BODY = b'{"password": "canary-body-of-a-dead-letter"'
 EXHAUSTED: Mapping[str, Any] = {"reason": ReasonCode.ATTEMPTS_EXHAUSTED}
 
@@ -36,11 +37,16 @@ class Desk(Scene):
 
     keys: Sealer = field(kw_only=True)
 
-    def arrival(self, key: str = "key-1", **changes: Any) -> Arrival:
-        """A request for an account at Phone.com, whose password was generated."""
+    def arrival(
+        self,
+        key: str = "key-1",
+        parameters: Mapping[str, Any] = PARAMETERS,
+        generated: Sequence[str] = ("password",),
+        **changes: Any,
+    ) -> Arrival:
+        """A request for an account, at Phone.com unless another provider is named, whose password was generated."""
         plain = super().arrival(key)
-        parameters = {"username": "order-1", "password": PASSWORD}
-        content = json.dumps({"parameters": parameters, "generated": ["password"]}).encode()
+        content = json.dumps({"parameters": dict(parameters), "generated": list(generated)}).encode()
         sealed = self.keys.seal(content, f"request:{plain.request_id}")
         return replace(plain, sealed_request=sealed, **changes)
 

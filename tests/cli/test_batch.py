@@ -12,7 +12,8 @@ from worker.cli import batch
 from worker.cli.output import print_json
 from worker.core.errors import LedgerUnavailable, SealBroken
 from worker.core.states import State
-from worker.operations.requests import Account, RequestOperations
+from worker.operations.accounts import Account
+from worker.operations.requests import RequestOperations
 from worker.operations.verbs import Plan
 
 Abandoned = Callable[[Callable[[], None], str], Said]

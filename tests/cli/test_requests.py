@@ -233,21 +233,21 @@ def test_resolve_with_an_account_is_recorded_once(books: Books, with_consumer: T
     """The account is recorded; the same again is nothing; another account is blocked, not quietly ignored."""
     request_id = books.bring(State.HELD)
     words = ("requests", "resolve", "key-1", *WHY, "--json", "--account-id")
-    assert with_consumer(*words, "A-7", "--dry-run").json[0]["effect"] == "will"
+    assert with_consumer(*words, "77", "--dry-run").json[0]["effect"] == "will"
     assert books.state(request_id) is State.HELD
-    first, again, other = (with_consumer(*words, account) for account in ("A-7", "A-7", "A-8"))
+    first, again, other = (with_consumer(*words, account) for account in ("77", "77", "78"))
     assert [(it.code, it.json[0]["effect"]) for it in (first, again, other)] == [
         (0, "done"),
         (0, "nothing"),
         (3, "blocked"),
     ]
-    assert "A-7" in other.json[0]["what"]
+    assert "77" in other.json[0]["what"]
     assert books.state(request_id) is State.PROVISIONED
 
 
 async def held_with_account(desk: Desk) -> str:
-    """A request that is held although its account A-7 is known: the key to it was lost; its id."""
-    lost = {"reason": ReasonCode.CREDENTIALS_LOST, "account_id": "A-7"}
+    """A request that is held although its account 77 is known: the key to it was lost; its id."""
+    lost = {"reason": ReasonCode.CREDENTIALS_LOST, "account_id": "77"}
     claim = await desk.take(await desk.sending("known"), states.HOLD, event=desk.event("known"), **lost)
     return claim.entry.request_id
 
@@ -257,11 +257,11 @@ def test_resolve_does_not_overwrite_the_account_that_is_known(books: Books, with
     request_id = books.write(held_with_account)
     words = ("requests", "resolve", "known", *WHY, "--json", "--account-id")
     for dry_run in (("--dry-run",), ()):
-        said = with_consumer(*words, "A-8", *dry_run)
+        said = with_consumer(*words, "78", *dry_run)
         assert (said.code, said.json[0]["effect"]) == (3, "blocked")
-        assert f"`requests resolve {request_id} --account-id A-7`" in said.json[0]["what"]
+        assert f"`requests resolve {request_id} --account-id 77`" in said.json[0]["what"]
     assert books.state(request_id) is State.HELD
-    done = with_consumer(*words, "A-7")
+    done = with_consumer(*words, "77")
     assert (done.code, done.json[0]["effect"]) == (0, "done")
 
 
@@ -269,33 +269,135 @@ def test_credentials_for_a_recorded_account_are_not_dropped_in_silence(
     books: Books, with_consumer: Terminal, tmp_path: Path
 ) -> None:
     """Whoever deletes the file after a success must not lose what was handed to nobody."""
-    books.bring(State.PROVISIONED, "A-7")
+    books.bring(State.PROVISIONED, "77")
     file = tmp_path / "credentials.json"
     file.write_text('{"password": "canary-password"}')
-    words = ("requests", "resolve", "A-7", "--account-id", "A-7", "--credentials-file", str(file), *WHY)
+    words = ("requests", "resolve", "77", "--account-id", "77", "--credentials-file", str(file), *WHY)
     for more in (("--dry-run",), ()):
         said = with_consumer(*words, "--json", *more)
         assert (said.code, said.json[0]["effect"]) == (3, "blocked")
-        assert "account A-7 is recorded already" in said.json[0]["what"]
+        assert "account 77 is recorded already" in said.json[0]["what"]
         assert "keep the file" in said.json[0]["what"]
         assert "canary-password" not in said.everything
 
 
 def test_resolve_refuses_the_account_of_another_request(books: Books, with_consumer: Terminal) -> None:
-    """One account is never given to two requests; the report names the verb's effect and nothing is changed."""
-    books.bring(State.PROVISIONED, "owner")
-    second = books.bring(State.HELD, "second")
-    said = with_consumer("requests", "resolve", "second", "--account-id", "owner", *WHY, "--json")
-    assert (said.code, said.json[0]["effect"]) == (3, "blocked")
+    """One account is never given to two requests; a dry run says so already, and nothing is changed."""
+    owner, second = books.bring(State.PROVISIONED, "4711"), books.bring(State.HELD, "second")
+    for more in (("--dry-run",), ()):
+        said = with_consumer("requests", "resolve", "second", "--account-id", "4711", *WHY, "--json", *more)
+        assert (said.code, said.json[0]["effect"]) == (3, "blocked")
+        assert said.json[0]["what"] == f"account 4711 of phone_com is that of request {owner} already"
     assert books.state(second) is State.HELD
 
 
 def test_resolve_without_a_consumer_key_is_blocked(books: Books, terminal: Terminal) -> None:
-    """Credentials that nobody could decrypt are no result; the setting is named."""
+    """Credentials that nobody could decrypt are no result; the setting is named, and by a dry run as well."""
     books.bring(State.HELD)
-    said = terminal("requests", "resolve", "key-1", "--account-id", "A-7", *WHY, "--json")
-    assert said.code == 3
-    assert "PROVISIONER_CREDENTIALS__KEYS_FILE" in said.json[0]["what"]
+    for more in (("--dry-run",), ()):
+        said = terminal("requests", "resolve", "key-1", "--account-id", "77", *WHY, "--json", *more)
+        assert (said.code, said.json[0]["effect"]) == (3, "blocked")
+        assert "PROVISIONER_CREDENTIALS__KEYS_FILE" in said.json[0]["what"]
+
+
+def test_resolve_refuses_what_is_no_account_id(books: Books, with_consumer: Terminal) -> None:
+    """The name that was searched for is easily pasted in place of the number; what a number looks like is told."""
+    request_id = books.bring(State.HELD)
+    for more in (("--dry-run",), ()):
+        said = with_consumer("requests", "resolve", "key-1", "--account-id", "order-1", *WHY, "--json", *more)
+        assert (said.code, said.json[0]["effect"]) == (3, "blocked")
+        assert "the sub-account's number, such as 883, not its log-in name" in said.json[0]["what"]
+    assert books.state(request_id) is State.HELD
+
+
+def test_resolve_warns_of_an_unusual_account_id(books: Books, with_consumer: Terminal) -> None:
+    """Where ids look so only as a rule, the dry run says so, says that it is for good, and the deed is done."""
+    asked = {"name": "Example Clinic"}
+    books.write(lambda desk: desk.accepted("cs-1", provider="canary_speech", parameters=asked, generated=()))
+    words = ("requests", "resolve", "cs-1", *WHY, "--json", "--account-id")
+    odd, usual = (
+        with_consumer(*words, account_id, "--dry-run").json[0]["what"]
+        for account_id in ("34144", "00000000-0000-4000-8000-0000000000a1")
+    )
+    assert "for good: what is published cannot be corrected" in usual
+    assert odd.startswith(usual)
+    assert "Look again: at canary_speech an id is the associate's own, a UUID as a rule" in odd
+    assert with_consumer(*words, "34144").json[0]["effect"] == "done"
+
+
+async def held_at_postcode_eu(desk: Desk) -> str:
+    """A request that may have an account, to which nobody here has the keys; its id."""
+    claim = await desk.sending("pc-1", provider="postcode_eu", parameters={}, generated=())
+    return (await desk.take(claim, states.HOLD, event=desk.event("pc-1"))).entry.request_id
+
+
+def test_resolve_does_not_give_credentials_up_unless_told_to(books: Books, with_consumer: Terminal) -> None:
+    """They cannot be added later: whoever names none hears of those that lack, in a dry run too, and must say so."""
+    request_id = books.write(held_at_postcode_eu)
+    words = ("requests", "resolve", "pc-1", "--account-id", "12345", *WHY, "--json")
+    for more in (("--dry-run",), ()):
+        said = with_consumer(*words, *more)
+        assert (said.code, said.json[0]["effect"]) == (3, "blocked")
+        assert said.json[0]["what"].startswith("key, secret: ")
+        assert "--credentials-file" in said.json[0]["what"]
+        assert "--without-credentials" in said.json[0]["what"]
+    assert books.state(request_id) is State.HELD
+    for more, effect in ((("--dry-run",), "will"), ((), "done")):
+        said = with_consumer(*words, "--without-credentials", *more)
+        assert (said.code, said.json[0]["effect"]) == (0, effect)
+        assert "without key, secret, which cannot be added later" in said.json[0]["what"]
+    assert books.state(request_id) is State.PROVISIONED
+
+
+def test_resolve_with_half_of_the_credentials_names_the_other_half(
+    books: Books, with_consumer: Terminal
+) -> None:
+    """A file in which one is forgotten is no reason to lose it; with all of them nothing lacks."""
+    books.write(held_at_postcode_eu)
+    words = (
+        "requests",
+        "resolve",
+        "pc-1",
+        "--account-id",
+        "12345",
+        "--credentials-file",
+        "-",
+        *WHY,
+        "--json",
+    )
+    half = with_consumer(*words, stdin='{"key": "geheim"}')
+    assert (half.code, half.json[0]["what"].split(":")[0]) == (3, "secret")
+    whole = with_consumer(*words, stdin='{"key": "geheim", "secret": "geheim"}')
+    assert (whole.code, "without" in whole.json[0]["what"]) == (0, False)
+
+
+def test_explain_names_the_credentials_to_bring(books: Books, terminal: Terminal) -> None:
+    """What it prints to be typed asks for them where they lack, and nowhere else."""
+    books.write(held_at_postcode_eu)
+    books.bring(State.HELD, "order-1")
+    lacking, complete = (terminal("explain", key).out for key in ("pc-1", "order-1"))
+    assert "requests resolve pc-1 --account-id ACCOUNT --credentials-file FILE\n" in lacking
+    assert "FILE holds key, secret; --without-credentials gives them up for good" in lacking
+    assert "requests resolve order-1 --account-id ACCOUNT\n" in complete
+    assert "credentials" not in complete
+
+
+def test_explain_names_the_account_that_is_known(books: Books, terminal: Terminal) -> None:
+    """Another one would be refused, so the command has it already."""
+    books.write(held_with_account)
+    assert "requests resolve known --account-id 77\n" in terminal("explain", "known").out
+
+
+@pytest.mark.parametrize(
+    "words", [("--attempt", "1", "--account-id", "77"), ("--without-credentials", "--not-created")]
+)
+def test_an_option_of_the_other_word_is_refused(
+    books: Books, terminal: Terminal, words: tuple[str, ...]
+) -> None:
+    """What would mean nothing is a slip; the program names the option with which it goes."""
+    books.bring(State.HELD)
+    said = terminal("requests", "resolve", "key-1", *words, *WHY)
+    assert (said.code, f"{words[0]} goes with" in said.err) == (2, True)
 
 
 def test_resolve_not_created_runs_again(books: Books, terminal: Terminal) -> None:
@@ -328,7 +430,7 @@ def test_a_wrong_credentials_file_is_refused(
     path = tmp_path / "credentials.json"
     if content is not None:
         path.write_text(content)
-    words = ("--account-id", "A-7", "--credentials-file", str(path))
+    words = ("--account-id", "77", "--credentials-file", str(path))
     said = terminal("requests", "resolve", "key-1", *words, *WHY)
     assert (said.code, told in said.err) == (2, True), reason
     assert "geheim" not in said.everything
@@ -338,7 +440,7 @@ def test_a_wrong_credentials_file_is_refused(
 def test_credentials_may_come_by_standard_input(books: Books, with_consumer: Terminal) -> None:
     """So a container needs no file that somebody must delete; what is wrong is refused as in a file."""
     request_id = books.bring(State.HELD)
-    words = ("requests", "resolve", "key-1", *WHY, "--account-id", "A-7", "--credentials-file", "-")
+    words = ("requests", "resolve", "key-1", *WHY, "--account-id", "77", "--credentials-file", "-")
     wrong = with_consumer(*words, stdin='{"passwort": "geheim"}')
     assert (wrong.code, "it issues" in wrong.err, "geheim" in wrong.everything) == (2, True, False)
     said = with_consumer(*words, stdin='{"password": "geheim"}')

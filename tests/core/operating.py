@@ -6,7 +6,8 @@ from pydantic import SecretStr
 
 from tests.core.world import World
 from worker.core.ledger import Ledger
-from worker.operations.requests import Account, RequestOperations
+from worker.operations.accounts import Account
+from worker.operations.requests import RequestOperations
 from worker.operations.verbs import Verb, plan
 
 REASON = "the vendor's support said so"
@@ -24,8 +25,7 @@ def operations(world: World, actor: str = ACTOR) -> RequestOperations:
 async def operate(
     world: World, verb: Verb, account_id: str | None = None, key: str = "order-1", **known: str
 ) -> str:
-    """Carry out a verb on a request as it is now; `known` are credentials by name."""
-    account = (
-        Account(account_id, {name: SecretStr(value) for name, value in known.items()}) if account_id else None
-    )
+    """Carry out a verb on a request as it is now; `known` are credentials by name, and there will be no others."""
+    credentials = {name: SecretStr(value) for name, value in known.items()}
+    account = Account(account_id, credentials, without_credentials=True) if account_id else None
     return await operations(world).carry_out(plan(verb, await world.entry(key)), REASON, account)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import pytest
 from jsonschema import Draft202012Validator
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from contracts.examples import messages
 from contracts.providers import ProviderContract, discover
@@ -17,24 +17,35 @@ from contracts.schemas import schemas
 from tests.builders import make_done, make_message, make_outcome, make_request
 from tests.core.operating import ACTOR, REASON, operate, operations
 from tests.core.world import World, make_place, open_world
-from tests.fakes import NOON, FakeDelivery, ScriptedProvider
+from tests.fakes import NOON, AcmeParameters, FakeDelivery, ScriptedProvider
 from tests.operations import states
-from worker.core.errors import AccountClaimed, AmbiguousKey, NotAllowed, UnknownRequest
+from tests.providers.known import KNOWN
+from worker.core.errors import AmbiguousKey, NotAllowed, UnknownRequest
 from worker.core.overview import CREDENTIALS as BY_CREDENTIALS
 from worker.core.overview import Filter, Pause
+from worker.core.provider import Prepared
 from worker.core.states import State
 from worker.core.verdict import Verdict
-from worker.operations.requests import Account
+from worker.operations.accounts import Account
 from worker.operations.verbs import Effect, Verb, plan
+
+
+class GatewayParameters(AcmeParameters):
+    """What it is asked; the log-in name is the account's id."""
+
+    user_name: str = "A-7"
 
 
 class Gateway(ScriptedProvider):
     """A pretended provider under the name of one whose contract issues a password and an API key."""
 
     name: ClassVar[str] = "gateway360"
+    Parameters: ClassVar[type[BaseModel]] = GatewayParameters
 
 
-async def resolved(empty: Path, tmp_path: Path, parameters: dict[str, Any], known: dict[str, str]) -> Any:
+async def resolved(
+    empty: Path, tmp_path: Path, parameters: dict[str, Any], known: dict[str, str], account_id: str = "A-7"
+) -> Any:
     """The event of a request in doubt that an operator resolved, and what the consumer reads in it."""
     gateway = Gateway()
     gateway.creates.then(make_outcome(Verdict.IN_DOUBT))
@@ -45,7 +56,7 @@ async def resolved(empty: Path, tmp_path: Path, parameters: dict[str, Any], know
         request = make_request(provider="gateway360", parameters={"company": "Example", **parameters})
         await world.pipeline.take(FakeDelivery(make_message(request)), world.desk.lanes["gateway360"])
         await world.calm()
-        await operate(world, Verb.RESOLVE_CREATED, "A-7", **known)
+        await operate(world, Verb.RESOLVE_CREATED, account_id, **known)
         await world.go_round(after=11)
     (event,) = place.results
     assert isinstance(event, AccountProvisioned)
@@ -80,11 +91,19 @@ async def test_a_resolved_request_hands_over_all_that_is_known(
     assert (data.account_id, data.evidence) == ("A-7", Evidence.OPERATOR)
 
 
+@pytest.mark.parametrize("account_id", ["A-8", "a-7", "A" * 201, "A-7\n", "A-\x1b[2J"])
+async def test_what_is_not_the_account_is_not_recorded(empty: Path, tmp_path: Path, account_id: str) -> None:
+    """A slip of the hand, which nobody could correct, is refused before anything is written."""
+    with pytest.raises(NotAllowed, match=r"the log-in name that was asked for, A-7$|at most 200 characters"):
+        await resolved(empty, tmp_path, {}, {}, account_id)
+
+
 @pytest.mark.parametrize("contract", discover().values(), ids=discover())
 async def test_the_account_of_a_resolved_request_fits_its_providers_schema(
     empty: Path, tmp_path: Path, contract: ProviderContract
 ) -> None:
     """An operator's word gives an event that consumers of this provider can read, whichever provider it is."""
+    account_id = KNOWN[contract.NAME].account_ids[0]
     named = type("Named", (ScriptedProvider,), {"name": contract.NAME, "Parameters": contract.Parameters})
     asked: Any = messages()[f"{REQUEST_TYPE}.{contract.NAME}"]["data"]
     provider = named()
@@ -94,12 +113,12 @@ async def test_the_account_of_a_resolved_request_fits_its_providers_schema(
         message = make_message(request, queue="q", routing_key=request_routing_key(contract.NAME))
         await world.pipeline.take(FakeDelivery(message), world.desk.lanes[contract.NAME])
         await world.calm()
-        await operate(world, Verb.RESOLVE_CREATED, "A-7")
+        await operate(world, Verb.RESOLVE_CREATED, account_id)
         await world.go_round(after=11)
     (event,) = world.place.results
     assert isinstance(event, AccountProvisioned)
     Draft202012Validator(schemas()[f"{contract.NAME}.account.v1"]).validate(dict(event.data.account))
-    assert next(iter(event.data.account.values())) == event.data.account_id == "A-7"
+    assert next(iter(event.data.account.values())) == event.data.account_id == account_id
 
 
 async def test_credentials_without_a_consumer_key_are_refused(world: World) -> None:
@@ -115,9 +134,37 @@ async def test_an_account_of_another_request_is_refused(world: World) -> None:
     await world.ask("order-1")
     world.place.acme.creates.then(make_outcome(Verdict.IN_DOUBT))
     await world.ask("order-2")
-    with pytest.raises(AccountClaimed, match="A-1"):
+    with pytest.raises(NotAllowed, match="account A-1 of acme is that of request"):
         await operate(world, Verb.RESOLVE_CREATED, "A-1", key="order-2")
     assert (await world.entry("order-2")).state is State.IN_DOUBT
+
+
+@pytest.mark.parametrize("way", [states.accepted, states.waiting], ids=lambda way: way.__name__)
+async def test_nothing_is_sent_for_an_account_that_a_person_named(world: World, way: states.Way) -> None:
+    """What was opened before a restore is told as it is, and not opened again, however long the worker goes on."""
+    await way(world)
+    sent = len(world.place.acme.sent)
+    await operate(world, Verb.RESOLVE_CREATED, "A-7")
+    world.lane.pause(None, "")
+    for _ in range(3):
+        await world.go_round(after=3600)
+    (event,) = world.place.results
+    assert isinstance(event, AccountProvisioned)
+    assert (event.data.account_id, event.data.evidence) == ("A-7", Evidence.OPERATOR)
+    assert len(world.place.acme.sent) == sent
+
+
+async def test_nothing_is_sent_when_a_person_names_the_account_of_a_claimed_request(world: World) -> None:
+    """The worker that has all ready to send finds that the row is no longer its own."""
+    ready = world.place.acme.prepares.held()
+    await world.ask()
+    assert (await world.entry()).state is State.ACCEPTED
+    await operate(world, Verb.RESOLVE_CREATED, "A-7")
+    ready.set_result(Prepared(None))
+    await world.calm()
+    await world.go_round(after=3600)
+    entry = await world.entry()
+    assert (entry.state, entry.account_id, world.place.acme.sent) == (State.PROVISIONED, "A-7", [])
 
 
 async def test_resolving_as_created_needs_the_account(world: World) -> None:

@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from contracts.reason import CATALOGUE, ReasonCode
-from tests.core.operating import ACTOR, REASON, operate
+from tests.core.operating import ACTOR, REASON, operate, operations
 from tests.core.world import World
 from tests.operations import states
 from tests.operations.states import WAYS, Way
@@ -20,7 +20,7 @@ from worker.operations.verbs import Verb
 
 async def story(world: World) -> Story:
     """The story of the one request."""
-    return await tell(cast("Ledger", world.ledger), await world.entry())
+    return await tell(cast("Ledger", world.ledger), operations(world).accounts, await world.entry())
 
 
 @pytest.mark.parametrize("way", list(WAYS), ids=[way.__name__ for way in WAYS])

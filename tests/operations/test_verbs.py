@@ -12,7 +12,7 @@ from worker.core.errors import NotAllowed
 from worker.core.sealing import Sealed
 from worker.core.states import ANNOUNCED, State
 from worker.core.story import HistoryLine
-from worker.operations.requests import Account
+from worker.operations.accounts import Account
 from worker.operations.verbs import Effect, Plan, Verb, plan
 
 A, W, D = State.ACCEPTED, State.WAITING, State.IN_DOUBT
@@ -22,8 +22,8 @@ NOTHING, BLOCKED = Effect.NOTHING, Effect.BLOCKED
 # What each verb leads to: a state, nothing to do, or blocked; columns in the order of `Verb`.
 TABLE: dict[Way, tuple[State | Effect, State | Effect, State | Effect, State | Effect]] = {
     # way                          replay  created  not created  abandon
-    states.accepted: (W, BLOCKED, NOTHING, X),
-    states.waiting: (W, BLOCKED, NOTHING, X),
+    states.accepted: (W, P, NOTHING, X),
+    states.waiting: (W, P, NOTHING, X),
     states.sending: (BLOCKED, BLOCKED, BLOCKED, BLOCKED),
     states.in_doubt: (D, P, A, X),
     states.held_in_doubt: (BLOCKED, P, A, X),
@@ -128,6 +128,7 @@ async def test_republish_sends_the_newest_event_again_where_there_is_one(world: 
 STALE: list[tuple[Way, Verb]] = [
     (states.waiting, Verb.REPLAY),
     (states.waiting, Verb.ABANDON),
+    (states.waiting, Verb.RESOLVE_CREATED),
     (states.in_doubt, Verb.RESOLVE_NOT_CREATED),
     (states.in_doubt, Verb.RESOLVE_CREATED),
     (states.in_doubt, Verb.ABANDON),

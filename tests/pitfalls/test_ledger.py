@@ -207,7 +207,7 @@ def test_ten_open_rows_are_settled_with_what_the_program_itself_says(
     for number, (key, request_id) in enumerate(rows.items()):
         wanted = "provisioner requests " + SETTLING[number % len(SETTLING)].format(key)
         assert wanted in offered(terminal("explain", key).out)
-        typed = shlex.split(wanted.replace("ACCOUNT", f"A-{number}"))[1:]
+        typed = shlex.split(wanted.replace("ACCOUNT", f"{number + 1}"))[1:]
         said = terminal(*typed, "--reason", "seen in the portal")
         assert said.code == 0, said.everything
         last = books.history(request_id)[-1]

@@ -12,10 +12,10 @@ from urllib.parse import quote, quote_plus
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from contracts.model import secret_paths
+from contracts.model import reveal, secret_paths
 from contracts.providers import discover as contracts
 from contracts.reason import ReasonCode
-from tests.providers.bench import CANARY, PROVIDERS, Bench, SetClock
+from tests.providers.bench import CANARY, PROVIDERS, REQUEST_ID, Bench, SetClock
 from tests.providers.cases import fault, says
 from tests.providers.known import KNOWN
 from worker.core.provider import Doubt, Found, Order, Prepared, Unclear
@@ -61,6 +61,25 @@ async def test_good_create(bench: Bench, provider: str) -> None:
     assert contract.Account.model_validate(outcome.created.account).model_dump() == outcome.created.account
     assert next(iter(outcome.created.account.values())) == outcome.created.account_id
     assert set(outcome.created.secrets) <= {path[0] for path in secret_paths(contract.Credentials)}
+    assert contract.misfit(outcome.created.account_id, reveal(order.parameters)) is None
+
+
+@every_provider
+@pytest.mark.parametrize("left_out", [False, True], ids=["given", "left out"])
+async def test_what_an_account_is_recognised_by_is_what_was_sent(
+    bench: Bench, provider: str, *, left_out: bool
+) -> None:
+    """A person who looks for it at the provider finds what `explain` shows, also where the worker chose it."""
+    handler, contract = bench.handler(provider), contracts()[provider]
+    optional = [name for name, field in contract.Parameters.model_fields.items() if not field.is_required()]
+    told = contract.recognised_by(reveal(bench.order(handler).parameters), REQUEST_ID)
+    changes = dict.fromkeys(name for name in told if name in optional)
+    order = bench.order(handler, changes if left_out else {})
+    await bench.run(handler, order)
+    sent = json.dumps(dict(bench.sandbox.accounts(provider)[0].fields))
+    told = contract.recognised_by(reveal(order.parameters), order.request_id)
+    assert told
+    assert [name for name, value in told.items() if json.dumps(value) not in sent] == []
 
 
 @every_provider

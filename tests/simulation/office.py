@@ -15,9 +15,10 @@ from worker.core.entry import Entry
 from worker.core.errors import WorkerError
 from worker.core.events import EventWriter
 from worker.core.recording import Recorder
+from worker.operations.accounts import Account
 from worker.operations.dead_letters import DeadLetterOperations
 from worker.operations.providers import ProviderOperations
-from worker.operations.requests import Account, RequestOperations
+from worker.operations.requests import RequestOperations
 from worker.operations.verbs import Effect, Plan, Verb, plan
 
 _ACTOR: Final = "ada"

@@ -1,7 +1,7 @@
 """`provisioner explain`: one request's whole story, as a person reads it."""
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -12,9 +12,10 @@ from worker.cli.common import Json, Office, office
 from worker.cli.output import age, as_data, cell, out, print_json, print_table, safe
 from worker.core.dead_letter import DeadLetter
 from worker.core.entry import Entry
-from worker.core.errors import AmbiguousKey, UnknownRequest
+from worker.core.errors import AmbiguousKey, SealBroken, UnknownRequest
 from worker.core.states import TRANSITIONS, State
 from worker.core.story import HistoryLine
+from worker.operations.accounts import issued_by
 from worker.operations.story import Story, tell
 from worker.operations.verbs import Effect, Verb, plan
 
@@ -53,7 +54,7 @@ def explain(
             others = [it for it in alike if it.dead_letter_id != letter.dead_letter_id]
             letter_story.show(desk, letter, body=False, as_json=as_json, others=others)
             return
-        story = desk.run(tell(desk.ledger, entry))
+        story = desk.run(tell(desk.ledger, desk.requests.accounts, entry))
         attempts = desk.run(desk.ledger.attempts(entry.request_id))
         letters = letter_story.bearing(desk, entry.idempotency_key)
         if as_json:
@@ -84,7 +85,8 @@ def _print_story(desk: Office, story: Story, reference: str, attempts: int) -> N
         out.print(f"nothing is sent after {cell(entry.deadline)} UTC")
     out.print(f"[bold]now {safe(story.verdict)}[/]")
     out.print(f"next: {safe(story.next_step)}")
-    _print_choices(entry, reference, attempts)
+    _print_recognised_by(story)
+    _print_choices(entry, reference, attempts, _missing(desk, entry))
     out.print()
     for line in story.history:
         _print_line(line)
@@ -112,25 +114,48 @@ def _print_story(desk: Office, story: Story, reference: str, attempts: int) -> N
     print_table(columns, events, empty=none, spare=spare)
 
 
-def _print_choices(entry: Entry, reference: str, attempts: int) -> None:
+def _print_recognised_by(story: Story) -> None:
+    """What to look for at the provider, as it was sent."""
+    if story.recognised_by or story.unreadable:
+        out.print(f"an account of it at {safe(story.entry.provider)} is known by:")
+    if story.unreadable is not None:
+        out.print(f"    {safe(story.unreadable)}")
+    width = max(map(len, story.recognised_by), default=0)
+    for name, value in story.recognised_by.items():
+        out.print(f"    {name:<{width}} {safe(value)}")
+
+
+def _missing(desk: Office, entry: Entry) -> Collection[str]:
+    """The credentials that whoever names the account should bring; all of them where nobody can tell."""
+    try:
+        return desk.requests.accounts.missing(entry, {})
+    except SealBroken:
+        return issued_by(entry.provider)
+
+
+def _print_choices(entry: Entry, reference: str, attempts: int, missing: Collection[str]) -> None:
     """What an operator may do now, as it is typed."""
+    # A key that begins like an option would be read as one, wherever it stands among options.
+    name = shlex.quote(entry.request_id if reference.startswith("-") else reference)
+    account = shlex.quote(entry.account_id) if entry.account_id is not None else "ACCOUNT"
     typed = {
-        Verb.REPLAY: "requests replay {}",
-        Verb.RESOLVE_CREATED: "requests resolve {} --account-id ACCOUNT",
-        Verb.RESOLVE_NOT_CREATED: "requests resolve {} --not-created"
+        Verb.REPLAY: f"requests replay {name}",
+        Verb.RESOLVE_CREATED: f"requests resolve {name} --account-id {account}"
+        + (" --credentials-file FILE" if missing else ""),
+        Verb.RESOLVE_NOT_CREATED: f"requests resolve {name} --not-created"
         + (f" --attempt {attempts}" if attempts > 1 else ""),
-        Verb.ABANDON: "requests abandon {}",
-        Verb.REPUBLISH: "requests republish {}",
+        Verb.ABANDON: f"requests abandon {name}",
+        Verb.REPUBLISH: f"requests republish {name}",
     }
     plans = [plan(verb, entry) for verb in typed]
-    # A key that begins like an option would be read as one, wherever it stands among options.
-    named = entry.request_id if reference.startswith("-") else reference
     possible = [planned for planned in plans if planned.effect is Effect.WILL]
     if possible:
         out.print("you can (each with --reason, and with --dry-run first):")
     for planned in possible:
-        command = typed[planned.verb].format(shlex.quote(named))
-        out.print(f"  provisioner {safe(command)}\n      [dim]{safe(planned.words)}[/]")
+        words = planned.words
+        if planned.verb is Verb.RESOLVE_CREATED and missing:
+            words += f". FILE holds {', '.join(missing)}; --without-credentials gives them up for good"
+        out.print(f"  provisioner {safe(typed[planned.verb])}\n      [dim]{safe(words)}[/]")
 
 
 def _print_line(line: HistoryLine) -> None:

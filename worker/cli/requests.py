@@ -2,14 +2,13 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from pydantic import SecretStr
 
-from contracts.providers import discover
 from worker.cli import batch
 from worker.cli.common import Actor, DryRun, Json, Misuse, Office, Reason, exit_codes, office
 from worker.cli.output import age, as_data, print_json, print_table
@@ -25,7 +24,7 @@ from worker.cli.selection import (
     StateOption,
     either,
 )
-from worker.operations.requests import Account, for_account
+from worker.operations.accounts import Account, issued_by
 from worker.operations.verbs import Plan, Verb
 
 app = typer.Typer(no_args_is_help=True, help="Look at requests, and decide what a machine cannot.")
@@ -119,7 +118,12 @@ def resolve(
     reference: Reference,
     reason: Reason,
     account_id: Annotated[
-        str | None, typer.Option("--account-id", metavar="ID", help="The account exists and has this id.")
+        str | None,
+        typer.Option(
+            "--account-id",
+            metavar="ID",
+            help="The account exists and has this id. It is told and recorded for good: nobody can correct it.",
+        ),
     ] = None,
     not_created: Annotated[
         bool, typer.Option("--not-created", metavar="", help="You are certain that no account exists.")
@@ -141,21 +145,35 @@ def resolve(
             "standard input, so that it lies in no file.",
         ),
     ] = None,
+    without_credentials: Annotated[
+        bool,
+        typer.Option(
+            "--without-credentials",
+            metavar="",
+            help="With --account-id: the requester does without those that nobody has. They cannot be added later.",
+        ),
+    ] = False,
     dry_run: DryRun = False,
     as_json: Json = False,
     actor: Actor = None,
 ) -> None:
-    """Settle a request that is in doubt or held, by your word: the account exists, or it does not."""
+    """Settle a request by your word: the account exists, and nothing is sent any more; or it does not exist.
+
+    An account that you name is final and cannot be corrected; look twice, and use --dry-run first.
+    """
     with exit_codes():
-        verb = _word(account_id, not_created=not_created, credentials_file=credentials_file)
-        if attempt is not None and not not_created:
-            raise Misuse("--attempt goes with --not-created")
+        verb = _word(account_id, not_created=not_created)
+        _check_company(verb, attempt, credentials_file, without_credentials=without_credentials)
     with office(actor, acts=not dry_run) as desk:
         (planned,) = desk.run(desk.requests.plan(verb, [reference], None))
         if not_created:
             planned = desk.run(desk.requests.for_attempt(planned, attempt))
-        account = _account(planned, account_id, credentials_file) if account_id is not None else None
-        row = _row(desk, for_account(planned, account), reason, account, dry_run=dry_run)
+        account = None
+        if account_id is not None:
+            credentials = _credentials(credentials_file, issued_by(planned.entry.provider))
+            account = Account(account_id.strip(), credentials, without_credentials)
+            planned = desk.run(desk.requests.for_account(planned, account))
+        row = _row(desk, planned, reason, account, dry_run=dry_run)
         batch.carry_out([row], _FORM, None, dry_run=dry_run, as_json=as_json)
 
 
@@ -201,26 +219,30 @@ def republish(
     _all(Verb.REPUBLISH, references, chosen, reason, actor, dry_run=dry_run, as_json=as_json)
 
 
-def _word(account_id: str | None, *, not_created: bool, credentials_file: Path | None) -> Verb:
+def _word(account_id: str | None, *, not_created: bool) -> Verb:
     """Which of the two words is given. An empty id, from a variable that is not set, is neither."""
     if (account_id is None) == (not not_created):
         raise Misuse("give either --account-id or --not-created")
     if account_id is None:
-        if credentials_file is not None:
-            raise Misuse("--credentials-file goes with --account-id")
         return Verb.RESOLVE_NOT_CREATED
     if not account_id.strip():
         raise Misuse("--account-id is empty")
     return Verb.RESOLVE_CREATED
 
 
-def _account(planned: Plan, account_id: str, credentials_file: Path | None) -> Account:
-    contract = discover().get(planned.entry.provider)
-    known = frozenset(contract.Credentials.model_fields) if contract else frozenset()
-    return Account(account_id.strip(), _credentials(credentials_file, known))
+def _check_company(
+    verb: Verb, attempt: int | None, credentials_file: Path | None, *, without_credentials: bool
+) -> None:
+    """Each option goes with one of the two words."""
+    if verb is Verb.RESOLVE_CREATED and attempt is not None:
+        raise Misuse("--attempt goes with --not-created")
+    if verb is Verb.RESOLVE_NOT_CREATED and credentials_file is not None:
+        raise Misuse("--credentials-file goes with --account-id")
+    if verb is Verb.RESOLVE_NOT_CREATED and without_credentials:
+        raise Misuse("--without-credentials goes with --account-id")
 
 
-def _credentials(path: Path | None, known: frozenset[str]) -> Mapping[str, SecretStr]:
+def _credentials(path: Path | None, known: Collection[str]) -> Mapping[str, SecretStr]:
     if path is None:
         return {}
     try:
@@ -230,7 +252,7 @@ def _credentials(path: Path | None, known: frozenset[str]) -> Mapping[str, Secre
         raise Misuse(f"--credentials-file {path} cannot be read as JSON: {type(error).__name__}") from None
     if not isinstance(given, dict) or not all(isinstance(value, str) and value for value in given.values()):
         raise Misuse(f"--credentials-file {path} must hold one JSON object of texts")
-    if given.keys() - known:
+    if given.keys() - set(known):
         names = ", ".join(sorted(known)) or "none"
         raise Misuse(
             f"--credentials-file {path} has names that this provider does not issue; it issues {names}"

@@ -158,7 +158,7 @@ LOOK_UP_NOW = _transition(
 )
 RESOLVE_CREATED = _transition(
     "resolve_created",
-    "in_doubt held abandoned rejected",
+    "accepted waiting in_doubt held abandoned rejected",
     State.PROVISIONED,
     Actor.OPERATOR,
     "a person found the account and gave its id",

@@ -16,28 +16,41 @@ from worker.ledger import changes
 from worker.ledger.entries import ENTRY, entry_of
 from worker.ledger.prepared import Prepared
 from worker.ledger.schema import requests, shares, workers
-from worker.ledger.statements import hole, in_states, insert_once, time
+from worker.ledger.statements import hole, insert_once, time
 from worker.ledger.writer import Batch
 
 _r = requests.c
+_LIMIT: Final = hole("limit", sa.Integer())
 
 
 def _claim(*claimable: State) -> sa.Executable:
     """Claim rows nobody works on. On PostgreSQL, rows that another worker is claiming right now are passed over."""
-    due = (
-        sa.select(_r.request_id)
-        .where(in_states(_r.state, claimable), _r.provider == hole("provider"))
-        .where(_r.worker.is_(None), _r.due_at <= time("now"))
-        .order_by(_r.due_at)
-        .limit(hole("limit", sa.Integer()))
-        .with_for_update(skip_locked=True)
-        .cte("due")
-    )
+    due = _longest_due(claimable)
     return (
         sa.update(requests)
         .where(_r.request_id.in_(sa.select(due.c.request_id)))
         .values(fence=_r.fence + 1, worker=hole("worker"), claimed_at=time("now"))
         .returning(*ENTRY)
+    )
+
+
+def _longest_due(claimable: Collection[State]) -> sa.CTE:
+    """Each state by itself is read in the order of an index, and no further than wanted; both at once would be sorted,
+    however many are due.
+    """
+    by_state = [sa.select(_due_in(state)) for state in claimable]
+    return sa.union_all(*by_state).order_by("due_at").limit(_LIMIT).cte("due")
+
+
+def _due_in(state: State) -> sa.Subquery:
+    return (
+        sa.select(_r.request_id, _r.due_at)
+        .where(_r.state == state, _r.provider == hole("provider"))
+        .where(_r.worker.is_(None), _r.due_at <= time("now"))
+        .order_by(_r.due_at)
+        .limit(_LIMIT)
+        .with_for_update(skip_locked=True)
+        .subquery()
     )
 
 

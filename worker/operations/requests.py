@@ -1,25 +1,19 @@
 """The operators' verbs on requests, carried out: guarded by what the operator saw, recorded with who and why."""
 
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from pydantic import SecretStr
-
-from contracts.providers import discover
 from contracts.reason import ReasonCode
-from contracts.result import Evidence
 from worker.core.change import Change, Event
 from worker.core.clock import Clock
 from worker.core.entry import Entry
 from worker.core.errors import AmbiguousKey, NotAllowed, StaleClaim, UnknownRequest
 from worker.core.events import subject_of
 from worker.core.ledger import Ledger
-from worker.core.orders import asked_for, generated_secrets, parameters_in_clear
 from worker.core.overview import Filter, Pause
 from worker.core.recording import Recorder
 from worker.core.sealing import CredentialBox, Sealer
-from worker.core.verdict import Created
+from worker.operations.accounts import Account, Accounts
 from worker.operations.providers import held_up
 from worker.operations.verbs import Effect, Plan, Verb, account_may_exist, plan
 
@@ -36,14 +30,6 @@ _NOT_YET = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
-    """An account that a person found: its id, and the credentials they know of it, by name."""
-
-    account_id: str
-    credentials: Mapping[str, SecretStr]
-
-
 class RequestOperations:
     """Plans and carries out verbs on requests. A plan is frozen: what changed since then is not touched."""
 
@@ -57,11 +43,10 @@ class RequestOperations:
         actor: str,
     ) -> None:
         self._ledger = ledger
-        self._sealer = sealer
-        self._box = box
         self._recorder = recorder
         self._clock = clock
         self._actor = actor
+        self.accounts = Accounts(ledger, sealer, box, recorder)
 
     async def find(self, reference: str) -> Entry:
         """The request with this id, or with this idempotency key if only one has it.
@@ -105,14 +90,32 @@ class RequestOperations:
         )
         return replace(planned, effect=Effect.BLOCKED, words=words)
 
+    async def for_account(self, planned: Plan, account: Account) -> Plan:
+        """The same plan, blocked where the account that a person names cannot be recorded, and else with what its
+        result will lack, and what is odd about its id.
+
+        Raises:
+            ConfigurationError, SealBroken: no result can be made of it.
+        """
+        objection = await self.accounts.objection(planned, account)
+        if objection is not None:
+            return replace(planned, effect=Effect.BLOCKED, words=objection)
+        if planned.effect is not Effect.WILL:
+            return planned
+        self.accounts.event(planned.entry, account, self._clock.now())
+        doubt = self.accounts.doubt(planned.entry, account)
+        odd = f". Look again: at {planned.entry.provider} an id is {doubt}" if doubt else ""
+        return replace(planned, words=f"{planned.words}{self._without(planned.entry, account)}{odd}")
+
     async def carry_out(self, planned: Plan, reason: str, account: Account | None = None) -> str:
         """Do what was planned; words on what came of it. What was blocked or nothing stays untouched.
 
         Raises:
             NotAllowed: the request changed since it was planned, its event was erased, or the plan was blocked.
-            AccountClaimed: another request has the account that was named.
+            AccountClaimed: another request was given the account that was named, just now.
         """
-        planned = for_account(planned, account)
+        if account is not None:
+            planned = await self.for_account(planned, account)
         if planned.effect is Effect.NOTHING:
             return f"unchanged: {planned.words}"
         if planned.effect is Effect.BLOCKED:
@@ -128,8 +131,9 @@ class RequestOperations:
             words = "it changed since you looked; look again with `provisioner explain` and repeat"
             raise NotAllowed(f"request {entry.request_id}: {words}") from None
         self._recorder.tell(after, change)
+        lacking = self._without(entry, account) if account is not None else ""
         held = held_up(after, await self._ledger.pauses())
-        return f"{after.request_id} is {after.state} now" + (f"; but {held}" if held else "")
+        return f"{after.request_id} is {after.state} now{lacking}" + (f"; but {held}" if held else "")
 
     async def _republish(self, entry: Entry, reason: str) -> None:
         now = self._clock.now()
@@ -168,25 +172,11 @@ class RequestOperations:
             return None
         if account is None:
             raise NotAllowed("resolving with an account needs its id: --account-id")
-        return self._recorder.provisioned(entry, now, self._created(entry, account), Evidence.OPERATOR)
+        return self.accounts.event(entry, account, now)
 
-    def _created(self, entry: Entry, account: Account) -> Created:
-        """What the requester can be given: what was asked and generated here, and what the operator knows. Credentials
-        that neither the requester chose nor anybody knows are missing.
-        """
-        secrets = {**generated_secrets(self._sealer, entry), **account.credentials}
-        if secrets and not self._box.can_encrypt_for(entry.source):
-            raise NotAllowed(
-                f"no consumer key is configured for {entry.source}; set PROVISIONER_CREDENTIALS__KEYS_FILE"
-            )
-        contract = discover().get(entry.provider)
-        if contract is None:
-            return Created(account.account_id, {}, secrets)
-        parameters = parameters_in_clear(self._sealer, entry)
-        facts = contract.known_account(account.account_id, parameters).model_dump(mode="json")
-        known = secrets.keys() | asked_for(self._sealer, entry)
-        missing = tuple(name for name in contract.Credentials.model_fields if name not in known)
-        return Created(account.account_id, facts, secrets, missing)
+    def _without(self, entry: Entry, account: Account) -> str:
+        missing = self.accounts.missing(entry, account.credentials)
+        return f"; without {', '.join(missing)}, which cannot be added later" if missing else ""
 
 
 def _heeding(planned: Plan, pauses: Iterable[Pause]) -> Plan:
@@ -208,30 +198,3 @@ def _which(reference: str, bearer: Entry | None, users: Sequence[Entry]) -> str:
         f"{reference!r} is the id of one request and the key of another; name the first by its key "
         f"{bearer.idempotency_key!r}, the other by its id {ids}"
     )
-
-
-def for_account(planned: Plan, account: Account | None) -> Plan:
-    """The same plan, blocked where what is recorded does not go with what a person names.
-
-    To record an account twice is nothing; what would be overwritten or dropped must not look like success.
-    """
-    objection = _objection(planned, account) if account is not None else None
-    return replace(planned, effect=Effect.BLOCKED, words=objection) if objection else planned
-
-
-def _objection(planned: Plan, account: Account) -> str | None:
-    """Why what is recorded already does not go with what the operator names, and what would fit."""
-    entry, recorded = planned.entry, planned.entry.account_id
-    if recorded is None or planned.effect is Effect.BLOCKED:
-        return None
-    is_final = planned.effect is Effect.NOTHING
-    if recorded != account.account_id:
-        command = f"`requests resolve {entry.request_id} --account-id {shlex.quote(recorded)}`"
-        fits = "its result is final; `republish` sends it again" if is_final else f"it exists: {command}"
-        return f"another account is recorded: {recorded}, and {fits}"
-    if is_final and account.credentials:
-        return (
-            f"account {recorded} is recorded already, and its result takes no more credentials; `republish` sends "
-            "what was handed over then, and if that is not the same, keep the file and hand it over another way"
-        )
-    return None

@@ -1,13 +1,17 @@
 """The whole story of one request: what came, what was seen, which rule decided, who did what and why."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from pydantic import JsonValue
 
 from contracts.reason import CATALOGUE, Reason
 from worker.core.entry import Entry
+from worker.core.errors import SealBroken
 from worker.core.ledger import Ledger
 from worker.core.states import FINAL, State
 from worker.core.story import EventLine, HistoryLine
+from worker.operations.accounts import Accounts
 from worker.operations.providers import held_up
 from worker.operations.verbs import account_may_exist
 
@@ -19,6 +23,8 @@ class Story:
     Attributes:
         verdict: One sentence: where it stands.
         next_step: One sentence: what happens next, or what a person can do.
+        recognised_by: What a person compares with the provider's list in order to know the account.
+        unreadable: Why that cannot be told, where it cannot.
     """
 
     entry: Entry
@@ -26,14 +32,27 @@ class Story:
     events: Sequence[EventLine]
     verdict: str
     next_step: str
+    recognised_by: Mapping[str, JsonValue]
+    unreadable: str | None
 
 
-async def tell(ledger: Ledger, entry: Entry) -> Story:
+async def tell(ledger: Ledger, accounts: Accounts, entry: Entry) -> Story:
     """Collect the story of one request."""
     history = await ledger.history(entry.request_id)
     events = await ledger.events(entry.request_id)
     next_step = held_up(entry, await ledger.pauses()) or _next_step(entry, events)
-    return Story(entry, history, events, _verdict(entry), next_step)
+    known, unreadable = _recognised_by(accounts, entry)
+    return Story(entry, history, events, _verdict(entry), next_step, known, unreadable)
+
+
+def _recognised_by(accounts: Accounts, entry: Entry) -> tuple[Mapping[str, JsonValue], str | None]:
+    """The story is told all the same where nobody can open what was asked."""
+    if not entry.sealed_request:
+        return {}, "what was asked was erased after the retention time"
+    try:
+        return accounts.recognised_by(entry), None
+    except SealBroken as error:
+        return {}, f"what was asked cannot be opened: {error}"
 
 
 def _verdict(entry: Entry) -> str:

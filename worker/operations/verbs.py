@@ -143,18 +143,21 @@ def certainly_not_created(entry: Entry) -> bool:
 
 def _resolve_created(entry: Entry) -> Plan:
     match entry.state:
-        case State.IN_DOUBT | State.HELD:
-            words = "becomes provisioned with the account you name; the result event is published"
+        case State.ACCEPTED | State.WAITING | State.IN_DOUBT | State.HELD:
+            words = "becomes provisioned with the account you name, for good: what is published cannot be corrected"
             return _will(Verb.RESOLVE_CREATED, entry, states.RESOLVE_CREATED, words)
         case State.ABANDONED | State.REJECTED if entry.account_id is not None:
-            words = f"becomes provisioned after all, as account {entry.account_id} is known"
+            words = f"becomes provisioned after all, for good, as account {entry.account_id} is known"
             return _will(Verb.RESOLVE_CREATED, entry, states.RESOLVE_CREATED, words)
         case State.PROVISIONED:
             return _nothing(Verb.RESOLVE_CREATED, entry, f"account {entry.account_id} is recorded already")
+        case State.SENDING:
+            return _blocked(Verb.RESOLVE_CREATED, entry, "a create is under way; wait for its verdict")
+        case State.ABANDONED | State.REJECTED:
+            words = f"it is {entry.state} and no account of it is known; only what is open can be resolved so"
+            return _blocked(Verb.RESOLVE_CREATED, entry, words)
         case _:
-            return _blocked(
-                Verb.RESOLVE_CREATED, entry, f"it is {entry.state}; only in_doubt and held can be resolved"
-            )
+            assert_never(entry.state)
 
 
 def _resolve_not_created(entry: Entry) -> Plan:

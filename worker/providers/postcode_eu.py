@@ -89,7 +89,7 @@ class Handler:
     async def prepare(self, order: Order) -> Prepared | Outcome:
         """The body; there is nothing to ask before."""
         body: dict[str, JsonValue] = {**dict.fromkeys(_TEXTS, ""), **kit.as_sent(order.parameters)}
-        body["invoiceReference"] = body["invoiceReference"] or reference_of(order.request_id)
+        body["invoiceReference"] = body["invoiceReference"] or contract.reference_of(order.request_id)
         if order.dry_run:
             body["isTest"] = True
         headers = {"Authorization": f"Basic {self._basic()}", "Content-Type": "application/json"}
@@ -138,11 +138,6 @@ class Handler:
         if exchange.status in kit.CREATED_STATUSES and isinstance(exchange.json(), dict):
             return replace(reading, shape=Shape.SUCCESS)
         return reading
-
-
-def reference_of(request_id: str) -> str:
-    """What stands on the invoice when the requester gave no reference: the beginning of the request's id."""
-    return f"Request {request_id[:13]}"
 
 
 def _account_id(value: JsonValue) -> str | None:

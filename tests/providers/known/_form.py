@@ -38,6 +38,9 @@ class Known:
         namesake: Parameters of somebody else's account of the same name; empty where nothing tells the two apart.
         secrets_asked: Parameters that are secret.
         secrets_issued: Credentials that are handed over.
+        account_ids: Ids that the account of the contract's example may have.
+        unusual_ids: Ids that it may have and that whoever names them is warned of.
+        no_account_ids: What is not its id, such as the id or the name of something else.
         parameters: Any valid parameters.
         cases: What shows each of its own rules.
     """
@@ -55,6 +58,9 @@ class Known:
     namesake: Mapping[str, Any]
     secrets_asked: frozenset[str] = frozenset()
     secrets_issued: frozenset[str] = frozenset()
+    account_ids: Sequence[str]
+    unusual_ids: Sequence[str] = ()
+    no_account_ids: Sequence[str]
     parameters: st.SearchStrategy[dict[str, Any]]
     cases: Sequence[Case]
 

@@ -81,6 +81,9 @@ KNOWN = Known(
     elsewhere={"api_key": "another"},
     another={"name": "Another Clinic"},
     namesake={"contact": {"email": "other@example.org"}},
+    account_ids=("00000000-0000-4000-8000-0000000000a1", "0B1F7C52-8A3D-4E6F-9C10-2D3E4F5A6B7C"),
+    unusual_ids=("34144",),
+    no_account_ids=("Example Clinic (order 1001)", "00000000-0000-4000-8000-000000000001", "an associate"),
     parameters=fields(
         {"name": LINES},
         {"parent_id": st.uuids().map(str), "contact": fields({}, {"email": EMAILS, "phone_number": PHONES})},

@@ -71,6 +71,8 @@ KNOWN = Known(
     namesake={"email": "other@example.org"},
     secrets_asked=frozenset({"password"}),
     secrets_issued=frozenset({"password", "api_key"}),
+    account_ids=("example_order_1003",),
+    no_account_ids=("example_order_1004", "Example_Order_1003", "34144"),
     parameters=fields(
         {
             "user_name": st.from_regex(r"[A-Za-z0-9_.-]{1,64}", fullmatch=True),

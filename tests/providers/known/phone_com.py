@@ -99,6 +99,8 @@ KNOWN = Known(
     namesake={"contact": {**_CONTACT, "name": "Somebody Else"}},
     secrets_asked=frozenset({"password"}),
     secrets_issued=frozenset({"password"}),
+    account_ids=("883", "18446744073709551615"),
+    no_account_ids=("example-order-1002", "0883", "883.0", "-883", "\u0668\u0668\u0663"),
     parameters=fields(
         {"username": WORDS, "contact": CONTACTS, "billing_contact": CONTACTS}, {"password": PASSWORDS}
     ),

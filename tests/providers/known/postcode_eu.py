@@ -108,6 +108,8 @@ KNOWN = Known(
     another={"company_name": "Another B.V."},
     namesake={"contact_email": "other@example.org"},
     secrets_issued=frozenset({"key", "secret"}),
+    account_ids=("3000000001", "7"),
+    no_account_ids=("Order 1004", "0", "Voorbeeld B.V.", "3.000.000.001"),
     parameters=fields(
         {
             "company_name": LINES,
