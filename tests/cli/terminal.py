@@ -3,12 +3,16 @@
 import json
 import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
+from worker.cli import output
 from worker.cli.program import app
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -31,6 +35,13 @@ class Said:
     def everything(self) -> str:
         """All of it."""
         return self.out + self.err
+
+
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    """Make the output a terminal of this width, without colours."""
+    console = Console(force_terminal=True, width=width, color_system=None, highlight=False, soft_wrap=True)
+    monkeypatch.setattr(output, "out", console)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
 
 
 class Terminal:

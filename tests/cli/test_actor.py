@@ -31,6 +31,7 @@ def container(books: Books, terminal: Terminal, monkeypatch: pytest.MonkeyPatch)
     books.bring(State.HELD)
     books.bury()
     monkeypatch.setattr(getpass, "getuser", lambda: "provisioner")
+    monkeypatch.delenv("SUDO_USER", raising=False)
     return Terminal({**terminal.environment, "PROVISIONER_ACTOR": ""})
 
 
@@ -64,15 +65,42 @@ def test_who_only_looks_needs_no_name(container: Terminal) -> None:
 
 @pytest.mark.parametrize(
     ("login", "uid", "code"),
-    [("olga", 1000, 0), ("root", 0, 0), ("provisioner", 998, 2), ("olga", 10001, 2)],
+    [("olga", 1000, 0), ("root", 0, 2), ("provisioner", 998, 2), ("olga", 10001, 2)],
 )
 def test_a_login_of_ones_own_is_a_name(
     container: Terminal, monkeypatch: pytest.MonkeyPatch, login: str, uid: int, code: int
 ) -> None:
-    """The service's account is known by its name, as beside systemd, or by its number, as in the image."""
+    """The service is known by its name, as beside systemd, or by its number, as in the image; root is no name."""
     monkeypatch.setattr(getpass, "getuser", lambda: login)
     monkeypatch.setattr(os, "getuid", lambda: uid)
     assert container("provider", "pause", "phone_com", *WHY).code == code
+
+
+@pytest.mark.parametrize(
+    ("login", "caller", "actor"),
+    [
+        ("root", "olga", "olga"),
+        ("provisioner", "olga", "olga"),
+        ("ada", "olga", "ada"),
+        ("root", "root", None),
+    ],
+)
+def test_sudo_tells_who_it_is(
+    books: Books,
+    container: Terminal,
+    monkeypatch: pytest.MonkeyPatch,
+    login: str,
+    caller: str,
+    actor: str | None,
+) -> None:
+    """Who became root or the service by `sudo` is known by their own login; a root that called it is nobody still."""
+    monkeypatch.setattr(getpass, "getuser", lambda: login)
+    monkeypatch.setattr(os, "getuid", lambda: 998)
+    monkeypatch.setenv("SUDO_USER", caller)
+    said = container("requests", "abandon", "key-1", *WHY)
+    assert said.code == (2 if actor is None else 0)
+    request_id = container("requests", "show", "key-1", "--json").json["request_id"]
+    assert (books.history(request_id)[-1].actor == actor) is (actor is not None)
 
 
 def test_an_account_without_a_login_is_nobody(container: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:

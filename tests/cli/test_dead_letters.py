@@ -10,6 +10,7 @@ from contracts.reason import ReasonCode
 from tests.cli.books import Books
 from tests.cli.terminal import Terminal
 from worker.core.dead_letter import DeadLetter
+from worker.core.states import State
 from worker.operations.dead_letters import DeadLetterOperations, LetterPlan
 
 WHY = ("--reason", "because of a test")
@@ -34,6 +35,7 @@ def test_the_list_shows_open_letters_and_filters(books: Books, terminal: Termina
     assert listed("--provider", "phone_com") == {"two", "three"}
     assert listed("--provider", "somebody") == set()
     assert listed("--older-than", "600") == {"three"}
+    assert listed("--newer-than", "600") == {"two"}
     assert listed("--limit", "1") == {"two"}
     assert terminal("dead-letters", "list", "--code", "too_deep").out == "no dead letter matches\n"
 
@@ -76,6 +78,46 @@ def test_explain_finds_a_dead_letter_by_the_key_its_sender_knows(books: Books, t
     letter = books.bury(idempotency_key="order-9")
     assert f"dead letter {letter} is open" in terminal("explain", "order-9").out
     assert terminal("explain", letter, "--json").json["dead_letter"]["idempotency_key"] == "order-9"
+
+
+def test_explain_does_not_hide_the_dead_letters_of_a_request_s_key(books: Books, terminal: Terminal) -> None:
+    """Whoever asks why the second message was rejected is not told that all is well: each is named with its reason."""
+    conflict = ReasonCode.IDEMPOTENCY_CONFLICT
+    request_id = books.bring(State.PROVISIONED, "order-9")
+    books.bury("one", idempotency_key="order-9", source="urn:test", reason=conflict)
+    books.bury("two", idempotency_key="order-9", source="urn:other")
+    books.bury("three", idempotency_key="order-10")
+    for reference in ("order-9", request_id):
+        told = terminal("explain", reference).out.splitlines()[-1]
+        assert told.startswith("2 dead letters bear the key order-9 as well: ")
+        assert "one (idempotency_conflict, open)" in told
+        assert "two (not_json, open, from urn:other)" in told
+    letters = terminal("explain", "order-9", "--json").json["dead_letters"]
+    assert {it["dead_letter_id"] for it in letters} == {"one", "two"}
+
+
+def test_explain_tells_of_all_dead_letters_with_a_key(books: Books, terminal: Terminal) -> None:
+    """The newest is shown, and the others are named, as many as fit a line; the command for the rest is told."""
+    books.bury("old", idempotency_key="a key", received_at=books.clock.now() - timedelta(minutes=1))
+    books.bury("new", idempotency_key="a key")
+    said = terminal("explain", "a key")
+    assert "dead letter new is open" in said.out
+    assert said.out.splitlines()[-1] == "1 dead letter bears the key a key as well: old (not_json, open)"
+    assert [it["dead_letter_id"] for it in terminal("explain", "a key", "--json").json["others"]] == ["old"]
+    multiply(books, "old", 30)
+    told = terminal("explain", "a key").out.splitlines()[-1]
+    assert told.endswith("there may be more: `provisioner dead-letters list --state all '--key=a key'`")
+
+
+def test_dead_letters_are_listed_by_key(books: Books, terminal: Terminal) -> None:
+    """Whatever their source, in the state that is asked for."""
+    for name, key in (("one", "order-9"), ("two", "order-10"), ("three", "order-9")):
+        books.bury(name, idempotency_key=key)
+    terminal("dead-letters", "discard", "three", *WHY)
+    listed = terminal("dead-letters", "list", "--key", "order-9", "--json").json
+    assert [it["dead_letter_id"] for it in listed] == ["one"]
+    listed = terminal("dead-letters", "list", "--key=order-9", "--state", "all", "--json").json
+    assert {it["dead_letter_id"] for it in listed} == {"one", "three"}
 
 
 def test_explain_does_not_show_a_dead_letter_for_a_key_of_two_sources(
@@ -133,6 +175,15 @@ def test_discard_is_tried_done_and_safe_to_repeat(books: Books, terminal: Termin
     assert "discarded already" in again.json[0]["what"]
     assert [line.name for line in books.history(letter)] == ["bury", "discarded"]
     assert terminal("dead-letters", "discard", "--code", "not_json", *WHY).out == "no dead letter matches\n"
+
+
+def test_the_limit_is_told_in_json_too(books: Books, terminal: Terminal) -> None:
+    """A script that closes the newest hears on standard error that there may be more."""
+    for name in ("one", "two"):
+        books.bury(name)
+    bulk = ("--code", "not_json", "--limit", "1", "--json")
+    assert "there may be more" in terminal("dead-letters", "list", *bulk).err
+    assert "there may be more" in terminal("dead-letters", "discard", *bulk, *WHY).err
 
 
 def test_a_letter_that_died_again_is_blocked_and_stops_no_other(

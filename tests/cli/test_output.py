@@ -1,28 +1,20 @@
 """Tables on a terminal and in a pipe, ages, and texts that cannot steer a terminal."""
 
-import sys
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from rich.console import Console
 
 from tests.builders import make_entry
-from worker.cli import output
+from tests.cli.terminal import on_a_terminal
 from worker.cli.output import age, as_data, cell, plain, print_table
 from worker.core.sealing import Sealed
 from worker.core.states import State
 from worker.core.verdict import Moment
 
+COLUMNS_OF_TEXT = {"why", "what"}
 COLUMNS = ("request", "state", "key", "account")
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-
-
-def on_a_terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
-    """Make the output a terminal of this width."""
-    console = Console(force_terminal=True, width=width, color_system=None, highlight=False, soft_wrap=True)
-    monkeypatch.setattr(output, "out", console)
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +44,17 @@ def test_no_id_is_ever_broken(
     assert request_id in said.out, reason
     assert (account_id in said.out) is has_account, reason
     assert ("left out, the terminal is too narrow: account" in said.err) is not has_account
+
+
+def test_no_word_is_broken_while_another_column_has_room(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two columns that fold share the room so that each word of both is whole."""
+    on_a_terminal(monkeypatch, 22)
+    texts = ("maintenance until 14:00", "nothing at all now")
+    print_table(("why", "what"), [texts], empty="", folds=COLUMNS_OF_TEXT)
+    told = capsys.readouterr().out.split()
+    assert sorted(told) == sorted(("why", "what", *texts[0].split(), *texts[1].split()))
 
 
 def test_a_pipe_gets_one_line_per_row(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """Pause, resume, and how each provider stands."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 
@@ -33,6 +34,7 @@ def test_status_shows_pauses_and_open_requests(books: Books, terminal: Terminal)
     terminal("provider", "pause", "phone_com", *WHY)
     lines = {line.split()[0]: line for line in terminal("provider", "status").out.splitlines()}
     assert set(lines) == {"provider", *discover()}
+    assert lines["provider"].endswith("in the ledger")
     assert "paused by operator" in lines["phone_com"]
     assert "maintenance [until] 14:00  olivia" in lines["phone_com"]
     assert lines["phone_com"].endswith("1 held")
@@ -67,15 +69,53 @@ class _Metrics(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@pytest.fixture
-def metrics_port() -> Iterator[int]:
+REASONS = "; ".join(
+    f"provisioning.requests.provider_{number} is not served: " + "x" * 150 for number in range(4)
+)
+
+
+class _Unready(_Metrics):
+    """What a worker says of itself that cannot do its work."""
+
+    def do_GET(self) -> None:
+        self.send_response(503)
+        self.end_headers()
+        self.wfile.write(REASONS.encode())
+
+
+@contextmanager
+def answering(handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
     """The monitoring port of a pretended worker."""
-    with HTTPServer(("127.0.0.1", 0), _Metrics) as server:
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
         yield server.server_port
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def metrics_port() -> Iterator[int]:
+    """The monitoring port of a worker with a broken provider."""
+    with answering(_Metrics) as port:
+        yield port
+
+
+def test_a_worker_that_is_not_ready_is_heard_out(terminal: Terminal) -> None:
+    """All its reasons are told, those of the fourth provider too, and nobody is sent to look for a worker."""
+    with answering(_Unready) as port:
+        said = terminal("healthcheck", "--probe", "readyz", MONITORING__PORT=str(port))
+        told = terminal("healthcheck", "--probe", "readyz", "--json", MONITORING__PORT=str(port))
+    assert (said.code, REASONS in said.err, "does one run here" in said.err) == (1, True, False)
+    assert (told.code, told.json["healthy"], told.json["what"]) == (1, False, REASONS)
+
+
+def test_each_process_is_told(terminal: Terminal) -> None:
+    """Of several processes a program hears all, not the first one that is unwell alone."""
+    settings = {"MONITORING__PORT": "1", "WORKER__PROCESSES": "2", "SEALING__KEYS_FILE": "keys.json"}
+    told = terminal("healthcheck", "--json", **settings, LEDGER__URL="postgresql://u@h/x").json
+    assert [it["asked"] for it in told["processes"]] == ["127.0.0.1:1/livez", "127.0.0.1:2/livez"]
+    assert not any(it["healthy"] for it in told["processes"])
 
 
 def test_status_knows_the_breaker_of_the_worker_on_this_machine(

@@ -2,17 +2,20 @@
 
 import asyncio
 import json
+import shlex
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
 
 from tests.cli.terminal import Said, Terminal
 from tests.scenarios.conftest import House
 from worker import bootstrap
 from worker.bootstrap import errands
+from worker.cli.program import app
 from worker.core.broker import Message
 from worker.core.errors import PublishUnconfirmed
 from worker.demo.cast import canary_speech, phone_com
@@ -289,6 +292,32 @@ async def test_what_goes_wrong_is_told_with_exit_code_1(house: House, client: Cl
     house.sandbox.gate("later").set()
     assert (late.code, "no result within 1 s" in late.err) == (1, True)
     assert "provisioner explain slow" in late.err
+
+
+@pytest.mark.parametrize("key", ["-d", "a b;c", "it's"])
+def test_the_command_that_follows_a_request_can_be_typed(
+    bare: Terminal, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    """Whatever the key is made of, a shell and the program read it as that one word."""
+    monkeypatch.setattr(errands, "_admin", PlayedWorker().connected)
+    event = {**whole("k"), "data": data("k", idempotency_key=key)}
+    said = bare("submit", "-", stdin=json.dumps(event))
+    typed = shlex.split(said.out.partition("follow it with `")[2].rstrip("`\n"))
+    command = typer.main.get_command(app).commands["explain"]  # type: ignore[attr-defined]  # a group's
+    assert typed[:2] == ["provisioner", "explain"]
+    assert command.make_context("explain", typed[2:]).params["reference"] == key
+
+
+def test_a_request_without_a_result_may_still_wait_in_rabbitmq(
+    bare: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever gives up waiting hears where it may be, and that the same key never opens two accounts."""
+    monkeypatch.setattr(errands, "_admin", PlayedWorker().connected)
+    said = bare("submit", "-", "--wait", "--timeout", "1", stdin=json.dumps(whole("k")))
+    told = " ".join(said.err.split())
+    assert (said.code, "no result within 1 s" in told) == (1, True)
+    assert "while it waits in RabbitMQ" in told
+    assert "safe under the same key (k)" in told
 
 
 @pytest.mark.rabbitmq

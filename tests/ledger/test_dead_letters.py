@@ -166,6 +166,7 @@ async def test_dead_letters_are_found_by_what_their_sender_named(scene: Scene) -
     assert await found(source="urn:shop\ufffd") == "b"
     assert await found(idempotency_key="order-a") == await found(provider="acme-a") == "a"
     assert await found(older_than=scene.now - timedelta(seconds=1)) == "a"
+    assert await found(newer_than=scene.now - timedelta(seconds=1)) == "b"
     assert await found(source="urn:shop", idempotency_key="order-b") == ""
 
 

@@ -44,6 +44,9 @@ async def test_each_wish_narrows_the_list(rows: Scene) -> None:
     assert await listed(rows, Filter(source="urn:b")) == ["other"]
     assert await listed(rows, Filter(reason=ReasonCode.NO_ANSWER)) == ["held"]
     assert await listed(rows, Filter(older_than=rows.later(-90))) == ["doubt", "held"]
+    assert await listed(rows, Filter(newer_than=rows.later(-90))) == ["waiting", "other"]
+    window = Filter(newer_than=rows.later(-150), older_than=rows.later(-90))
+    assert await listed(rows, window) == ["doubt"]
     assert await listed(rows, Filter(provider=PROVIDER, older_than=rows.later(-150))) == ["held"]
 
 

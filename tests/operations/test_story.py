@@ -1,17 +1,20 @@
 """The whole story of a request in one answer."""
 
+from dataclasses import replace
 from typing import cast
 
 import pytest
 
-from contracts.reason import CATALOGUE
+from contracts.reason import CATALOGUE, ReasonCode
 from tests.core.operating import ACTOR, REASON, operate, operations
 from tests.core.world import World
 from tests.operations import states
 from tests.operations.states import WAYS, Way
 from worker.core.ledger import Ledger
+from worker.core.overview import OPERATOR, Pause
 from worker.core.states import State
 from worker.operations.story import Story, tell
+from worker.operations.story import _next_step as next_step
 from worker.operations.verbs import Verb
 
 
@@ -58,9 +61,36 @@ async def test_a_held_request_says_what_to_do(world: World) -> None:
     assert told.next_step == CATALOGUE[told.entry.reason].what_to_do
 
 
+async def test_a_held_doubt_does_not_say_that_the_worker_looks(world: World) -> None:
+    """Where nobody asks by machine any more the first word to a person is not "Nothing"."""
+    await states.held_in_doubt(world)
+    told = await story(world)
+    doubt = replace(told.entry, reason=ReasonCode.CONNECTION_LOST)
+    assert CATALOGUE[ReasonCode.CONNECTION_LOST].what_to_do.startswith("Nothing while the worker looks")
+    assert next_step(doubt, ()).startswith("Operator: the worker looks no more; search at the provider")
+
+
 async def test_a_waiting_request_says_when(world: World) -> None:
     """The time of the next attempt is part of the answer."""
     await states.waiting(world)
     told = await story(world)
     assert told.entry.due_at is not None
     assert f"{told.entry.due_at:%H:%M:%S}" in told.next_step
+
+
+@pytest.mark.parametrize(
+    ("way", "is_told"),
+    [
+        (states.accepted, True),
+        (states.waiting, True),
+        (states.in_doubt, False),
+        (states.held_exhausted, False),
+    ],
+)
+async def test_a_pause_of_the_provider_is_what_comes_next(world: World, way: Way, is_told: bool) -> None:
+    """What is to be sent waits for the end of the pause, whenever it is due; look-ups and people do not."""
+    await way(world)
+    await world.ledger.real.pause(Pause("acme", OPERATOR, ACTOR, "prices change", world.clock.now()))
+    told = (await story(world)).next_step
+    assert told.startswith("acme is paused by operator since") is is_told
+    assert ("prices change" in told) is is_told

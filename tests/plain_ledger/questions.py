@@ -46,6 +46,7 @@ def _is_wanted(entry: Entry, wanted: Filter) -> bool:
         (wanted.states is None or entry.state in wanted.states)
         and all(wish in (None, value) for wish, value in equal)
         and (wanted.older_than is None or entry.received_at < wanted.older_than)
+        and (wanted.newer_than is None or entry.received_at >= wanted.newer_than)
     )
 
 
@@ -76,8 +77,10 @@ def _is_asked_for(letter: DeadLetter, wanted: LetterFilter) -> bool:
         (wanted.source, letter.source),
         (wanted.idempotency_key, letter.idempotency_key),
     )
-    return all(wish in (None, value) for wish, value in equal) and (
-        wanted.older_than is None or letter.received_at < wanted.older_than
+    return (
+        all(wish in (None, value) for wish, value in equal)
+        and (wanted.older_than is None or letter.received_at < wanted.older_than)
+        and (wanted.newer_than is None or letter.received_at >= wanted.newer_than)
     )
 
 

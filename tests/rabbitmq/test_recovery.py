@@ -23,7 +23,7 @@ from tests.rabbitmq.rig import (
 )
 from worker.core.broker import Delivery
 from worker.core.errors import TopologyMismatch
-from worker.core.observer import Unsettled
+from worker.core.observer import QueueRestored, Unsettled
 from worker.rabbitmq.subscription import Subscription
 from worker.rabbitmq.topology import DEAD_LETTERS, Topology, request_queue
 
@@ -192,6 +192,8 @@ async def test_deleted_queue_is_declared_and_consumed_again(rig: Rig) -> None:
         await rig.probe.publish(BODY, KEY)
         await (await inbox.next()).ack()
         assert held.open, "the other provider's delivery was not disturbed"
+        told = [fact.queue for fact in rig.watcher.facts if isinstance(fact, QueueRestored)]
+        assert told == [QUEUE], "whoever misses requests reads that their queue was lost"
 
 
 async def test_recreated_queue_is_consumed_again(rig: Rig) -> None:

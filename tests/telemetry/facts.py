@@ -22,6 +22,7 @@ from worker.core.observer import (
     Moved,
     Published,
     QueueChanged,
+    QueueRestored,
     QueueState,
     Received,
     Rescued,
@@ -73,6 +74,7 @@ CONNECTED = BrokerChanged("consume", up=True)
 DISCONNECTED = BrokerChanged("consume", up=False, detail="heartbeat missed")
 CONSUMED = QueueChanged("provisioning.requests.phone_com", QueueState.CONSUMED)
 NOT_SERVED = QueueChanged("provisioning.requests.phone_com", QueueState.NOT_SERVED, "541 INTERNAL_ERROR")
+RESTORED = QueueRestored("provisioning.requests.phone_com")
 UNCOMPARED = TopologyUncompared(("queue q could not be compared",), "run the check with another user")
 LEDGER_WELL = LedgerChanged(well=True)
 LEDGER_SICK = LedgerChanged(well=False, detail="disk full")
@@ -86,6 +88,6 @@ SURPRISED = Surprised("upkeep", RuntimeError("boom"), "r1")
 FACTS: tuple[Fact, ...] = (
     RECEIVED, CONFLICT, BURIED, BEGAN, ENDED, CREATED, CREATE_REFUSED, LOOKED_UP, PROBED, SENDS, WAITS, DOUBTS, HOLDS,
     HURRIED, FINISHED, REJECTED, TRIED_DRY, STRAY, PUBLISHED, UNPUBLISHED, PAUSED, OPENED, CONNECTED, DISCONNECTED,
-    CONSUMED, NOT_SERVED, UNCOMPARED, LEDGER_WELL, LEDGER_SICK, RESCUED, RESCUED_NONE, CLOCK_STEPPED, COUNTED,
+    CONSUMED, NOT_SERVED, RESTORED, UNCOMPARED, LEDGER_WELL, LEDGER_SICK, RESCUED, RESCUED_NONE, CLOCK_STEPPED, COUNTED,
     UNSETTLED, SURPRISED,
 )  # fmt: skip

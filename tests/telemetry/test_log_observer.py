@@ -54,6 +54,7 @@ BOUND = {"request_id": "r1", "idempotency_key": "order-1", "provider": "phone_co
             "request_finished",
             {"outcome": "provisioned", "reason": "created", "seconds": 1.5},
         ),
+        (facts.RESTORED, "warning", "queue_made_anew", {"queue": "provisioning.requests.phone_com"}),
         (
             facts.UNCOMPARED,
             "warning",

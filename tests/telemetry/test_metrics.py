@@ -16,7 +16,15 @@ from worker.core.overview import Standing
 from worker.telemetry import Metrics
 
 PHONE = {"provider": "phone_com"}
-UNCOUNTED = (facts.SENDS, facts.HURRIED, facts.HOLDS, facts.DOUBTS, facts.RESCUED_NONE, facts.UNCOMPARED)
+UNCOUNTED = (
+    facts.SENDS,
+    facts.HURRIED,
+    facts.HOLDS,
+    facts.DOUBTS,
+    facts.RESCUED_NONE,
+    facts.RESTORED,
+    facts.UNCOMPARED,
+)
 EXPIRIES = {"": 1_800_000_000.0, "urn:crm": 0.0}
 SINCE = facts.SINCE.timestamp()
 

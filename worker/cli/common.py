@@ -58,15 +58,15 @@ Actor = Annotated[
         "--actor",
         metavar="NAME",
         envvar="PROVISIONER_ACTOR",
-        help="Who does it; else your login name, unless that is the service's.",
+        help="Who does it; else your login name, also behind sudo, unless that is the service's or root.",
     ),
 ]
 
 _SERVICE_UID = 10001
 """Of the image (Dockerfile)."""
 _UNKNOWN = "unknown"
-_NOBODY = frozenset({"provisioner", _UNKNOWN})
-"""Logins that say nothing about who it is: the service's, in the image or beside systemd, and none."""
+_NOBODY = frozenset({"provisioner", "root", _UNKNOWN})
+"""Logins that say nothing about who it is: the service's, in the image or beside systemd, root's, and none."""
 
 _EXITS: tuple[tuple[type[WorkerError], Exit], ...] = (
     (Misuse, Exit.USAGE),
@@ -183,22 +183,24 @@ def _name(actor: str | None, *, acts: bool) -> str:
     """Whose name is kept beside what is done.
 
     Raises:
-        Misuse: it would be the worker's own, which a container gives to everybody.
+        Misuse: it would be the worker's own, which a container gives to everybody, or root.
     """
     given, login = (actor or "").strip(), _login()
     if acts and not given and (login in _NOBODY or os.getuid() == _SERVICE_UID):
         raise Misuse(
-            "your name is kept with what you do, and here nobody knows it: this is the account of the service. Give "
-            "--actor NAME, or set PROVISIONER_ACTOR; nothing was changed"
+            "your name is kept with what you do, and here nobody knows it: this is the account of the service, or "
+            "root's without sudo. Give --actor NAME, or set PROVISIONER_ACTOR; nothing was changed"
         )
     return given or login
 
 
 def _login() -> str:
+    """The login, or where it says nothing the one that `sudo` was called from."""
     try:
-        return getpass.getuser()
+        login = getpass.getuser()
     except (KeyError, OSError):
-        return _UNKNOWN
+        login = _UNKNOWN
+    return os.environ.get("SUDO_USER", login) if login in _NOBODY else login
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:

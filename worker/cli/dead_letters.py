@@ -1,20 +1,21 @@
 """`provisioner dead-letters …`: messages that could not become requests."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from contracts.reason import ReasonCode
-from worker.cli import letter_story
+from worker.cli import batch, letter_story
 from worker.cli.common import Actor, DryRun, Json, Office, Reason, office
-from worker.cli.output import Exit, age, print_counts, print_json, print_table
+from worker.cli.output import age, print_json, print_table
 from worker.cli.selection import (
     CodeOption,
+    KeyOption,
     LetterIds,
     LimitOption,
+    NewerOption,
     OlderOption,
     ProviderOption,
     Selection,
@@ -22,11 +23,14 @@ from worker.cli.selection import (
     either,
 )
 from worker.core.dead_letter import DeadLetter, LetterState
-from worker.core.errors import NotAllowed
 from worker.operations.dead_letters import LetterPlan
 from worker.operations.verbs import Effect
 
 app = typer.Typer(no_args_is_help=True, help="Messages that could not become requests.")
+
+_FORM = batch.Form(
+    columns={"dead letter": "dead_letter", "reason": "reason"}, empty="no dead letter matches", folds={"what"}
+)
 
 
 class Listed(StrEnum):
@@ -44,16 +48,19 @@ def list_letters(
     provider: ProviderOption = None,
     code: CodeOption = None,
     source: SourceOption = None,
+    key: KeyOption = None,
     older_than: OlderOption = None,
+    newer_than: NewerOption = None,
     limit: LimitOption = 50,
     as_json: Json = False,
 ) -> None:
     """List dead letters, newest first."""
-    chosen = Selection(provider, code, source, older_than, limit)
+    chosen = Selection(provider, code, source, older_than, newer_than, limit, key=key)
     with office() as desk:
         letters = chosen.letters(desk, None if state is Listed.ALL else LetterState(state))
         if as_json:
             print_json(letters)
+            chosen.mention_limit(len(letters))
             return
         rows = (
             (
@@ -68,7 +75,9 @@ def list_letters(
             for it in letters
         )
         columns = ("dead letter", "state", "reason", "provider", "age", "key", "bytes")
-        print_table(columns, rows, empty="no dead letter matches", folds={"key"}, spare=("bytes", "age"))
+        print_table(
+            columns, rows, empty="no dead letter matches", folds={"key"}, spare=("bytes", "age", "provider")
+        )
         chosen.mention_limit(len(letters))
 
 
@@ -95,27 +104,26 @@ def replay(
     provider: ProviderOption = None,
     code: CodeOption = None,
     source: SourceOption = None,
+    key: KeyOption = None,
     older_than: OlderOption = None,
+    newer_than: NewerOption = None,
     limit: LimitOption = 100,
     dry_run: DryRun = False,
     as_json: Json = False,
     actor: Actor = None,
 ) -> None:
     """Publish dead letters again. Safe to repeat: the ledger knows each request by its key."""
-    chosen = Selection(provider, code, source, older_than, limit)
+    chosen = Selection(provider, code, source, older_than, newer_than, limit, key=key)
     with office(actor, acts=not dry_run) as desk:
-        plans = [desk.dead_letters.plan_replay(letter) for letter in _wanted(desk, dead_letter_ids, chosen)]
+        letters, found_by = _wanted(desk, dead_letter_ids, chosen)
+        plans = [desk.dead_letters.plan_replay(letter) for letter in letters]
         if dry_run or not any(planned.effect is Effect.WILL for planned in plans):
             # Nothing to publish, so no broker is needed.
-            _carry_out(plans, None, dry_run=dry_run, as_json=as_json)
+            batch.carry_out(_rows(plans, None), _FORM, found_by, dry_run=dry_run, as_json=as_json)
             return
         with desk.requests_exchange() as publish:
-            _carry_out(
-                plans,
-                lambda planned: desk.run(desk.dead_letters.replay(planned, reason, publish)),
-                dry_run=False,
-                as_json=as_json,
-            )
+            rows = _rows(plans, lambda planned: desk.run(desk.dead_letters.replay(planned, reason, publish)))
+            batch.carry_out(rows, _FORM, found_by, dry_run=False, as_json=as_json)
 
 
 @app.command(epilog="Example: provisioner dead-letters discard --source urn:load-test --reason 'a load test'")
@@ -125,75 +133,42 @@ def discard(
     provider: ProviderOption = None,
     code: CodeOption = None,
     source: SourceOption = None,
+    key: KeyOption = None,
     older_than: OlderOption = None,
+    newer_than: NewerOption = None,
     limit: LimitOption = 100,
     dry_run: DryRun = False,
     as_json: Json = False,
     actor: Actor = None,
 ) -> None:
     """Close dead letters for good. The rows and their reasons stay."""
-    chosen = Selection(provider, code, source, older_than, limit)
+    chosen = Selection(provider, code, source, older_than, newer_than, limit, key=key)
     with office(actor, acts=not dry_run) as desk:
-        plans = [desk.dead_letters.plan_discard(letter) for letter in _wanted(desk, dead_letter_ids, chosen)]
-        _carry_out(
-            plans,
-            None if dry_run else lambda planned: desk.run(desk.dead_letters.discard(planned, reason)),
-            dry_run=dry_run,
-            as_json=as_json,
+        letters, found_by = _wanted(desk, dead_letter_ids, chosen)
+        plans = [desk.dead_letters.plan_discard(letter) for letter in letters]
+        rows = _rows(
+            plans, None if dry_run else lambda planned: desk.run(desk.dead_letters.discard(planned, reason))
         )
+        batch.carry_out(rows, _FORM, found_by, dry_run=dry_run, as_json=as_json)
 
 
-def _wanted(desk: Office, ids: Sequence[str] | None, chosen: Selection) -> list[DeadLetter]:
+def _wanted(
+    desk: Office, ids: Sequence[str] | None, chosen: Selection
+) -> tuple[list[DeadLetter], Selection | None]:
+    """The letters that are named; or those that the filters find, with these."""
     if either(ids, chosen):
-        return [
-            desk.run(desk.dead_letters.find(dead_letter_id)) for dead_letter_id in dict.fromkeys(ids or ())
-        ]
-    found = chosen.letters(desk, LetterState.OPEN)
-    chosen.mention_limit(len(found))
-    return found
+        named = dict.fromkeys(ids or ())
+        return [desk.run(desk.dead_letters.find(dead_letter_id)) for dead_letter_id in named], None
+    return chosen.letters(desk, LetterState.OPEN), chosen
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """What a verb did, or would do, to one dead letter."""
-
-    dead_letter: str
-    reason: ReasonCode
-    effect: str
-    what: str
-
-
-def _carry_out(
-    plans: Sequence[LetterPlan], act: Callable[[LetterPlan], str] | None, *, dry_run: bool, as_json: bool
-) -> None:
-    """One after the other; a blocked one does not stop the others."""
-    lines: list[_Line] = []
-    try:
-        lines.extend(_one(planned, act) for planned in plans)
-    finally:
-        # Also when the broker or the ledger goes away in the middle: what is done already must be known.
-        if lines or not plans:
-            _report(lines, dry_run=dry_run, as_json=as_json)
-    if any(line.effect == Effect.BLOCKED for line in lines):
-        raise typer.Exit(Exit.BLOCKED)
-
-
-def _one(planned: LetterPlan, act: Callable[[LetterPlan], str] | None) -> _Line:
-    letter = planned.letter
-    line = _Line(letter.dead_letter_id, letter.reason, str(planned.effect), planned.words)
-    if act is None or planned.effect is not Effect.WILL:
-        return line
-    try:
-        return replace(line, effect="done", what=act(planned))
-    except NotAllowed as error:
-        return replace(line, effect=str(Effect.BLOCKED), what=str(error))
-
-
-def _report(lines: Sequence[_Line], *, dry_run: bool, as_json: bool) -> None:
-    if as_json:
-        print_json(lines)
-        return
-    rows = ((it.dead_letter, it.reason, it.effect, it.what) for it in lines)
-    columns = ("dead letter", "reason", "effect", "what")
-    print_table(columns, rows, empty="no dead letter matches", folds={"what"})
-    print_counts((line.effect for line in lines), dry_run=dry_run)
+def _rows(plans: Sequence[LetterPlan], act: Callable[[LetterPlan], str] | None) -> list[batch.Row]:
+    return [
+        batch.Row(
+            {"dead_letter": planned.letter.dead_letter_id, "reason": planned.letter.reason},
+            planned.effect,
+            planned.words,
+            None if act is None else partial(act, planned),
+        )
+        for planned in plans
+    ]

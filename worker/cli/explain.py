@@ -13,7 +13,6 @@ from worker.cli.output import age, as_data, cell, out, print_json, print_table, 
 from worker.core.dead_letter import DeadLetter
 from worker.core.entry import Entry
 from worker.core.errors import AmbiguousKey, SealBroken, UnknownRequest
-from worker.core.overview import LetterFilter
 from worker.core.states import TRANSITIONS, State
 from worker.core.story import HistoryLine
 from worker.operations.accounts import issued_by
@@ -51,15 +50,20 @@ def explain(
             letter = _dead_letter(desk, reference)
             if letter is None:
                 raise
-            letter_story.show(desk, letter, body=False, as_json=as_json)
+            alike = letter_story.bearing(desk, letter.idempotency_key)
+            others = [it for it in alike if it.dead_letter_id != letter.dead_letter_id]
+            letter_story.show(desk, letter, body=False, as_json=as_json, others=others)
             return
         story = desk.run(tell(desk.ledger, desk.requests.accounts, entry))
         attempts = desk.run(desk.ledger.attempts(entry.request_id))
+        letters = letter_story.bearing(desk, entry.idempotency_key)
         if as_json:
-            told = as_data(story)
-            print_json({**told, "attempts": as_data(attempts)} if isinstance(told, dict) else told)
+            told, more = as_data(story), {"attempts": attempts, "dead_letters": letters}
+            print_json({**told, **more} if isinstance(told, dict) else told)
         else:
             _print_story(desk, story, reference, attempts[-1].number if attempts else 0)
+            # Whoever sent it was told that it was rejected, and asks about this very key.
+            letter_story.mention(letters, entry.idempotency_key, entry.source)
 
 
 def _dead_letter(desk: Office, reference: str) -> DeadLetter | None:
@@ -67,8 +71,7 @@ def _dead_letter(desk: Office, reference: str) -> DeadLetter | None:
     letter = desk.run(desk.ledger.dead_letter(reference))
     if letter is not None:
         return letter
-    newest = desk.run(desk.ledger.dead_letters(LetterFilter(idempotency_key=reference, limit=1)))
-    return newest[0] if newest else None
+    return next(iter(letter_story.bearing(desk, reference)), None)
 
 
 def _print_story(desk: Office, story: Story, reference: str, attempts: int) -> None:
@@ -101,7 +104,14 @@ def _print_story(desk: Office, story: Story, reference: str, attempts: int) -> N
         for it in story.events
     )
     columns = ("result event", "id", "recorded", "confirmed by RabbitMQ", "times published")
-    print_table(columns, events, empty="no result event yet", spare=("times published", "recorded"))
+    # That it is not confirmed yet, `next:` says as well.
+    spare = ("times published", "recorded", "confirmed by RabbitMQ")
+    none = (
+        "no result event yet"
+        if entry.event_id is None
+        else "its result event was erased after the retention time"
+    )
+    print_table(columns, events, empty=none, spare=spare)
 
 
 def _print_recognised_by(story: Story) -> None:
@@ -125,7 +135,8 @@ def _missing(desk: Office, entry: Entry) -> Collection[str]:
 
 def _print_choices(entry: Entry, reference: str, attempts: int, missing: Collection[str]) -> None:
     """What an operator may do now, as it is typed."""
-    name = shlex.quote(reference)
+    # A key that begins like an option would be read as one, wherever it stands among options.
+    name = shlex.quote(entry.request_id if reference.startswith("-") else reference)
     account = shlex.quote(entry.account_id) if entry.account_id is not None else "ACCOUNT"
     typed = {
         Verb.REPLAY: f"requests replay {name}",

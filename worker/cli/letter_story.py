@@ -1,22 +1,54 @@
 """One dead letter as a person reads it: why it died, what was done about it, and on demand the message itself."""
 
 import base64
+import shlex
+from collections.abc import Sequence
 
 from contracts.reason import CATALOGUE
 from worker.cli.common import Office
 from worker.cli.output import as_data, cell, out, print_json, print_table, safe
 from worker.core.broker import Message
 from worker.core.dead_letter import DeadLetter, LetterState
+from worker.core.overview import LetterFilter
+
+_MOST = 20
 
 
-def show(desk: Office, letter: DeadLetter, *, body: bool, as_json: bool) -> None:
-    """Print everything about one dead letter; the message itself may hold secrets, so only on demand."""
+def bearing(desk: Office, key: str | None) -> list[DeadLetter]:
+    """The newest dead letters with this idempotency key, whoever sent them."""
+    if key is None:
+        return []
+    return list(desk.run(desk.ledger.dead_letters(LetterFilter(idempotency_key=key, limit=_MOST))))
+
+
+def mention(letters: Sequence[DeadLetter], key: str | None, source: str | None) -> None:
+    """One line about the dead letters that bear a key, beside what else bears it and came from `source`."""
+    if not letters or key is None:
+        return
+    told = ", ".join(
+        f"{it.dead_letter_id} ({it.reason}, {it.state}{f', from {it.source}' if it.source != source else ''})"
+        for it in letters
+    )
+    command = shlex.join(["provisioner", "dead-letters", "list", "--state", "all", f"--key={key}"])
+    more = f"; there may be more: `{command}`" if len(letters) >= _MOST - 1 else ""
+    count = "1 dead letter bears" if len(letters) == 1 else f"{len(letters)} dead letters bear"
+    out.print(safe(f"{count} the key {key} as well: {told}{more}"))
+
+
+def show(
+    desk: Office, letter: DeadLetter, *, body: bool, as_json: bool, others: Sequence[DeadLetter] = ()
+) -> None:
+    """Print everything about one dead letter, and name the others that bear its key.
+
+    The message itself may hold secrets, so only on demand.
+    """
     history = desk.run(desk.ledger.history(letter.dead_letter_id))
     events = desk.run(desk.ledger.events(letter.dead_letter_id))
     message = desk.dead_letters.message(letter) if body else None
     is_cut = desk.dead_letters.is_cut(letter)
     if as_json:
         told = {"dead_letter": letter, "is_cut": is_cut, "history": history, "events": events}
+        told |= {"others": others} if others else {}
         print_json({**told, "message": _message(message)} if message is not None else told)
         return
     _print_letter(letter, is_cut=is_cut)
@@ -31,6 +63,7 @@ def show(desk: Office, letter: DeadLetter, *, body: bool, as_json: bool) -> None
     if message is not None:
         out.print()
         print_table(("of the message", "value"), _message(message).items(), empty="", folds={"value"})
+    mention(others, letter.idempotency_key, letter.source)
 
 
 def _print_letter(letter: DeadLetter, *, is_cut: bool) -> None:

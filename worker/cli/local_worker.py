@@ -14,6 +14,10 @@ _STATE = re.compile(r'^provisioner_provider_state\{provider="(\w+)",state="(\w+)
 _DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """A proxy from the environment would ask another machine, or answer in the worker's place."""
 
+_LONGEST = 20_000
+"""Bytes of an answer that tells what is amiss: each queue of each provider has its own reason. Not any number, as
+whoever answers there need not be a worker."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -32,7 +36,7 @@ def ask(watched: "MonitoringSettings", page: str, *, seconds: float) -> Answer:
         with _DIRECTLY.open(f"http://{place}", timeout=seconds) as answer:
             return Answer(place, answer.status, answer.read().decode(errors="replace"))
     except urllib.error.HTTPError as error:
-        return Answer(place, error.code, error.read(500).decode(errors="replace"))
+        return Answer(place, error.code, error.read(_LONGEST).decode(errors="replace"))
     except OSError as error:
         return Answer(place, None, str(getattr(error, "reason", error)))
 

@@ -25,6 +25,7 @@ class Exit(IntEnum):
     NOT_FOUND = 4  # no such request, dead letter or provider
     UNAVAILABLE = 69  # RabbitMQ or the ledger cannot be reached
     CONFIGURATION = 78  # a setting, a file or the topology must be changed
+    INTERRUPTED = 130  # Ctrl-C came; what was done before is told
 
 
 out = Console(highlight=False, soft_wrap=True)
@@ -79,7 +80,8 @@ def print_table(
     """A table, or one line that says that there is nothing.
 
     On a terminal only the columns in `folds` are broken over several lines, and where that is not enough those in
-    `spare` are left out, the first one first. Elsewhere every row is one line, however long, for `grep` and `awk`.
+    `spare` are left out, the first one first. What then still does not fit is longer than the terminal is wide: it
+    wraps the lines, and nothing is cut. Elsewhere every row is one line, however long, for `grep` and `awk`.
     """
     texts = [[cell(value) for value in row] for row in rows]
     if not texts:
@@ -109,11 +111,15 @@ def _print_folded(
         left_out.append(spare[len(left_out)])
         del table_of[left_out[-1]]
     table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, len(_GAP), 0, 0))
-    for name in table_of:
-        table.add_column(name, overflow="fold", no_wrap=name not in folds)
+    for name, width in _widths(table_of, folds, out.width - needed).items():
+        table.add_column(name, overflow="fold", no_wrap=name not in folds, width=width)
     for row in zip(*table_of.values(), strict=True):
         table.add_row(*map(escape, row))
-    out.print(table, width=max(needed, out.width), crop=False, soft_wrap=False)
+    # `out` would print no wider than the terminal is: it cuts what does not fit, and drops whole columns.
+    paper = Console(
+        highlight=False, width=max(needed, out.width), color_system="auto" if out.color_system else None
+    )
+    paper.print(table, crop=False, soft_wrap=False)
     if left_out:
         err.print(f"[dim]left out, the terminal is too narrow: {', '.join(left_out)}[/]")
 
@@ -124,9 +130,26 @@ def _needed(table_of: Mapping[str, Sequence[str]], folds: Collection[str]) -> in
     return gaps + sum(_narrowest(name, texts, folds) for name, texts in table_of.items())
 
 
+def _widths(table_of: Mapping[str, Sequence[str]], folds: Collection[str], room: int) -> dict[str, int]:
+    """Of each column; the room that is left goes to those that are folded, as much as each can use, from left to right.
+
+    Left to share it out evenly, the library breaks a word in one column while another has room to give.
+    """
+    widths = {}
+    for name, texts in table_of.items():
+        narrowest = _narrowest(name, texts, folds)
+        widths[name] = narrowest + max(0, min(room, _widest(name, texts) - narrowest))
+        room -= widths[name] - narrowest
+    return widths
+
+
+def _widest(name: str, texts: Sequence[str]) -> int:
+    return max(map(cell_len, (name, *texts)))
+
+
 def _narrowest(name: str, texts: Sequence[str], folds: Collection[str]) -> int:
     if name not in folds:
-        return max(map(cell_len, (name, *texts)))
+        return _widest(name, texts)
     words = chain([name], *(text.split() for text in texts))
     return min(max(map(cell_len, words)), _LONGEST_UNBROKEN)
 

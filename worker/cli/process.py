@@ -29,6 +29,7 @@ else:
     show, surroundings = Later("worker.demo.show"), Later("worker.demo.surroundings")
 
 _LOCAL = Path(".local")
+_WHERE = "PROVISIONER_MONITORING__HOST and __PORT say where a worker is asked; does one run here?"
 
 
 class Probe(StrEnum):
@@ -125,12 +126,13 @@ def healthcheck(
         ]
     unwell = [answer for answer in answers if answer.status != 200]
     if as_json:
-        shown = (unwell or answers)[0]
-        print_json({"healthy": not unwell, "asked": shown.place, "what": shown.text.strip()})
+        each = [{"healthy": it.status == 200, "asked": it.place, "what": it.text.strip()} for it in answers]
+        print_json({**next((it for it in each if not it["healthy"]), each[0]), "processes": each})
     elif unwell:
+        is_silent = any(answer.status is None for answer in unwell)
         complain(
             "; ".join(f"{answer.place}: {answer.text.strip()}" for answer in unwell),
-            "PROVISIONER_MONITORING__HOST and __PORT say where a worker is asked; does one run here?",
+            _WHERE if is_silent else "",
         )
     raise typer.Exit(Exit.FAILED if unwell else Exit.OK)
 

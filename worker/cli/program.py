@@ -19,7 +19,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Opens one account per request at four providers, never two, and says honestly what is in doubt.\n\n"
     "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 blocked by the state it is in, 4 not found, "
-    "69 RabbitMQ or the ledger unavailable, 78 configuration must be changed.",
+    "69 RabbitMQ or the ledger unavailable, 78 configuration must be changed, 130 ended by Ctrl-C.",
     epilog="Example: provisioner submit --provider canary_speech --key order-4711 -p name=acme --wait",
 )
 

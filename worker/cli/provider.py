@@ -21,6 +21,8 @@ _HERE = {
     "broken": "asks nothing: outage",
     "trying": "tries one create",
     "asked_to_wait": "waits: the provider asked for it",
+    "paused_by_operator": "paused",
+    "paused_by_credentials": "paused",
 }
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help=_NAMES)]
@@ -59,7 +61,10 @@ def status(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show pauses and who made them why, open requests, and how the worker on this machine sees each provider."""
+    """Show pauses and who made them why, what is open in the ledger, and how the worker on this machine sees each.
+
+    What still waits in RabbitMQ is not in the ledger and not counted.
+    """
     with office() as desk:
         if name is not None:
             desk.providers.check(name)
@@ -80,8 +85,8 @@ def status(
             )
             for it in lines
         )
-        columns = ("provider", "state", "worker here", "why", "by", "since", "open requests")
-        print_table(columns, rows, empty="", folds={"why", "open requests"})
+        columns = ("provider", "state", "worker here", "why", "by", "since", "in the ledger")
+        print_table(columns, rows, empty="", folds={"why", "in the ledger"}, spare=("since", "by"))
         if name:
             out.print()
             steps = ((it.at, it.name, it.actor, it.note) for it in history)

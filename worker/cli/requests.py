@@ -3,19 +3,20 @@
 import json
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from pydantic import SecretStr
 
+from worker.cli import batch
 from worker.cli.common import Actor, DryRun, Json, Misuse, Office, Reason, exit_codes, office
-from worker.cli.output import Exit, age, as_data, print_counts, print_json, print_table
+from worker.cli.output import age, as_data, print_json, print_table
 from worker.cli.selection import (
     CodeOption,
     Ids,
     LimitOption,
+    NewerOption,
     OlderOption,
     ProviderOption,
     Selection,
@@ -23,14 +24,18 @@ from worker.cli.selection import (
     StateOption,
     either,
 )
-from worker.core.errors import AccountClaimed, NotAllowed
-from worker.core.states import State
 from worker.operations.accounts import Account, issued_by
-from worker.operations.verbs import Effect, Plan, Verb
+from worker.operations.verbs import Plan, Verb
 
 app = typer.Typer(no_args_is_help=True, help="Look at requests, and decide what a machine cannot.")
 
 _STANDARD_INPUT = Path("-")
+_FORM = batch.Form(
+    columns={"request": "request", "key": "idempotency_key", "state": "state"},
+    empty="no request matches",
+    folds={"key", "what"},
+    spare=("key",),
+)
 
 Reference = Annotated[str, typer.Argument(metavar="ID", help="Request id or idempotency key.")]
 
@@ -42,15 +47,17 @@ def list_requests(
     code: CodeOption = None,
     source: SourceOption = None,
     older_than: OlderOption = None,
+    newer_than: NewerOption = None,
     limit: LimitOption = 50,
     as_json: Json = False,
 ) -> None:
     """List requests, newest first."""
-    chosen = Selection(provider, code, source, older_than, limit, state)
+    chosen = Selection(provider, code, source, older_than, newer_than, limit, state)
     with office() as desk:
         entries = desk.run(desk.ledger.entries(chosen.wanted(desk)))
         if as_json:
             print_json(entries)
+            chosen.mention_limit(len(entries))
             return
         rows = (
             (
@@ -65,7 +72,9 @@ def list_requests(
             for it in entries
         )
         columns = ("request", "provider", "state", "reason", "age", "key", "account")
-        print_table(columns, rows, empty="no request matches", folds={"key"}, spare=("account", "age"))
+        print_table(
+            columns, rows, empty="no request matches", folds={"key"}, spare=("account", "age", "provider")
+        )
         chosen.mention_limit(len(entries))
 
 
@@ -91,13 +100,14 @@ def replay(
     code: CodeOption = None,
     source: SourceOption = None,
     older_than: OlderOption = None,
+    newer_than: NewerOption = None,
     limit: LimitOption = 100,
     dry_run: DryRun = False,
     as_json: Json = False,
     actor: Actor = None,
 ) -> None:
     """Run requests again that certainly created nothing. What may exist is blocked, and says what to do instead."""
-    chosen = Selection(provider, code, source, older_than, limit, state)
+    chosen = Selection(provider, code, source, older_than, newer_than, limit, state)
     _all(Verb.REPLAY, references, chosen, reason, actor, dry_run=dry_run, as_json=as_json)
 
 
@@ -163,7 +173,8 @@ def resolve(
             credentials = _credentials(credentials_file, issued_by(planned.entry.provider))
             account = Account(account_id.strip(), credentials, without_credentials)
             planned = desk.run(desk.requests.for_account(planned, account))
-        _carry_out(desk, [planned], reason, account, dry_run=dry_run, as_json=as_json)
+        row = _row(desk, planned, reason, account, dry_run=dry_run)
+        batch.carry_out([row], _FORM, None, dry_run=dry_run, as_json=as_json)
 
 
 @app.command(epilog="Example: provisioner requests abandon order-4711 --reason 'customer withdrew'")
@@ -175,17 +186,20 @@ def abandon(
     code: CodeOption = None,
     source: SourceOption = None,
     older_than: OlderOption = None,
+    newer_than: NewerOption = None,
     limit: LimitOption = 100,
     dry_run: DryRun = False,
     as_json: Json = False,
     actor: Actor = None,
 ) -> None:
     """Close requests. Each publishes `account.abandoned`, which says whether an account may be left."""
-    chosen = Selection(provider, code, source, older_than, limit, state)
+    chosen = Selection(provider, code, source, older_than, newer_than, limit, state)
     _all(Verb.ABANDON, references, chosen, reason, actor, dry_run=dry_run, as_json=as_json)
 
 
-@app.command(epilog="Example: provisioner requests republish order-4711 --reason 'consumer lost it'")
+@app.command(
+    epilog="Example: provisioner requests republish --newer-than 240 --older-than 60 --limit 10000 --reason 'lost'"
+)
 def republish(
     reason: Reason,
     references: Ids = None,
@@ -194,13 +208,14 @@ def republish(
     code: CodeOption = None,
     source: SourceOption = None,
     older_than: OlderOption = None,
+    newer_than: NewerOption = None,
     limit: LimitOption = 100,
     dry_run: DryRun = False,
     as_json: Json = False,
     actor: Actor = None,
 ) -> None:
     """Publish the newest result event again, with the same event id. The provider is never asked."""
-    chosen = Selection(provider, code, source, older_than, limit, state)
+    chosen = Selection(provider, code, source, older_than, newer_than, limit, state)
     _all(Verb.REPUBLISH, references, chosen, reason, actor, dry_run=dry_run, as_json=as_json)
 
 
@@ -245,18 +260,6 @@ def _credentials(path: Path | None, known: Collection[str]) -> Mapping[str, Secr
     return {name: SecretStr(value) for name, value in given.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """What a verb did, or would do, to one request."""
-
-    request: str
-    idempotency_key: str
-    provider: str
-    state: State
-    effect: str
-    what: str
-
-
 def _all(
     verb: Verb,
     references: Sequence[str] | None,
@@ -271,55 +274,20 @@ def _all(
     with office(actor, acts=not dry_run) as desk:
         named = either(references, chosen)
         plans = desk.run(desk.requests.plan(verb, references or [], None if named else chosen.wanted(desk)))
-        _carry_out(desk, plans, reason, None, dry_run=dry_run, as_json=as_json)
-        if not named and not as_json:
-            chosen.mention_limit(len(plans))
+        rows = [_row(desk, planned, reason, None, dry_run=dry_run) for planned in plans]
+        batch.carry_out(rows, _FORM, None if named else chosen, dry_run=dry_run, as_json=as_json)
 
 
-def _carry_out(
-    desk: Office,
-    plans: Sequence[Plan],
-    reason: str,
-    account: Account | None,
-    *,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
-    """Say what would happen, or do it, one request after the other; a blocked one does not stop the others."""
-    lines: list[_Line] = []
-    try:
-        lines.extend(_one(desk, planned, reason, account, dry_run=dry_run) for planned in plans)
-    finally:
-        # Also when the ledger goes away in the middle: what is done already must be known.
-        if lines or not plans:
-            _report(lines, dry_run=dry_run, as_json=as_json)
-    if any(line.effect == Effect.BLOCKED for line in lines):
-        raise typer.Exit(Exit.BLOCKED)
-
-
-def _one(desk: Office, planned: Plan, reason: str, account: Account | None, *, dry_run: bool) -> _Line:
+def _row(desk: Office, planned: Plan, reason: str, account: Account | None, *, dry_run: bool) -> batch.Row:
     entry = planned.entry
-    line = _Line(
-        entry.request_id,
-        entry.idempotency_key,
-        entry.provider,
-        entry.state,
-        str(planned.effect),
-        planned.words,
-    )
-    if dry_run or planned.effect is not Effect.WILL:
-        return line
-    try:
-        return replace(line, effect="done", what=desk.run(desk.requests.carry_out(planned, reason, account)))
-    except (NotAllowed, AccountClaimed) as error:
-        return replace(line, effect=str(Effect.BLOCKED), what=str(error))
+    names = {
+        "request": entry.request_id,
+        "idempotency_key": entry.idempotency_key,
+        "provider": entry.provider,
+        "state": entry.state,
+    }
 
+    def act() -> str:
+        return desk.run(desk.requests.carry_out(planned, reason, account))
 
-def _report(lines: Sequence[_Line], *, dry_run: bool, as_json: bool) -> None:
-    if as_json:
-        print_json(lines)
-        return
-    rows = ((it.request, it.idempotency_key, it.state, it.effect, it.what) for it in lines)
-    columns = ("request", "key", "state", "effect", "what")
-    print_table(columns, rows, empty="no request matches", folds={"key", "what"}, spare=("key",))
-    print_counts((line.effect for line in lines), dry_run=dry_run)
+    return batch.Row(names, planned.effect, planned.words, None if dry_run else act)

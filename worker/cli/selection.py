@@ -32,10 +32,18 @@ CodeOption = Annotated[
     ReasonCode | None,
     typer.Option("--code", metavar="CODE", help="Only with this reason code, such as connection_lost."),
 ]
+KeyOption = Annotated[
+    str | None,
+    typer.Option("--key", metavar="KEY", help="Only with this idempotency key, from whatever source."),
+]
 SourceOption = Annotated[str | None, typer.Option("--source", metavar="URI", help="Only from this source.")]
 OlderOption = Annotated[
     float | None,
     typer.Option("--older-than", metavar="MINUTES", min=0, help="Only received longer ago than this."),
+]
+NewerOption = Annotated[
+    float | None,
+    typer.Option("--newer-than", metavar="MINUTES", min=0, help="Only received less long ago than this."),
 ]
 LimitOption = Annotated[
     int, typer.Option("--limit", metavar="ROWS", min=1, max=10_000, help="At most this many, the newest.")
@@ -50,13 +58,23 @@ class Selection:
     code: ReasonCode | None
     source: str | None
     older_than: float | None
+    newer_than: float | None
     limit: int
     states: Sequence[State] | None = None
+    key: str | None = None
 
     @property
     def is_narrowed(self) -> bool:
         """Whether any filter was given; a limit alone is none."""
-        given = (self.provider, self.code, self.source, self.older_than, self.states or None)
+        given = (
+            self.provider,
+            self.code,
+            self.source,
+            self.older_than,
+            self.newer_than,
+            self.states or None,
+            self.key,
+        )
         return any(value is not None for value in given)
 
     def wanted(self, desk: Office) -> Filter:
@@ -72,7 +90,8 @@ class Selection:
             provider=self.provider,
             reason=self.code,
             source=self.source,
-            older_than=self._before(desk.now()),
+            older_than=_ago(self.older_than, desk.now()),
+            newer_than=_ago(self.newer_than, desk.now()),
             limit=self.limit,
         )
 
@@ -83,18 +102,21 @@ class Selection:
             reason=self.code,
             provider=self.provider,
             source=self.source,
-            older_than=self._before(desk.now()),
+            idempotency_key=self.key,
+            older_than=_ago(self.older_than, desk.now()),
+            newer_than=_ago(self.newer_than, desk.now()),
             limit=self.limit,
         )
         return list(desk.run(desk.ledger.dead_letters(wanted)))
-
-    def _before(self, now: datetime) -> datetime | None:
-        return None if self.older_than is None else now - timedelta(minutes=self.older_than)
 
     def mention_limit(self, count: int) -> None:
         """Say so when there may be more rows than were asked for."""
         if count >= self.limit:
             err.print(f"[dim]the newest {count}; there may be more (--limit)[/]")
+
+
+def _ago(minutes: float | None, now: datetime) -> datetime | None:
+    return None if minutes is None else now - timedelta(minutes=minutes)
 
 
 def either(ids: Sequence[str] | None, selection: Selection) -> bool:

@@ -98,7 +98,7 @@ def submit(
                 )
             )
     if wait and told is None:
-        complain(f"no result within {timeout:g} s", f"`{_follow(event)}` tells how it stands")
+        complain(f"no result within {timeout:g} s", _later(event))
         raise typer.Exit(Exit.FAILED)
     if told is not None:
         if told.get("causationid") != event.get("id"):
@@ -217,7 +217,18 @@ def _key(event: Mapping[str, Any]) -> str:
 
 
 def _follow(event: Mapping[str, Any]) -> str:
-    return f"provisioner explain {_key(event)}"
+    """The command as it is typed. A key may hold what a shell reads, and begin like an option."""
+    key = str(_data(event).get("idempotency_key"))
+    return cell(shlex.join(["provisioner", "explain", *(["--"] if key.startswith("-") else []), key]))
+
+
+def _later(event: Mapping[str, Any]) -> str:
+    """What to do about a request that has no result yet; it need not even be in the ledger."""
+    return (
+        f"`{_follow(event)}` tells how it stands, or knows nothing of it while it waits in RabbitMQ, as where its "
+        "provider is paused: `provisioner provider status`. To send it again is safe under the same key "
+        f"({_key(event)}), under another key it is not"
+    )
 
 
 def _tell_key(event: Mapping[str, Any]) -> None:

@@ -163,6 +163,13 @@ class QueueChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueRestored:
+    """A queue that was consumed was gone and is made anew: what had waited in it is lost."""
+
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
 class TopologyUncompared:
     """Exchanges and queues are there and may be other ones than wanted: this user is not told. `what` is sentences."""
 
@@ -221,8 +228,8 @@ class Surprised:
 
 Fact = (
     Received | Buried | Began | Ended | Called | Moved | Finished | StrayAccount | Published
-    | LaneChanged | BrokerChanged | QueueChanged | TopologyUncompared | LedgerChanged | Rescued | ClockStepped
-    | Counted | Unsettled | Surprised
+    | LaneChanged | BrokerChanged | QueueChanged | QueueRestored | TopologyUncompared | LedgerChanged | Rescued
+    | ClockStepped | Counted | Unsettled | Surprised
 )  # fmt: skip
 
 

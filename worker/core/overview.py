@@ -45,6 +45,7 @@ class Filter:
     reason: ReasonCode | None = None
     source: str | None = None
     older_than: datetime | None = None
+    newer_than: datetime | None = None
     limit: int = 100
 
 
@@ -58,4 +59,5 @@ class LetterFilter:
     source: str | None = None
     idempotency_key: str | None = None
     older_than: datetime | None = None
+    newer_than: datetime | None = None
     limit: int = 100

@@ -163,7 +163,8 @@ async def operator(worker: WorkerProcess, *words: str) -> Any:
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "worker", *words, "--json",
-        env=dict(worker.environment), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        env={"PROVISIONER_ACTOR": "demo", **worker.environment},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     said, complaint = await process.communicate()
     if process.returncode != 0:

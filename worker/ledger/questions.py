@@ -60,6 +60,8 @@ def entries(connection: sa.Connection, wanted: Filter) -> Sequence[Entry]:
     statement = statement.where(*(column == value for column, value in equal if value is not None))
     if wanted.older_than is not None:
         statement = statement.where(_r.received_at < wanted.older_than)
+    if wanted.newer_than is not None:
+        statement = statement.where(_r.received_at >= wanted.newer_than)
     return [entry_of(row) for row in connection.execute(statement)]
 
 
@@ -108,6 +110,8 @@ def dead_letters(connection: sa.Connection, wanted: LetterFilter) -> Sequence[De
     )
     if wanted.older_than is not None:
         statement = statement.where(_d.received_at < wanted.older_than)
+    if wanted.newer_than is not None:
+        statement = statement.where(_d.received_at >= wanted.newer_than)
     return [letters.letter_of(row) for row in connection.execute(statement)]
 
 

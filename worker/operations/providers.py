@@ -1,9 +1,26 @@
 """The operators' verbs on providers: pause and resume survive a restart and hold for every worker."""
 
+from collections.abc import Iterable
+
 from worker.core.clock import Clock
+from worker.core.entry import Entry
 from worker.core.errors import UnknownRequest
 from worker.core.ledger import Ledger
 from worker.core.overview import OPERATOR, Pause
+from worker.core.states import State
+
+_TO_BE_SENT = frozenset({State.ACCEPTED, State.WAITING})
+
+
+def held_up(entry: Entry, pauses: Iterable[Pause]) -> str | None:
+    """Why this request is not sent although it is to be, in words. Look-ups and results do not wait for a pause."""
+    pause = next((each for each in pauses if each.provider == entry.provider), None)
+    if pause is None or entry.state not in _TO_BE_SENT:
+        return None
+    return (
+        f"{pause.provider} is paused by {pause.cause} since {pause.since:%Y-%m-%d %H:%M:%S} UTC ({pause.note}): "
+        "nothing is sent until it is resumed"
+    )
 
 
 class ProviderOperations:

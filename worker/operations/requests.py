@@ -1,6 +1,6 @@
 """The operators' verbs on requests, carried out: guarded by what the operator saw, recorded with who and why."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from contracts.reason import ReasonCode
@@ -10,10 +10,11 @@ from worker.core.entry import Entry
 from worker.core.errors import AmbiguousKey, NotAllowed, StaleClaim, UnknownRequest
 from worker.core.events import subject_of
 from worker.core.ledger import Ledger
-from worker.core.overview import Filter
+from worker.core.overview import Filter, Pause
 from worker.core.recording import Recorder
 from worker.core.sealing import CredentialBox, Sealer
 from worker.operations.accounts import Account, Accounts
+from worker.operations.providers import held_up
 from worker.operations.verbs import Effect, Plan, Verb, account_may_exist, plan
 
 _REASONS: Mapping[Verb, ReasonCode] = {
@@ -22,6 +23,11 @@ _REASONS: Mapping[Verb, ReasonCode] = {
     Verb.RESOLVE_NOT_CREATED: ReasonCode.DECLARED_NOT_CREATED,
     Verb.ABANDON: ReasonCode.ABANDONED_BY_OPERATOR,
 }
+
+_NOT_YET = (
+    "What still waits in RabbitMQ, as while its provider is paused (`provisioner provider status`), is not in the "
+    "ledger yet. To send the same request again under the same key is safe, under another key it is not"
+)
 
 
 class RequestOperations:
@@ -53,7 +59,7 @@ class RequestOperations:
         found = {entry.request_id: entry for entry in (bearer, *users) if entry}
         if not found:
             raise UnknownRequest(
-                f"no request has the id or key {reference!r}; see `provisioner requests list`"
+                f"no request has the id or key {reference!r}; see `provisioner requests list`. {_NOT_YET}"
             )
         if len(found) > 1:
             raise AmbiguousKey(_which(reference, bearer, users))
@@ -65,7 +71,8 @@ class RequestOperations:
         named = [await self.find(reference) for reference in references]
         filtered = list(await self._ledger.entries(wanted)) if wanted is not None else []
         unique = {entry.request_id: entry for entry in (*named, *filtered)}
-        return tuple(plan(verb, entry) for entry in unique.values())
+        pauses = await self._ledger.pauses()
+        return tuple(_heeding(plan(verb, entry), pauses) for entry in unique.values())
 
     async def for_attempt(self, planned: Plan, attempt: int | None) -> Plan:
         """The same plan, blocked unless it is about the newest attempt.
@@ -125,7 +132,8 @@ class RequestOperations:
             raise NotAllowed(f"request {entry.request_id}: {words}") from None
         self._recorder.tell(after, change)
         lacking = self._without(entry, account) if account is not None else ""
-        return f"{after.request_id} is {after.state} now{lacking}"
+        held = held_up(after, await self._ledger.pauses())
+        return f"{after.request_id} is {after.state} now{lacking}" + (f"; but {held}" if held else "")
 
     async def _republish(self, entry: Entry, reason: str) -> None:
         now = self._clock.now()
@@ -171,12 +179,21 @@ class RequestOperations:
         return f"; without {', '.join(missing)}, which cannot be added later" if missing else ""
 
 
+def _heeding(planned: Plan, pauses: Iterable[Pause]) -> Plan:
+    """The same plan, with what keeps the request from being sent all the same."""
+    if planned.transition is None:
+        return planned
+    held = held_up(replace(planned.entry, state=planned.transition.enters), pauses)
+    return replace(planned, words=f"{planned.words}; but {held}") if held else planned
+
+
 def _which(reference: str, bearer: Entry | None, users: Sequence[Entry]) -> str:
     """By what else the request that is meant can be named. Keys are the publishers' choice: one may be another's id."""
     own = bearer.request_id if bearer else None
     ids = ", ".join(entry.request_id for entry in users if entry.request_id != own)
     if bearer is None:
-        return f"{len(users)} sources used the key {reference!r}; name one of {ids}"
+        whose = ", ".join(f"{entry.request_id} (from {entry.source})" for entry in users)
+        return f"{len(users)} sources used the key {reference!r}; name one of {whose}"
     return (
         f"{reference!r} is the id of one request and the key of another; name the first by its key "
         f"{bearer.idempotency_key!r}, the other by its id {ids}"

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from contracts.reason import CATALOGUE
+from contracts.reason import CATALOGUE, Reason
 from worker.core.entry import Entry
 from worker.core.errors import SealBroken
 from worker.core.ledger import Ledger
 from worker.core.states import FINAL, State
 from worker.core.story import EventLine, HistoryLine
 from worker.operations.accounts import Accounts
+from worker.operations.providers import held_up
+from worker.operations.verbs import account_may_exist
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,9 @@ async def tell(ledger: Ledger, accounts: Accounts, entry: Entry) -> Story:
     """Collect the story of one request."""
     history = await ledger.history(entry.request_id)
     events = await ledger.events(entry.request_id)
+    next_step = held_up(entry, await ledger.pauses()) or _next_step(entry, events)
     known, unreadable = _recognised_by(accounts, entry)
-    return Story(entry, history, events, _verdict(entry), _next_step(entry, events), known, unreadable)
+    return Story(entry, history, events, _verdict(entry), next_step, known, unreadable)
 
 
 def _recognised_by(accounts: Accounts, entry: Entry) -> tuple[Mapping[str, JsonValue], str | None]:
@@ -70,7 +73,7 @@ def _next_step(entry: Entry, events: Sequence[EventLine]) -> str:
             else "nothing is open"
         )
     if entry.state is State.HELD and entry.reason:
-        return CATALOGUE[entry.reason].what_to_do
+        return _held(entry, CATALOGUE[entry.reason])
     due = f" at {entry.due_at:%Y-%m-%d %H:%M:%S} UTC" if entry.due_at else " soon"
     return {
         State.ACCEPTED: "a worker runs it as soon as its provider has a free slot",
@@ -78,3 +81,13 @@ def _next_step(entry: Entry, events: Sequence[EventLine]) -> str:
         State.SENDING: "a worker waits for the provider's answer",
         State.IN_DOUBT: f"the provider is asked{due}",
     }.get(entry.state, "an operator must look")
+
+
+def _held(entry: Entry, reason: Reason) -> str:
+    """What a person can do. A doubt says first what happens while the worker looks, and it looks no more."""
+    if reason.retried == "after_a_person" or not account_may_exist(entry):
+        return reason.what_to_do
+    return (
+        "Operator: the worker looks no more; search at the provider, then resolve it with the account or declare it "
+        "not created"
+    )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from worker.core.clock import Clock
 from worker.core.errors import BrokerUnavailable
-from worker.core.observer import Observer, QueueChanged, QueueState
+from worker.core.observer import Observer, QueueChanged, QueueRestored, QueueState
 from worker.rabbitmq.calls import NOT_FOUND, Refused, answering
 from worker.rabbitmq.connection import Connection, ConnectionSettings
 from worker.rabbitmq.declaration import bind, restore
@@ -169,6 +169,7 @@ class Door:
             if refusal.code != NOT_FOUND or not self._settings.declare:
                 raise
         await restore(self._topology, self._wanted.queue, connection, self._settings)
+        self._observer.tell(QueueRestored(self._wanted.queue))
         return await self._subscribe_once(connection)
 
     async def _subscribe_once(self, connection: Connection) -> Subscription:

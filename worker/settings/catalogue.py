@@ -31,7 +31,7 @@ ALONE: Mapping[str, tuple[str, str]] = {
     CONFIG_FILE: ("a path", "TOML file with settings; each group is a table."),
     f"{PREFIX}ACTOR": (
         "a text",
-        "Name under which operators' commands are recorded; your login name if left out, unless it is the service's.",
+        "Name under which operators' commands are recorded; if left out, your login, or that of who called sudo.",
     ),
     REVISION: (
         "a text",

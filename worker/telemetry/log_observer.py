@@ -23,6 +23,7 @@ from worker.core.observer import (
     Moved,
     Published,
     QueueChanged,
+    QueueRestored,
     QueueState,
     Received,
     Rescued,
@@ -47,6 +48,7 @@ _EVENTS: Mapping[type[Fact], str] = {
     LaneChanged: "provider_state_changed",
     BrokerChanged: "broker_connected",
     QueueChanged: "queue_state_changed",
+    QueueRestored: "queue_made_anew",
     TopologyUncompared: "topology_not_compared",
     LedgerChanged: "ledger_well",
     Rescued: "requests_rescued",
@@ -117,6 +119,7 @@ def _level(fact: Fact) -> int:
             | Rescued()
             | ClockStepped()
             | StrayAccount()
+            | QueueRestored()
             | TopologyUncompared()
             | Received(novelty="conflict")
             | Moved(enters=State.IN_DOUBT | State.HELD)

@@ -36,6 +36,7 @@ from worker.core.observer import (
     Moved,
     Published,
     QueueChanged,
+    QueueRestored,
     QueueState,
     Received,
     Rescued,
@@ -104,8 +105,8 @@ class Metrics:
                 self._ledger.tell(fact)
             case Counted():
                 self._standings.count(fact.standings)
-            case TopologyUncompared():
-                pass  # a word in the log, once; there is nothing to count
+            case TopologyUncompared() | QueueRestored():
+                pass  # a word in the log; there is nothing to count
             case _:
                 assert_never(fact)
 
