@@ -64,9 +64,8 @@ class Door:
         )
         self._subscription: Subscription | None = None
         self._reason = ""
-        self._was_stuck = (
-            False  # the last consumer got nothing, and nobody knows whether this one gets anything
-        )
+        # The last consumer got nothing, and nobody knows whether this one gets anything.
+        self._was_stuck = False
         self._told: QueueChanged | None = None
         self._stirred = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
