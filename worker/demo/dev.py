@@ -52,6 +52,8 @@ def _defaults(folder: Path) -> Mapping[str, str]:
     return {
         "PROVISIONER_LEDGER__URL": f"sqlite:///{folder.absolute() / 'ledger.db'}",
         "PROVISIONER_CREDENTIALS__KEYS_FILE": str(keys.absolute()),
+        # Who is root in a container of their own would have to give a name with every verb.
+        "PROVISIONER_ACTOR": os.environ.get("USER", "developer"),
     }
 
 
