@@ -7,6 +7,7 @@ that can be repeated.
 """
 
 import asyncio
+import gc
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -35,11 +36,19 @@ class LadenLoop(WritingLoop):
         await WritingLoop.handle(self, message)
 
 
+def pace_collector() -> None:
+    """As the worker does it."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(5_000, 20, 20)
+
+
 def main() -> None:
     """Run until killed."""
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         telemetry.configure_logs("info", "json", stream=nowhere)
         load = [piece.do for piece in pieces()]
+        pace_collector()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(work(partial(LadenLoop, book=book(), load=load), keeps_connections=False))
 
