@@ -31,21 +31,21 @@ class ProviderContract(Protocol):
     ALSO_SENT: tuple[AlsoSent, ...]
     """What reaches the vendor besides the parameters."""
 
-    def recognised_by(self, asked: Mapping[str, JsonValue], request_id: str) -> Mapping[str, JsonValue]:
+    def recognised_by(self, asked: Mapping[str, JsonValue], request_id: str, /) -> Mapping[str, JsonValue]:
         """Give what a person compares with the vendor's list in order to know the account, by the parameters' names.
 
         It is what was sent, and it is shown: nothing secret is in it, nor is it in `asked`.
         """
         ...
 
-    def misfit(self, account_id: str, asked: Mapping[str, JsonValue]) -> Misfit | None:
+    def misfit(self, account_id: str, asked: Mapping[str, JsonValue], /) -> Misfit | None:
         """Say what speaks against this being the id of the account that was asked for; None where nothing does.
 
         For an id that a person names: once it is recorded nobody can correct it.
         """
         ...
 
-    def known_account(self, account_id: str, asked: Mapping[str, JsonValue]) -> OpenModel:
+    def known_account(self, account_id: str, asked: Mapping[str, JsonValue], /) -> OpenModel:
         """Give the `Account` as far as it is known from its id and the parameters that were asked for, as JSON data.
 
         For an account that a person found: no answer of the vendor is at hand.

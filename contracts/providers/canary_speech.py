@@ -102,7 +102,7 @@ class Account(OpenModel):
     )
 
 
-def recognised_by(asked: Mapping[str, JsonValue], request_id: str) -> Mapping[str, JsonValue]:  # noqa: ARG001 - not sent
+def recognised_by(asked: Mapping[str, JsonValue], _request_id: str) -> Mapping[str, JsonValue]:
     """Give the name, and the client where it is not the configured one. Names may repeat: the time counts as well."""
     return given(asked, "name", "parent_id")
 

@@ -99,7 +99,7 @@ class Account(OpenModel):
     user_name: str = Field(description=f"Log-in name; the vendor gives no other id. {_SEED}")
 
 
-def recognised_by(asked: Mapping[str, JsonValue], request_id: str) -> Mapping[str, JsonValue]:  # noqa: ARG001 - not sent
+def recognised_by(asked: Mapping[str, JsonValue], _request_id: str) -> Mapping[str, JsonValue]:
     """Give the log-in name and the e-mail address."""
     return given(asked, "user_name", "email")
 
@@ -110,7 +110,7 @@ def misfit(account_id: str, asked: Mapping[str, JsonValue]) -> Misfit | None:
     return None if account_id == name else Misfit(f"the log-in name that was asked for, {name}")
 
 
-def known_account(account_id: str, asked: Mapping[str, JsonValue]) -> Account:  # noqa: ARG001 - the id says it all
+def known_account(account_id: str, _asked: Mapping[str, JsonValue]) -> Account:
     """Give what is known of a sub-account of which a person found the log-in name: just that."""
     return Account(user_name=account_id)
 

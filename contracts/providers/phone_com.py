@@ -185,12 +185,12 @@ class Account(OpenModel):
     )
 
 
-def recognised_by(asked: Mapping[str, JsonValue], request_id: str) -> Mapping[str, JsonValue]:  # noqa: ARG001 - not sent
+def recognised_by(asked: Mapping[str, JsonValue], _request_id: str) -> Mapping[str, JsonValue]:
     """Give the log-in name, and the contact's name and e-mail address."""
     return given(asked, "username", "contact.name", "contact.primary_email")
 
 
-def misfit(account_id: str, asked: Mapping[str, JsonValue]) -> Misfit | None:  # noqa: ARG001 - numbers have one shape
+def misfit(account_id: str, _asked: Mapping[str, JsonValue]) -> Misfit | None:
     """Refuse what is no number."""
     if is_number(account_id):
         return None

@@ -224,12 +224,12 @@ def recognised_by(asked: Mapping[str, JsonValue], request_id: str) -> Mapping[st
     return sent | given(asked, "invoice_reference", "company_name", "contact_email")
 
 
-def misfit(account_id: str, asked: Mapping[str, JsonValue]) -> Misfit | None:  # noqa: ARG001 - numbers have one shape
+def misfit(account_id: str, _asked: Mapping[str, JsonValue]) -> Misfit | None:
     """Refuse what is no number."""
     return None if is_number(account_id) else Misfit("the account's number, such as 3000000001")
 
 
-def known_account(account_id: str, asked: Mapping[str, JsonValue]) -> Account:  # noqa: ARG001 - the id says it all
+def known_account(account_id: str, _asked: Mapping[str, JsonValue]) -> Account:
     """Give what is known of an account of which a person found the number: just that."""
     return Account(account_id=account_id)
 

@@ -20,71 +20,17 @@ CHANGING = [
     "provider pause",
     "provider resume",
 ]
+_EITHER = {"--provider", "--code", "--source", "--older-than", "--newer-than", "--limit"}
+_REQUESTS = _EITHER | {"--state"}
+_LETTERS = _EITHER | {"--key"}
 FILTERED = {
-    "requests list": {
-        "--state",
-        "--provider",
-        "--code",
-        "--source",
-        "--older-than",
-        "--newer-than",
-        "--limit",
-    },
-    "requests replay": {
-        "--state",
-        "--provider",
-        "--code",
-        "--source",
-        "--older-than",
-        "--newer-than",
-        "--limit",
-    },
-    "requests abandon": {
-        "--state",
-        "--provider",
-        "--code",
-        "--source",
-        "--older-than",
-        "--newer-than",
-        "--limit",
-    },
-    "requests republish": {
-        "--state",
-        "--provider",
-        "--code",
-        "--source",
-        "--older-than",
-        "--newer-than",
-        "--limit",
-    },
-    "dead-letters list": {
-        "--state",
-        "--provider",
-        "--code",
-        "--source",
-        "--key",
-        "--older-than",
-        "--newer-than",
-        "--limit",
-    },
-    "dead-letters replay": {
-        "--provider",
-        "--code",
-        "--source",
-        "--key",
-        "--older-than",
-        "--newer-than",
-        "--limit",
-    },
-    "dead-letters discard": {
-        "--provider",
-        "--code",
-        "--source",
-        "--key",
-        "--older-than",
-        "--newer-than",
-        "--limit",
-    },
+    "requests list": _REQUESTS,
+    "requests replay": _REQUESTS,
+    "requests abandon": _REQUESTS,
+    "requests republish": _REQUESTS,
+    "dead-letters list": _LETTERS | {"--state"},
+    "dead-letters replay": _LETTERS,
+    "dead-letters discard": _LETTERS,
 }
 SILENT = {"run", "dev", "demo", "config reference"}
 """These print logs, a show and Markdown; every other verb prints data."""

@@ -136,7 +136,7 @@ async def test_a_line_of_the_log_leads_from_the_sender_to_the_request(world: Wor
     trace = f"00-{'a' * 32}-{'b' * 16}-01"
     await world.take(make_message({**make_request(), "id": "evt-7", "traceparent": trace}))
     (fact,) = world.place.watch.all(Received)
-    assert (fact.asked_by, fact.traceparent) == ("evt-7", trace)
+    assert (fact.request_event_id, fact.traceparent) == ("evt-7", trace)
     assert fact.request_id == (await world.entry()).request_id
 
 

@@ -30,7 +30,7 @@ class Received:
     """A valid request was taken from a queue; `novelty` is new, same or conflict.
 
     Attributes:
-        asked_by: Id of the event by which its sender asked.
+        request_event_id: Id of the event by which its sender asked.
         traceparent: Of its sender's trace.
     """
 
@@ -39,7 +39,7 @@ class Received:
     novelty: str
     request_id: str
     idempotency_key: str
-    asked_by: str | None = None
+    request_event_id: str | None = None
     traceparent: str | None = None
 
 

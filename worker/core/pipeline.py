@@ -138,7 +138,6 @@ class Pipeline:
 
     def tell_received(self, arrival: Arrival, acceptance: Accepted | Same | Conflict) -> None:
         """Tell that a request came, and whether it is known."""
-        asked_by, traceparent = (arrival.context.get(name) for name in ("id", "traceparent"))
         self._desk.observer.tell(
             Received(
                 arrival.provider,
@@ -146,8 +145,8 @@ class Pipeline:
                 {Accepted: "new", Same: "same", Conflict: "conflict"}[type(acceptance)],
                 acceptance.entry.request_id,
                 arrival.idempotency_key,
-                asked_by if isinstance(asked_by, str) else None,
-                traceparent if isinstance(traceparent, str) else None,
+                _attribute(arrival, "id"),
+                _attribute(arrival, "traceparent"),
             )
         )
 
@@ -393,3 +392,9 @@ class Pipeline:
         if confirmed:
             desk.reached(Step.CONFIRMED, event.event_id)
         return confirmed
+
+
+def _attribute(arrival: Arrival, name: str) -> str | None:
+    """An attribute of the event that asked, where it has it."""
+    value = arrival.context.get(name)
+    return value if isinstance(value, str) else None
