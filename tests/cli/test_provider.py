@@ -118,6 +118,21 @@ def test_each_process_is_told(terminal: Terminal) -> None:
     assert not any(it["healthy"] for it in told["processes"])
 
 
+@pytest.mark.parametrize(
+    ("host", "asked"),
+    [
+        ("::1", "[::1]:1/livez"),
+        ("::", "[::1]:1/livez"),
+        ("0.0.0.0", "127.0.0.1:1/livez"),
+        ("localhost", "localhost:1/livez"),
+    ],
+)
+def test_a_worker_is_asked_where_it_listens(terminal: Terminal, host: str, asked: str) -> None:
+    """An IPv6 address stands in brackets, and every address of a family is the machine's own one of that family."""
+    told = terminal("healthcheck", "--json", MONITORING__HOST=host, MONITORING__PORT="1").json
+    assert told["asked"] == asked
+
+
 def test_status_knows_the_breaker_of_the_worker_on_this_machine(
     terminal: Terminal, metrics_port: int
 ) -> None:

@@ -14,6 +14,8 @@ _STATE = re.compile(r'^provisioner_provider_state\{provider="(\w+)",state="(\w+)
 _DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """A proxy from the environment would ask another machine, or answer in the worker's place."""
 
+_OWN = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
+
 _LONGEST = 20_000
 """Bytes of an answer that tells what is amiss: each queue of each provider has its own reason. Not any number, as
 whoever answers there need not be a worker."""
@@ -30,8 +32,7 @@ class Answer:
 
 def ask(watched: "MonitoringSettings", page: str, *, seconds: float) -> Answer:
     """Get one page: livez, readyz or metrics."""
-    host = "127.0.0.1" if watched.host in {"0.0.0.0", "::"} else watched.host  # noqa: S104 - compared, not bound
-    place = f"{host}:{watched.port}/{page}"
+    place = f"{_reached_at(watched.host)}:{watched.port}/{page}"
     try:
         with _DIRECTLY.open(f"http://{place}", timeout=seconds) as answer:
             return Answer(place, answer.status, answer.read().decode(errors="replace"))
@@ -39,6 +40,14 @@ def ask(watched: "MonitoringSettings", page: str, *, seconds: float) -> Answer:
         return Answer(place, error.code, error.read(_LONGEST).decode(errors="replace"))
     except OSError as error:
         return Answer(place, None, str(getattr(error, "reason", error)))
+
+
+def _reached_at(host: str) -> str:
+    """As it stands in a URL. Who listens on every address is asked on this machine's own one, of the same family: a
+    worker on `::` does not hear IPv4.
+    """
+    host = _OWN.get(host, host)
+    return f"[{host}]" if ":" in host else host
 
 
 def watched(configured: "Settings") -> list["MonitoringSettings"]:
