@@ -12,6 +12,7 @@ from contracts.request import REQUEST_TYPE
 from tests.cli.books import Books, Desk
 from tests.cli.terminal import Terminal
 from worker.core import states
+from worker.core.states import State
 from worker.keyring import load_or_create
 
 every_provider = pytest.mark.parametrize("contract", discover().values(), ids=discover())
@@ -67,6 +68,16 @@ def test_without_its_sealing_key_a_story_is_told_all_the_same(books: Books, term
     assert "example" not in said.out
     data = terminal("explain", "lost", "--json").json
     assert (data["recognised_by"], "cannot be opened" in data["unreadable"]) == ({}, True)
+
+
+def test_without_its_sealing_key_nobody_says_that_no_credentials_are_missing(
+    books: Books, terminal: Terminal
+) -> None:
+    """What cannot be read is unknown, which is not the same as none."""
+    books.bring(State.PROVISIONED)
+    books.keys_file.unlink()
+    load_or_create(books.keys_file, may_create=True)
+    assert terminal("explain", "key-1", "--json").json["credentials_missing"] is None
 
 
 def test_what_was_asked_cannot_steer_the_terminal(books: Books, terminal: Terminal) -> None:

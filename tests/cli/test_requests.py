@@ -349,6 +349,28 @@ def test_resolve_does_not_give_credentials_up_unless_told_to(books: Books, with_
     assert books.state(request_id) is State.PROVISIONED
 
 
+def test_explain_names_the_credentials_that_were_given_up(books: Books, with_consumer: Terminal) -> None:
+    """Whoever asks why a consumer cannot use its account hears what is missing, and sees none of what is not."""
+    books.write(held_at_postcode_eu)
+    assert with_consumer("explain", "pc-1", "--json").json["credentials_missing"] is None
+    words = ("requests", "resolve", "pc-1", "--account-id", "12345", "--credentials-file", "-")
+    with_consumer(*words, "--without-credentials", *WHY, stdin='{"key": "canary-key"}')
+    text, data = with_consumer("explain", "pc-1").out, with_consumer("explain", "pc-1", "--json")
+    assert "credentials missing: secret; postcode_eu hands them over once, and nobody has them\n" in text
+    assert data.json["credentials_missing"] == ["secret"]
+    assert "canary-key" not in text + data.everything
+
+
+def test_explain_is_silent_of_credentials_where_none_is_missing(
+    books: Books, with_consumer: Terminal
+) -> None:
+    """An account with all that belongs to it has an empty list, and no line that would make somebody look."""
+    books.bring(State.HELD)
+    with_consumer("requests", "resolve", "key-1", "--account-id", "77", *WHY)
+    assert "nobody has them" not in with_consumer("explain", "key-1").out
+    assert with_consumer("explain", "key-1", "--json").json["credentials_missing"] == []
+
+
 def test_resolve_with_half_of_the_credentials_names_the_other_half(
     books: Books, with_consumer: Terminal
 ) -> None:

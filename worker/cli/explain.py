@@ -84,6 +84,11 @@ def _print_story(desk: Office, story: Story, reference: str, attempts: int) -> N
     if entry.deadline is not None:
         out.print(f"nothing is sent after {cell(entry.deadline)} UTC")
     out.print(f"[bold]now {safe(story.verdict)}[/]")
+    if story.credentials_missing:
+        missing = safe(", ".join(story.credentials_missing))
+        out.print(
+            f"credentials missing: {missing}; {entry.provider} hands them over once, and nobody has them"
+        )
     out.print(f"next: {safe(story.next_step)}")
     _print_recognised_by(story)
     _print_choices(entry, reference, attempts, _missing(desk, entry))

@@ -1,5 +1,6 @@
 """An account that a person names for a request: whether it can be recorded, and what its requester is told of it."""
 
+import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -103,6 +104,15 @@ class Accounts:
             return ()
         known = credentials.keys() | asked_for(self._sealer, entry)
         return tuple(name for name in issued if name not in known)
+
+    def missing_in(self, event: Event) -> tuple[str, ...]:
+        """Names of the credentials of which a result says that nobody has them; no more of it leaves this place.
+
+        Raises:
+            SealBroken: the key that sealed the result is not in the keyring.
+        """
+        data = json.loads(self._recorder.events.body_of(event))["data"]
+        return tuple(data.get("credentials_missing", ()))
 
     def event(self, entry: Entry, account: Account, at: datetime) -> Event:
         """The result that is published of it.

@@ -25,6 +25,8 @@ class Story:
         next_step: One sentence: what happens next, or what a person can do.
         recognised_by: What a person compares with the provider's list in order to know the account.
         unreadable: Why that cannot be told, where it cannot.
+        credentials_missing: Of an account that is recorded, names of the credentials that its requester never gets, as
+            nobody has them; None where there is no account yet, or its result cannot be read any more.
     """
 
     entry: Entry
@@ -34,6 +36,7 @@ class Story:
     next_step: str
     recognised_by: Mapping[str, JsonValue]
     unreadable: str | None
+    credentials_missing: Sequence[str] | None
 
 
 async def tell(ledger: Ledger, accounts: Accounts, entry: Entry) -> Story:
@@ -42,7 +45,8 @@ async def tell(ledger: Ledger, accounts: Accounts, entry: Entry) -> Story:
     events = await ledger.events(entry.request_id)
     next_step = held_up(entry, await ledger.pauses()) or _next_step(entry, events)
     known, unreadable = _recognised_by(accounts, entry)
-    return Story(entry, history, events, _verdict(entry), next_step, known, unreadable)
+    missing = _credentials_missing(accounts, entry, events)
+    return Story(entry, history, events, _verdict(entry), next_step, known, unreadable, missing)
 
 
 def _recognised_by(accounts: Accounts, entry: Entry) -> tuple[Mapping[str, JsonValue], str | None]:
@@ -53,6 +57,19 @@ def _recognised_by(accounts: Accounts, entry: Entry) -> tuple[Mapping[str, JsonV
         return accounts.recognised_by(entry), None
     except SealBroken as error:
         return {}, f"what was asked cannot be opened: {error}"
+
+
+def _credentials_missing(
+    accounts: Accounts, entry: Entry, events: Sequence[EventLine]
+) -> Sequence[str] | None:
+    """What was given up is known by the result alone: what an operator brought stands nowhere else."""
+    result = next((line.event for line in events if line.event.event_id == entry.event_id), None)
+    if entry.state is not State.PROVISIONED or result is None:
+        return None
+    try:
+        return accounts.missing_in(result)
+    except SealBroken:
+        return None
 
 
 def _verdict(entry: Entry) -> str:
