@@ -404,6 +404,23 @@ def test_explain_names_the_credentials_to_bring(books: Books, terminal: Terminal
     assert "credentials" not in complete
 
 
+def test_no_account_is_recorded_for_a_dry_run(books: Books, with_consumer: Terminal) -> None:
+    """It opens none, so whatever is named is another's; trying and doing say so, and the story does not offer it."""
+
+    async def held(desk: Desk) -> str:
+        claim = await desk.sending("tried", dry_run=True)
+        return (await desk.take(claim, states.HOLD, event=desk.event("tried"))).entry.request_id
+
+    request_id = books.write(held)
+    for more in (("--dry-run",), ()):
+        said = with_consumer("requests", "resolve", "tried", "--account-id", "77", *WHY, "--json", *more)
+        assert (said.code, said.json[0]["effect"]) == (3, "blocked")
+        assert said.json[0]["what"].startswith("a dry run opens no account: ")
+    assert books.state(request_id) is State.HELD
+    offered = with_consumer("explain", "tried").out
+    assert ("--account-id" in offered, "--not-created" in offered) == (False, True)
+
+
 def test_explain_names_the_account_that_is_known(books: Books, terminal: Terminal) -> None:
     """Another one would be refused, so the command has it already."""
     books.write(held_with_account)

@@ -172,6 +172,27 @@ async def test_no_single_verb_sends_a_second_create_without_proof_or_word(world:
     assert len(world.place.acme.sent) - sent == int(certainly_nothing)
 
 
+DRY_RUNS = [
+    (state, f"a dry run opens no account: {again}, `requests abandon r-1` closes it")
+    for state, again in (
+        (A, "it runs by itself"),
+        (W, "it runs by itself"),
+        (D, "`requests resolve r-1 --not-created` runs it again"),
+        (State.HELD, "`requests resolve r-1 --not-created` runs it again"),
+    )
+]
+
+
+@pytest.mark.parametrize(("state", "words"), DRY_RUNS, ids=[state.value for state, _ in DRY_RUNS])
+def test_no_account_can_be_named_for_a_dry_run(state: State, words: str) -> None:
+    """Its requester asked that nothing be opened; what can be done instead is named, and can be done."""
+    entry = make_entry(request_id="r-1", state=state, dry_run=True)
+    planned = plan(Verb.RESOLVE_CREATED, entry)
+    assert (planned.effect, planned.transition, planned.words) == (BLOCKED, None, words)
+    assert plan(Verb.RESOLVE_NOT_CREATED, entry).effect is not BLOCKED
+    assert plan(Verb.ABANDON, entry).effect is Effect.WILL
+
+
 LEFT = [
     (make_entry(state=State.WAITING), "without an account"),
     (make_entry(state=State.IN_DOUBT), "the account may exist and nobody will look"),

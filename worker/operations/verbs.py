@@ -143,6 +143,8 @@ def certainly_not_created(entry: Entry) -> bool:
 
 def _resolve_created(entry: Entry) -> Plan:
     match entry.state:
+        case State.ACCEPTED | State.WAITING | State.IN_DOUBT | State.HELD if entry.dry_run:
+            return _blocked(Verb.RESOLVE_CREATED, entry, _opens_nothing(entry))
         case State.ACCEPTED | State.WAITING | State.IN_DOUBT | State.HELD:
             words = "becomes provisioned with the account you name, for good: what is published cannot be corrected"
             return _will(Verb.RESOLVE_CREATED, entry, states.RESOLVE_CREATED, words)
@@ -158,6 +160,14 @@ def _resolve_created(entry: Entry) -> Plan:
             return _blocked(Verb.RESOLVE_CREATED, entry, words)
         case _:
             assert_never(entry.state)
+
+
+def _opens_nothing(entry: Entry) -> str:
+    """What can be done instead for a dry run: an account that somebody names is another's, or one nobody asked for."""
+    again = f"`requests resolve {entry.request_id} --not-created` runs it again"
+    if entry.state in {State.ACCEPTED, State.WAITING}:
+        again = "it runs by itself"
+    return f"a dry run opens no account: {again}, `requests abandon {entry.request_id}` closes it"
 
 
 def _resolve_not_created(entry: Entry) -> Plan:
