@@ -25,8 +25,8 @@ def at_the_broker(bare: Terminal, broker_url: str) -> Terminal:
 
 def found(terminal: Terminal, **settings: str) -> tuple[bool, str]:
     """What `config check --online` says of RabbitMQ."""
-    findings = terminal("config", "check", "--online", "--json", **CANARY, **settings).json
-    return next((it["well"], it["words"]) for it in findings if it["part"] == "rabbitmq")
+    diagnoses = terminal("config", "check", "--online", "--json", **CANARY, **settings).json
+    return next((it["well"], it["words"]) for it in diagnoses if it["part"] == "rabbitmq")
 
 
 def test_from_an_empty_broker_to_one_as_wanted(at_the_broker: Terminal) -> None:

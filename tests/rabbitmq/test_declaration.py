@@ -157,7 +157,7 @@ async def test_user_without_the_right_to_declare(rig: Rig) -> None:
             ConfigurationError, match=r"access to exchange .* refused.*PROVISIONER_BROKER__DECLARE=false"
         ):
             await within(rig.consumer(settings=settings).run())
-        assert [str(finding) for finding in await admin.check()] == [
+        assert [str(deviation) for deviation in await admin.check()] == [
             *(f"exchange {exchange.name} is missing" for exchange in TOPOLOGY.exchanges),
             *(f"queue {queue.name} is missing" for queue in TOPOLOGY.queues),
         ]
@@ -168,10 +168,10 @@ async def test_what_may_not_be_compared_is_never_as_wanted(rig: Rig) -> None:
     await with_a_queue_that_loses_what_is_refused(rig)
     async with unable_to_configure(rig) as settings, Admin.connect(settings, TOPOLOGY) as admin:
         found = await admin.check()
-    assert [(type(finding), finding.name) for finding in found] == [
+    assert [(type(deviation), deviation.name) for deviation in found] == [
         (Uncompared, entity.name) for entity in TOPOLOGY.entities
     ]
-    (told,) = (finding for finding in found if finding.name == QUEUE)
+    (told,) = (deviation for deviation in found if deviation.name == QUEUE)
     assert str(told) == (
         f"queue {QUEUE} is there and could not be compared: the user has no configure right on it"
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from worker.bootstrap.broker import definitions, topology
     from worker.bootstrap.errands import (
-        Finding,
+        Diagnosis,
         Gap,
         check,
         check_topology,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from worker.bootstrap.keeping import (
         NEWEST,
         BackedUp,
-        Moved,
+        MovedLedger,
         back_up_ledger,
         cancel_move,
         ledger_revisions,
@@ -43,11 +43,11 @@ else:
     _HOMES = {
         "worker.bootstrap.broker": {"definitions", "topology"},
         "worker.bootstrap.errands": {
-            "Finding", "Gap", "check", "check_topology", "declare_topology", "require_runnable",
+            "Diagnosis", "Gap", "check", "check_topology", "declare_topology", "require_runnable",
             "requests_exchange", "submit",
         },
         "worker.bootstrap.keeping": {
-            "NEWEST", "BackedUp", "Moved", "back_up_ledger", "cancel_move", "ledger_revisions", "ledger_standing",
+            "NEWEST", "BackedUp", "MovedLedger", "back_up_ledger", "cancel_move", "ledger_revisions", "ledger_standing",
             "migrate_ledger", "move_ledger",
         },
         "worker.bootstrap.loop": {"run"},
@@ -71,11 +71,11 @@ else:
 __all__ = [
     "NEWEST",
     "BackedUp",
-    "Finding",
+    "Diagnosis",
     "Gap",
     "LedgerStanding",
     "MigrationStep",
-    "Moved",
+    "MovedLedger",
     "OfficeParts",
     "Progress",
     "back_up_ledger",

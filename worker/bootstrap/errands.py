@@ -72,22 +72,22 @@ async def declare_topology(configured: Settings) -> None:
 
 async def check_topology(configured: Settings) -> list[Gap]:
     """How the broker differs from what is wanted, or could not be compared with it, with the command that helps."""
-    return [_gap(finding) for finding in await _findings(configured)]
+    return [_gap(deviation) for deviation in await _deviations(configured)]
 
 
-def _gap(finding: declaration.Finding) -> Gap:
-    match finding:
+def _gap(deviation: declaration.Deviation) -> Gap:
+    match deviation:
         case declaration.Difference(argument=""):
-            return Gap(str(finding), "`provisioner topology declare` creates it", compared=True)
+            return Gap(str(deviation), "`provisioner topology declare` creates it", compared=True)
         case declaration.Difference():
-            return Gap(str(finding), finding.remedy, compared=True)
+            return Gap(str(deviation), deviation.remedy, compared=True)
         case declaration.Uncompared():
-            return Gap(str(finding), finding.remedy, compared=False)
+            return Gap(str(deviation), deviation.remedy, compared=False)
         case _:
-            assert_never(finding)
+            assert_never(deviation)
 
 
-async def _findings(configured: Settings) -> list[declaration.Finding]:
+async def _deviations(configured: Settings) -> list[declaration.Deviation]:
     async with _admin(configured) as admin:
         return await admin.check()
 
@@ -184,7 +184,7 @@ def _told(message: Message) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Diagnosis:
     """What a check of one part found."""
 
     part: str
@@ -192,27 +192,27 @@ class Finding:
     words: str
 
 
-async def check(configured: Settings, *, online: bool) -> list[Finding]:
+async def check(configured: Settings, *, online: bool) -> list[Diagnosis]:
     """Look at every part that the settings name; online also reach for it. Changes nothing."""
-    findings = [Finding("settings", well=True, words="all values are valid")]
-    findings.append(await _tried("sealing keys", partial(_check_keys, configured)))
-    findings.append(await _tried("consumer keys", partial(_check_consumer_keys, configured)))
+    diagnoses = [Diagnosis("settings", well=True, words="all values are valid")]
+    diagnoses.append(await _tried("sealing keys", partial(_check_keys, configured)))
+    diagnoses.append(await _tried("consumer keys", partial(_check_consumer_keys, configured)))
     if not configured.providers:
-        findings.append(Finding("providers", well=False, words=_NO_PROVIDER))
-    findings.append(Finding("encryption", well=True, words=advice.on_encryption(configured)))
-    findings.append(Finding("stopping", well=True, words=advice.on_stopping(configured)))
+        diagnoses.append(Diagnosis("providers", well=False, words=_NO_PROVIDER))
+    diagnoses.append(Diagnosis("encryption", well=True, words=advice.on_encryption(configured)))
+    diagnoses.append(Diagnosis("stopping", well=True, words=advice.on_stopping(configured)))
     if online:
-        findings.append(await _tried("rabbitmq", partial(_check_broker, configured)))
-        findings.append(await _tried("ledger", partial(_check_ledger, configured)))
-        findings += await _check_providers(configured)
-    return findings
+        diagnoses.append(await _tried("rabbitmq", partial(_check_broker, configured)))
+        diagnoses.append(await _tried("ledger", partial(_check_ledger, configured)))
+        diagnoses += await _check_providers(configured)
+    return diagnoses
 
 
-async def _tried(part: str, look: Callable[[], Awaitable[str]]) -> Finding:
+async def _tried(part: str, look: Callable[[], Awaitable[str]]) -> Diagnosis:
     try:
-        return Finding(part, well=True, words=await look())
+        return Diagnosis(part, well=True, words=await look())
     except WorkerError as error:
-        return Finding(part, well=False, words=str(error))
+        return Diagnosis(part, well=False, words=str(error))
 
 
 async def _check_keys(configured: Settings) -> str:
@@ -234,19 +234,19 @@ async def _check_consumer_keys(configured: Settings) -> str:
 
 
 async def _check_broker(configured: Settings) -> str:
-    findings = await _findings(configured)
-    words = "; ".join(f"{gap.what}: {gap.remedy}" for gap in map(_gap, findings))
-    if not findings:
+    deviations = await _deviations(configured)
+    words = "; ".join(f"{gap.what}: {gap.remedy}" for gap in map(_gap, deviations))
+    if not deviations:
         return "reached; exchanges and queues are as wanted"
-    if configured.broker.declare and all(_is_missing(finding) for finding in findings):
-        return f"reached; the first start will declare {len(findings)} exchanges and queues"
-    if not configured.broker.declare and all(isinstance(it, declaration.Uncompared) for it in findings):
+    if configured.broker.declare and all(_is_missing(deviation) for deviation in deviations):
+        return f"reached; the first start will declare {len(deviations)} exchanges and queues"
+    if not configured.broker.declare and all(isinstance(it, declaration.Uncompared) for it in deviations):
         return f"reached; nothing is missing, but {words}"
     raise TopologyMismatch(words)
 
 
-def _is_missing(finding: declaration.Finding) -> bool:
-    return isinstance(finding, declaration.Difference) and not finding.argument
+def _is_missing(deviation: declaration.Deviation) -> bool:
+    return isinstance(deviation, declaration.Difference) and not deviation.argument
 
 
 async def _check_ledger(configured: Settings) -> str:
@@ -273,8 +273,8 @@ async def _schema(url: str) -> str | None:
         await reader.close()
 
 
-async def _check_providers(configured: Settings) -> list[Finding]:
+async def _check_providers(configured: Settings) -> list[Diagnosis]:
     async with AsyncExitStack() as stack:
         handlers = await clients.handlers(configured, stack, SystemClock())
         probes = {name: await handler.probe() for name, handler in handlers.items()}
-    return [Finding(name, well=probe.healthy, words=probe.detail) for name, probe in probes.items()]
+    return [Diagnosis(name, well=probe.healthy, words=probe.detail) for name, probe in probes.items()]

@@ -96,7 +96,7 @@ def back_up_ledger(configured: Settings, to: Path) -> BackedUp:
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class MovedLedger:
     """A ledger that was moved.
 
     Attributes:
@@ -109,7 +109,7 @@ class Moved:
     keys_file: Path | None
 
 
-def move_ledger(configured: Settings, target: str, told: Callable[[Progress], None]) -> Moved:
+def move_ledger(configured: Settings, target: str, told: Callable[[Progress], None]) -> MovedLedger:
     """Move the ledger from its SQLite file to a PostgreSQL server. Blocks.
 
     Raises:
@@ -120,7 +120,7 @@ def move_ledger(configured: Settings, target: str, told: Callable[[Progress], No
     parts.require_ledger(configured)
     rows = moving.move(configured.ledger.url.get_secret_value(), target, SystemClock().now, told)
     keys_file = configured.sealing_keys_file()
-    return Moved(store_at(target).place, rows, keys_file.absolute() if keys_file else None)
+    return MovedLedger(store_at(target).place, rows, keys_file.absolute() if keys_file else None)
 
 
 def cancel_move(configured: Settings, target: str) -> None:

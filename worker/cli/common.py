@@ -163,7 +163,7 @@ class Office:
 
 
 @contextmanager
-def office(actor: str | None = None, *, acts: bool = False) -> Iterator[Office]:
+def open_office(actor: str | None = None, *, acts: bool = False) -> Iterator[Office]:
     """Open the configured ledger beside the workers; close it again, whatever happens.
 
     Args:

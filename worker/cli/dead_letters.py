@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from worker.cli import batch, letter_story
-from worker.cli.common import Actor, DryRun, Json, Office, Reason, office
+from worker.cli.common import Actor, DryRun, Json, Office, Reason, open_office
 from worker.cli.output import age, print_json, print_table
 from worker.cli.selection import (
     CodeOption,
@@ -56,8 +56,8 @@ def list_letters(
 ) -> None:
     """List dead letters, newest first."""
     chosen = Selection(provider, code, source, older_than, newer_than, limit, key=key)
-    with office() as desk:
-        letters = chosen.letters(desk, None if state is Listed.ALL else LetterState(state))
+    with open_office() as office:
+        letters = chosen.letters(office, None if state is Listed.ALL else LetterState(state))
         if as_json:
             print_json(letters)
             chosen.mention_limit(len(letters))
@@ -68,7 +68,7 @@ def list_letters(
                 it.state,
                 it.reason,
                 it.provider,
-                age(it.received_at, desk.now()),
+                age(it.received_at, office.now()),
                 it.idempotency_key,
                 it.size,
             )
@@ -90,9 +90,9 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show one dead letter: why it died, and its history."""
-    with office() as desk:
-        letter = desk.run(desk.dead_letters.find(dead_letter_id))
-        letter_story.show(desk, letter, body=body, as_json=as_json)
+    with open_office() as office:
+        letter = office.run(office.dead_letters.find(dead_letter_id))
+        letter_story.show(office, letter, body=body, as_json=as_json)
 
 
 @app.command(
@@ -114,15 +114,17 @@ def replay(
 ) -> None:
     """Publish dead letters again. Safe to repeat: the ledger knows each request by its key."""
     chosen = Selection(provider, code, source, older_than, newer_than, limit, key=key)
-    with office(actor, acts=not dry_run) as desk:
-        letters, found_by = _wanted(desk, dead_letter_ids, chosen)
-        plans = [desk.dead_letters.plan_replay(letter) for letter in letters]
+    with open_office(actor, acts=not dry_run) as office:
+        letters, found_by = _wanted(office, dead_letter_ids, chosen)
+        plans = [office.dead_letters.plan_replay(letter) for letter in letters]
         if dry_run or not any(planned.effect is Effect.WILL for planned in plans):
             # Nothing to publish, so no broker is needed.
             batch.carry_out(_rows(plans, None), _FORM, found_by, dry_run=dry_run, as_json=as_json)
             return
-        with desk.requests_exchange() as publish:
-            rows = _rows(plans, lambda planned: desk.run(desk.dead_letters.replay(planned, reason, publish)))
+        with office.requests_exchange() as publish:
+            rows = _rows(
+                plans, lambda planned: office.run(office.dead_letters.replay(planned, reason, publish))
+            )
             batch.carry_out(rows, _FORM, found_by, dry_run=False, as_json=as_json)
 
 
@@ -143,23 +145,24 @@ def discard(
 ) -> None:
     """Close dead letters for good. The rows and their reasons stay."""
     chosen = Selection(provider, code, source, older_than, newer_than, limit, key=key)
-    with office(actor, acts=not dry_run) as desk:
-        letters, found_by = _wanted(desk, dead_letter_ids, chosen)
-        plans = [desk.dead_letters.plan_discard(letter) for letter in letters]
+    with open_office(actor, acts=not dry_run) as office:
+        letters, found_by = _wanted(office, dead_letter_ids, chosen)
+        plans = [office.dead_letters.plan_discard(letter) for letter in letters]
         rows = _rows(
-            plans, None if dry_run else lambda planned: desk.run(desk.dead_letters.discard(planned, reason))
+            plans,
+            None if dry_run else lambda planned: office.run(office.dead_letters.discard(planned, reason)),
         )
         batch.carry_out(rows, _FORM, found_by, dry_run=dry_run, as_json=as_json)
 
 
 def _wanted(
-    desk: Office, ids: Sequence[str] | None, chosen: Selection
+    office: Office, ids: Sequence[str] | None, chosen: Selection
 ) -> tuple[list[DeadLetter], Selection | None]:
     """The letters that are named; or those that the filters find, with these."""
     if either(ids, chosen):
         named = dict.fromkeys(ids or ())
-        return [desk.run(desk.dead_letters.find(dead_letter_id)) for dead_letter_id in named], None
-    return chosen.letters(desk, LetterState.OPEN), chosen
+        return [office.run(office.dead_letters.find(dead_letter_id)) for dead_letter_id in named], None
+    return chosen.letters(office, LetterState.OPEN), chosen
 
 
 def _rows(plans: Sequence[LetterPlan], act: Callable[[LetterPlan], str] | None) -> list[batch.Row]:

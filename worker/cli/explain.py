@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from worker.cli import letter_story
-from worker.cli.common import Json, Office, office
+from worker.cli.common import Json, Office, open_office
 from worker.cli.output import age, as_data, cell, out, print_json, print_table, safe
 from worker.core.dead_letter import DeadLetter
 from worker.core.entry import Entry
@@ -41,44 +41,44 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Tell one request's whole story: what came, what was seen, which rule decided, who did what and why."""
-    with office() as desk:
+    with open_office() as office:
         try:
-            entry = desk.run(desk.requests.find(reference))
+            entry = office.run(office.requests.find(reference))
         except AmbiguousKey:
             raise
         except UnknownRequest:
-            letter = _dead_letter(desk, reference)
+            letter = _dead_letter(office, reference)
             if letter is None:
                 raise
-            alike = letter_story.bearing(desk, letter.idempotency_key)
+            alike = letter_story.bearing(office, letter.idempotency_key)
             others = [it for it in alike if it.dead_letter_id != letter.dead_letter_id]
-            letter_story.show(desk, letter, body=False, as_json=as_json, others=others)
+            letter_story.show(office, letter, body=False, as_json=as_json, others=others)
             return
-        story = desk.run(tell(desk.ledger, desk.requests.accounts, entry))
-        attempts = desk.run(desk.ledger.attempts(entry.request_id))
-        letters = letter_story.bearing(desk, entry.idempotency_key)
+        story = office.run(tell(office.ledger, office.requests.accounts, entry))
+        attempts = office.run(office.ledger.attempts(entry.request_id))
+        letters = letter_story.bearing(office, entry.idempotency_key)
         if as_json:
             told, more = as_data(story), {"attempts": attempts, "dead_letters": letters}
             print_json({**told, **more} if isinstance(told, dict) else told)
         else:
-            _print_story(desk, story, reference, attempts[-1].number if attempts else 0)
+            _print_story(office, story, reference, attempts[-1].number if attempts else 0)
             # Whoever sent it was told that it was rejected, and asks about this very key.
             letter_story.mention(letters, entry.idempotency_key, entry.source)
 
 
-def _dead_letter(desk: Office, reference: str) -> DeadLetter | None:
+def _dead_letter(office: Office, reference: str) -> DeadLetter | None:
     """What could not become a request has a story as well, also under the key that its sender knows."""
-    letter = desk.run(desk.ledger.dead_letter(reference))
+    letter = office.run(office.ledger.dead_letter(reference))
     if letter is not None:
         return letter
-    return next(iter(letter_story.bearing(desk, reference)), None)
+    return next(iter(letter_story.bearing(office, reference)), None)
 
 
-def _print_story(desk: Office, story: Story, reference: str, attempts: int) -> None:
+def _print_story(office: Office, story: Story, reference: str, attempts: int) -> None:
     entry = story.entry
     out.print(f"[bold]request {safe(entry.request_id)}[/]")
     out.print(f"key {safe(entry.idempotency_key)} from {safe(entry.source)}, provider {entry.provider}")
-    out.print(f"received {cell(entry.received_at)} UTC, {age(entry.received_at, desk.now())} ago")
+    out.print(f"received {cell(entry.received_at)} UTC, {age(entry.received_at, office.now())} ago")
     if entry.dry_run:
         out.print("a dry run: nothing is opened")
     if entry.deadline is not None:
@@ -91,7 +91,7 @@ def _print_story(desk: Office, story: Story, reference: str, attempts: int) -> N
         )
     out.print(f"next: {safe(story.next_step)}")
     _print_recognised_by(story)
-    _print_choices(entry, reference, attempts, _missing(desk, entry))
+    _print_choices(entry, reference, attempts, _missing(office, entry))
     out.print()
     for line in story.history:
         _print_line(line)
@@ -130,10 +130,10 @@ def _print_recognised_by(story: Story) -> None:
         out.print(f"    {name:<{width}} {safe(value)}")
 
 
-def _missing(desk: Office, entry: Entry) -> Collection[str]:
+def _missing(office: Office, entry: Entry) -> Collection[str]:
     """The credentials that whoever names the account should bring; all of them where nobody can tell."""
     try:
-        return desk.requests.accounts.missing(entry, {})
+        return office.requests.accounts.missing(entry, {})
     except SealBroken:
         return issued_by(entry.provider)
 

@@ -12,7 +12,7 @@ from worker.cli.common import Json, Misuse, exit_codes, run_async
 from worker.cli.output import Exit, age, complain, err, out, print_json, print_table, safe
 
 if TYPE_CHECKING:
-    from worker.bootstrap import BackedUp, LedgerStanding, MigrationStep, Moved, Progress
+    from worker.bootstrap import BackedUp, LedgerStanding, MigrationStep, MovedLedger, Progress
 
 app = typer.Typer(
     no_args_is_help=True, help="See how the ledger stands, back it up, migrate it, and move it to a server."
@@ -196,7 +196,7 @@ class _Telling:
             self._next = _TOLD_EVERY
 
 
-def _say_moved(moved: "Moved") -> None:
+def _say_moved(moved: "MovedLedger") -> None:
     keys = "the same PROVISIONER_SEALING__KEYS"
     if moved.keys_file is not None:
         keys = f"PROVISIONER_SEALING__KEYS_FILE={moved.keys_file}"

@@ -14,11 +14,11 @@ from worker.core.overview import LetterFilter
 _MOST = 20
 
 
-def bearing(desk: Office, key: str | None) -> list[DeadLetter]:
+def bearing(office: Office, key: str | None) -> list[DeadLetter]:
     """The newest dead letters with this idempotency key, whoever sent them."""
     if key is None:
         return []
-    return list(desk.run(desk.ledger.dead_letters(LetterFilter(idempotency_key=key, limit=_MOST))))
+    return list(office.run(office.ledger.dead_letters(LetterFilter(idempotency_key=key, limit=_MOST))))
 
 
 def mention(letters: Sequence[DeadLetter], key: str | None, source: str | None) -> None:
@@ -36,16 +36,16 @@ def mention(letters: Sequence[DeadLetter], key: str | None, source: str | None) 
 
 
 def show(
-    desk: Office, letter: DeadLetter, *, body: bool, as_json: bool, others: Sequence[DeadLetter] = ()
+    office: Office, letter: DeadLetter, *, body: bool, as_json: bool, others: Sequence[DeadLetter] = ()
 ) -> None:
     """Print everything about one dead letter, and name the others that bear its key.
 
     The message itself may hold secrets, so only on demand.
     """
-    history = desk.run(desk.ledger.history(letter.dead_letter_id))
-    events = desk.run(desk.ledger.events(letter.dead_letter_id))
-    message = desk.dead_letters.message(letter) if body else None
-    is_cut = desk.dead_letters.is_cut(letter)
+    history = office.run(office.ledger.history(letter.dead_letter_id))
+    events = office.run(office.ledger.events(letter.dead_letter_id))
+    message = office.dead_letters.message(letter) if body else None
+    is_cut = office.dead_letters.is_cut(letter)
     if as_json:
         told = {"dead_letter": letter, "is_cut": is_cut, "history": history, "events": events}
         told |= {"others": others} if others else {}

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from worker.cli import local_worker
-from worker.cli.common import Actor, DryRun, Json, Office, Reason, office
+from worker.cli.common import Actor, DryRun, Json, Office, Reason, open_office
 from worker.cli.output import age, cell, out, print_json, print_table, safe
 from worker.core.overview import Pause, Standing
 
@@ -33,12 +33,12 @@ def pause(
     name: Name, reason: Reason, dry_run: DryRun = False, as_json: Json = False, actor: Actor = None
 ) -> None:
     """Start no new create at a provider, in every worker, until it is resumed. Survives restarts."""
-    with office(actor, acts=not dry_run) as desk:
-        before = _pause_of(desk, name)
+    with open_office(actor, acts=not dry_run) as office:
+        before = _pause_of(office, name)
         words = f"{name} would be paused; creates under way are finished, new ones wait in RabbitMQ"
         if before is not None:
             words = f"{name} is {_told(before)} already; your name and reason would replace these"
-        _say(name, words if dry_run else desk.run(desk.providers.pause(name, reason)), as_json=as_json)
+        _say(name, words if dry_run else office.run(office.providers.pause(name, reason)), as_json=as_json)
 
 
 @app.command(epilog="Example: provisioner provider resume phone_com --reason 'maintenance is over'")
@@ -46,12 +46,12 @@ def resume(
     name: Name, reason: Reason, dry_run: DryRun = False, as_json: Json = False, actor: Actor = None
 ) -> None:
     """Let creates start again."""
-    with office(actor, acts=not dry_run) as desk:
-        before = _pause_of(desk, name)
+    with open_office(actor, acts=not dry_run) as office:
+        before = _pause_of(office, name)
         words = f"{name} is not paused; a wait that the provider asked for would end"
         if before is not None:
             words = f"{name} would be resumed; it is {_told(before)}"
-        _say(name, words if dry_run else desk.run(desk.providers.resume(name, reason)), as_json=as_json)
+        _say(name, words if dry_run else office.run(office.providers.resume(name, reason)), as_json=as_json)
 
 
 @app.command(epilog="Example: provisioner provider status phone_com")
@@ -65,11 +65,11 @@ def status(
 
     What still waits in RabbitMQ is not in the ledger and not counted.
     """
-    with office() as desk:
+    with open_office() as office:
         if name is not None:
-            desk.providers.check(name)
-        lines = _lines(desk, [name] if name else sorted(desk.known_providers))
-        history = desk.run(desk.ledger.pause_history(name, _LONGEST_HISTORY)) if name else ()
+            office.providers.check(name)
+        lines = _lines(office, [name] if name else sorted(office.known_providers))
+        history = office.run(office.ledger.pause_history(name, _LONGEST_HISTORY)) if name else ()
         if as_json:
             print_json({"status": lines[0], "history": history} if name else lines)
             return
@@ -80,7 +80,7 @@ def status(
                 _HERE.get(it.worker_here or "", it.worker_here),
                 it.why,
                 it.by,
-                age(it.since, desk.now()),
+                age(it.since, office.now()),
                 _words(it.open),
             )
             for it in lines
@@ -93,9 +93,9 @@ def status(
             print_table(("at (UTC)", "what", "by", "why"), steps, empty="it was never paused", folds={"why"})
 
 
-def _pause_of(desk: Office, name: str) -> Pause | None:
-    desk.providers.check(name)
-    return next((it for it in desk.run(desk.ledger.pauses()) if it.provider == name), None)
+def _pause_of(office: Office, name: str) -> Pause | None:
+    office.providers.check(name)
+    return next((it for it in office.run(office.ledger.pauses()) if it.provider == name), None)
 
 
 def _told(pause: Pause) -> str:
@@ -122,10 +122,10 @@ class _Line:
     open: dict[str, int]
 
 
-def _lines(desk: Office, names: Sequence[str]) -> list[_Line]:
-    pauses = {pause.provider: pause for pause in desk.run(desk.ledger.pauses())}
-    standings = desk.run(desk.ledger.standings())
-    here = local_worker.provider_states(desk.configured)
+def _lines(office: Office, names: Sequence[str]) -> list[_Line]:
+    pauses = {pause.provider: pause for pause in office.run(office.ledger.pauses())}
+    standings = office.run(office.ledger.standings())
+    here = local_worker.provider_states(office.configured)
     return [_line(name, pauses.get(name), here.get(name), standings) for name in names]
 
 

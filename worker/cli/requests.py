@@ -10,7 +10,7 @@ import typer
 from pydantic import SecretStr
 
 from worker.cli import batch
-from worker.cli.common import Actor, DryRun, Json, Misuse, Office, Reason, exit_codes, office
+from worker.cli.common import Actor, DryRun, Json, Misuse, Office, Reason, exit_codes, open_office
 from worker.cli.output import age, as_data, print_json, print_table
 from worker.cli.selection import (
     CodeOption,
@@ -53,8 +53,8 @@ def list_requests(
 ) -> None:
     """List requests, newest first."""
     chosen = Selection(provider, code, source, older_than, newer_than, limit, state)
-    with office() as desk:
-        entries = desk.run(desk.ledger.entries(chosen.wanted(desk)))
+    with open_office() as office:
+        entries = office.run(office.ledger.entries(chosen.wanted(office)))
         if as_json:
             print_json(entries)
             chosen.mention_limit(len(entries))
@@ -65,7 +65,7 @@ def list_requests(
                 it.provider,
                 it.state,
                 it.reason,
-                age(it.received_at, desk.now()),
+                age(it.received_at, office.now()),
                 it.idempotency_key,
                 it.account_id,
             )
@@ -81,8 +81,8 @@ def list_requests(
 @app.command(epilog="Example: provisioner requests show order-4711")
 def show(reference: Reference, as_json: Json = False) -> None:
     """Show one request as the ledger has it; `explain` tells its story."""
-    with office() as desk:
-        data = as_data(desk.run(desk.requests.find(reference)))
+    with open_office() as office:
+        data = as_data(office.run(office.requests.find(reference)))
         if as_json or not isinstance(data, dict):
             print_json(data)
         else:
@@ -164,16 +164,16 @@ def resolve(
     with exit_codes():
         verb = _word(account_id, not_created=not_created)
         _check_company(verb, attempt, credentials_file, without_credentials=without_credentials)
-    with office(actor, acts=not dry_run) as desk:
-        (planned,) = desk.run(desk.requests.plan(verb, [reference], None))
+    with open_office(actor, acts=not dry_run) as office:
+        (planned,) = office.run(office.requests.plan(verb, [reference], None))
         if not_created:
-            planned = desk.run(desk.requests.for_attempt(planned, attempt))
+            planned = office.run(office.requests.for_attempt(planned, attempt))
         account = None
         if account_id is not None:
             credentials = _credentials(credentials_file, issued_by(planned.entry.provider))
             account = Account(account_id.strip(), credentials, without_credentials)
-            planned = desk.run(desk.requests.for_account(planned, account))
-        row = _row(desk, planned, reason, account, dry_run=dry_run)
+            planned = office.run(office.requests.for_account(planned, account))
+        row = _row(office, planned, reason, account, dry_run=dry_run)
         batch.carry_out([row], _FORM, None, dry_run=dry_run, as_json=as_json)
 
 
@@ -271,14 +271,16 @@ def _all(
     as_json: bool,
 ) -> None:
     """One verb on the named requests, or on those that the filters find."""
-    with office(actor, acts=not dry_run) as desk:
+    with open_office(actor, acts=not dry_run) as office:
         named = either(references, chosen)
-        plans = desk.run(desk.requests.plan(verb, references or [], None if named else chosen.wanted(desk)))
-        rows = [_row(desk, planned, reason, None, dry_run=dry_run) for planned in plans]
+        plans = office.run(
+            office.requests.plan(verb, references or [], None if named else chosen.wanted(office))
+        )
+        rows = [_row(office, planned, reason, None, dry_run=dry_run) for planned in plans]
         batch.carry_out(rows, _FORM, None if named else chosen, dry_run=dry_run, as_json=as_json)
 
 
-def _row(desk: Office, planned: Plan, reason: str, account: Account | None, *, dry_run: bool) -> batch.Row:
+def _row(office: Office, planned: Plan, reason: str, account: Account | None, *, dry_run: bool) -> batch.Row:
     entry = planned.entry
     names = {
         "request": entry.request_id,
@@ -288,6 +290,6 @@ def _row(desk: Office, planned: Plan, reason: str, account: Account | None, *, d
     }
 
     def act() -> str:
-        return desk.run(desk.requests.carry_out(planned, reason, account))
+        return office.run(office.requests.carry_out(planned, reason, account))
 
     return batch.Row(names, planned.effect, planned.words, None if dry_run else act)

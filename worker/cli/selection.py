@@ -77,25 +77,25 @@ class Selection:
         )
         return any(value is not None for value in given)
 
-    def wanted(self, desk: Office) -> Filter:
+    def wanted(self, office: Office) -> Filter:
         """The same for the ledger.
 
         Raises:
             UnknownRequest: no provider has that name.
         """
         if self.provider is not None:
-            desk.providers.check(self.provider)
+            office.providers.check(self.provider)
         return Filter(
             states=frozenset(self.states) if self.states else None,
             provider=self.provider,
             reason=self.code,
             source=self.source,
-            older_than=_ago(self.older_than, desk.now()),
-            newer_than=_ago(self.newer_than, desk.now()),
+            older_than=_ago(self.older_than, office.now()),
+            newer_than=_ago(self.newer_than, office.now()),
             limit=self.limit,
         )
 
-    def letters(self, desk: Office, state: LetterState | None) -> list[DeadLetter]:
+    def letters(self, office: Office, state: LetterState | None) -> list[DeadLetter]:
         """The dead letters in this state that the filters find, newest first."""
         wanted = LetterFilter(
             state=state,
@@ -103,11 +103,11 @@ class Selection:
             provider=self.provider,
             source=self.source,
             idempotency_key=self.key,
-            older_than=_ago(self.older_than, desk.now()),
-            newer_than=_ago(self.newer_than, desk.now()),
+            older_than=_ago(self.older_than, office.now()),
+            newer_than=_ago(self.newer_than, office.now()),
             limit=self.limit,
         )
-        return list(desk.run(desk.ledger.dead_letters(wanted)))
+        return list(office.run(office.ledger.dead_letters(wanted)))
 
     def mention_limit(self, count: int) -> None:
         """Say so when there may be more rows than were asked for."""

@@ -32,13 +32,13 @@ def config_check(
     """Check the whole configuration; every problem at once, in words. Exit code 78 when there is one."""
     with exit_codes():
         configured = bootstrap.settings()
-        findings = run_async(bootstrap.check(configured, online=online))
+        diagnoses = run_async(bootstrap.check(configured, online=online))
     if as_json:
-        print_json(findings)
+        print_json(diagnoses)
     else:
-        rows = ((it.part, it.well, it.words) for it in findings)
+        rows = ((it.part, it.well, it.words) for it in diagnoses)
         print_table(("part", "well", "what was found"), rows, empty="", folds={"what was found"})
-    if not all(finding.well for finding in findings):
+    if not all(diagnosis.well for diagnosis in diagnoses):
         raise typer.Exit(Exit.CONFIGURATION)
 
 

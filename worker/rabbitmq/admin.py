@@ -14,7 +14,7 @@ from worker.core.errors import BrokerUnavailable, PublishUnconfirmed
 from worker.rabbitmq import declaration
 from worker.rabbitmq.calls import answering
 from worker.rabbitmq.connection import Connection, ConnectionSettings
-from worker.rabbitmq.declaration import Finding
+from worker.rabbitmq.declaration import Deviation
 from worker.rabbitmq.delivery import read_message
 from worker.rabbitmq.publisher import CONTENT_TYPE
 from worker.rabbitmq.topology import REQUESTS, RESULTS, Topology
@@ -45,7 +45,7 @@ class Admin:
         finally:
             await connection.close()
 
-    async def check(self) -> list[Finding]:
+    async def check(self) -> list[Deviation]:
         """What is missing on the broker, different or could not be compared, without changing anything.
 
         Raises:

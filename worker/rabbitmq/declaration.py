@@ -85,7 +85,7 @@ class Uncompared:
         return "run `provisioner topology check` once with a user that has it, such as the one that declares"
 
 
-Finding = Difference | Uncompared
+Deviation = Difference | Uncompared
 """What is to be said of one queue or exchange that is not known to be as wanted."""
 
 
@@ -108,7 +108,7 @@ async def settle(
             with _passing_over(connection):
                 await _provide(topology, queue, connection, settings)
         return []
-    differences, uncompared = _sorted(await _findings(topology, connection, settings.operation_timeout))
+    differences, uncompared = _sorted(await _deviations(topology, connection, settings.operation_timeout))
     if differences:
         raise _mismatch(differences, None)
     return uncompared
@@ -161,14 +161,14 @@ async def declare(topology: Topology, connection: Connection, *, seconds: float)
             await _declare_queue(topology, queue, connection, seconds)
 
 
-async def check(topology: Topology, connection: Connection, *, seconds: float) -> list[Finding]:
+async def check(topology: Topology, connection: Connection, *, seconds: float) -> list[Deviation]:
     """What is missing, different or could not be compared, without changing anything.
 
     Raises:
         BrokerUnavailable: no answer.
     """
     found = [await _compare(connection, entity, seconds) for entity in topology.entities]
-    return [finding for finding in found if finding is not None]
+    return [deviation for deviation in found if deviation is not None]
 
 
 async def _declare_exchanges(topology: Topology, connection: Connection, seconds: float) -> None:
@@ -238,30 +238,30 @@ async def _explained(topology: Topology, connection: Connection, seconds: float)
         raise
 
 
-async def _findings(topology: Topology, connection: Connection, seconds: float) -> list[Finding]:
+async def _deviations(topology: Topology, connection: Connection, seconds: float) -> list[Deviation]:
     """As far as the broker answers."""
     found = []
     for entity in topology.entities:
         with _passing_over(connection):
             found.append(await _compare(connection, entity, seconds))
-    return [finding for finding in found if finding is not None]
+    return [deviation for deviation in found if deviation is not None]
 
 
-def _sorted(findings: list[Finding]) -> tuple[list[Difference], list[Uncompared]]:
+def _sorted(deviations: list[Deviation]) -> tuple[list[Difference], list[Uncompared]]:
     differences: list[Difference] = []
     uncompared: list[Uncompared] = []
-    for finding in findings:
-        match finding:
+    for deviation in deviations:
+        match deviation:
             case Difference():
-                differences.append(finding)
+                differences.append(deviation)
             case Uncompared():
-                uncompared.append(finding)
+                uncompared.append(deviation)
             case _:
-                assert_never(finding)
+                assert_never(deviation)
     return differences, uncompared
 
 
-async def _compare(connection: Connection, entity: Exchange | Queue, seconds: float) -> Finding | None:
+async def _compare(connection: Connection, entity: Exchange | Queue, seconds: float) -> Deviation | None:
     """None where it is as wanted. First whether it is there at all: declaring it would create it."""
     try:
         for passive in (True, False):
