@@ -115,12 +115,6 @@ def _is_collection(annotation: object) -> bool:
     return isinstance(origin, type) and issubclass(origin, Collection)
 
 
-def missing_secrets(credentials: BaseModel) -> tuple[str, ...]:
-    """Give the names of the top-level secrets that are null: issued by the provider, held by nobody."""
-    names = (path[0] for path in secret_paths(type(credentials)) if len(path) == 1)
-    return tuple(name for name in names if getattr(credentials, name) is None)
-
-
 def sent_as(vendor_field: str, required_when: str | None = None) -> JsonDict:
     """Mark a field of a provider's `Parameters` with the vendor's own name for it.
 

@@ -14,7 +14,7 @@ import pytest
 from pydantic import BaseModel, Field, JsonValue, SecretStr, ValidationError
 
 from contracts.examples import messages
-from contracts.model import ClosedModel, missing_secrets, reveal, secret_paths
+from contracts.model import ClosedModel, reveal, secret_paths
 from contracts.problems import problems
 from contracts.providers import ProviderContract, discover
 from contracts.request import REQUEST_TYPE, RequestContext, RequestData
@@ -118,14 +118,6 @@ def test_no_other_rendering_shows_a_secret() -> None:
     record = logging.LogRecord("n", logging.INFO, "p", 1, "%s %r", (OUTER, OUTER), None)
     dumps = (OUTER.model_dump_json(), str(OUTER.model_dump()), str(OUTER.model_dump(mode="json")))
     assert CANARY not in f"{OUTER} {OUTER!r} {dumps} {record.getMessage()}"
-
-
-def test_missing_secrets_are_named() -> None:
-    """What the provider issued and nobody has is null in the credentials, and so is named."""
-    credentials = PROVIDERS["gateway360"].Credentials
-    assert missing_secrets(credentials.model_validate({"password": CANARY})) == ("api_key",)
-    assert missing_secrets(credentials.model_validate({"password": CANARY, "api_key": CANARY})) == ()
-    assert missing_secrets(credentials()) == ("password", "api_key")
 
 
 def spoiled(value: Any) -> Iterator[Any]:
