@@ -18,9 +18,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := verbs
-.PHONY: verbs venv demo test repeat run lint evidence control rabbitmq4 bench clean
+.PHONY: verbs help venv demo test repeat run lint evidence control rabbitmq4 bench clean
 
-verbs:
+verbs help:
 	@sed -nE 's/^([a-z0-9]+):.*## (.*)$$/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: venv ## show the whole thing: requests in, results out, faults on the way

@@ -48,7 +48,7 @@ _HERE = ROOT / ".local"  # on the disk of the project: a folder in memory would 
 _BUILD = ROOT / "build"
 _FIGURES = _BUILD / "bench.json"
 _PLOTS = _BUILD / "bench"
-_SECOND = "second"
+_VHOSTS = ("second", "third")  # beside the first one
 Figures = dict[str, Any]
 
 
@@ -190,18 +190,18 @@ def _measured(wanted: argparse.Namespace) -> Figures:
     with tempfile.TemporaryDirectory(dir=_HERE, prefix="bench-") as name:
         folder = Path(name).absolute()
         with RabbitmqNode(folder / "rabbitmq") as node, Databases() as databases:
-            second = node.add_vhost(_SECOND)
-            return asyncio.run(_measure(wanted, (node.url, second), folder, databases))
+            broker_urls = (node.url, *map(node.add_vhost, _VHOSTS))
+            return asyncio.run(_measure(wanted, broker_urls, folder, databases))
 
 
 async def _measure(
-    wanted: argparse.Namespace, broker_urls: tuple[str, str], folder: Path, databases: Databases
+    wanted: argparse.Namespace, broker_urls: Sequence[str], folder: Path, databases: Databases
 ) -> Figures:
     """Part by part; what was measured is written after each."""
     say = (lambda _: None) if wanted.json else _print
     form = "long" if wanted.long else "short"
     figures: Figures = {"form": form, "machine": machine(), "parts": {}, "failed": {}}
-    async with furnished(*broker_urls, folder, databases) as scene:
+    async with furnished(broker_urls, folder, databases) as scene:
         figures["versions"] = versions(scene)
         say(_head(figures))
         for name in _names(wanted):

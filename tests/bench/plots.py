@@ -53,7 +53,7 @@ def _throughput(figures: Figures, folder: Path) -> None:
             [spread["median"] - spread["least"] for spread in spreads],
             [spread["most"] - spread["median"] for spread in spreads],
         ]
-        colours = [_OURS if name.startswith("worker") else _OTHERS for name in names]
+        colours = [_OURS if "worker" in name else _OTHERS for name in names]
         axes.barh(names, middle, xerr=ends, color=colours, capsize=3)
         axes.set_xlabel("requests/s")
 

@@ -17,7 +17,7 @@ _COMPLAINTS = frozenset({"warning", "error", "critical"})
 
 
 class Child:
-    """One process of the bench's own with all that it starts. It leads a group, and signals go to all of that."""
+    """One process of the bench's own with all that it starts."""
 
     def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
         self._process = process
@@ -42,11 +42,11 @@ class Child:
 
     def freeze(self) -> None:
         """Stop all of it where it is; its connections stay open."""
-        os.killpg(self.pid, signal.SIGSTOP)
+        self._send_to_all(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let it go on."""
-        os.killpg(self.pid, signal.SIGCONT)
+        self._send_to_all(signal.SIGCONT)
 
     def send(self, number: signal.Signals) -> None:
         """Send any signal to the process itself."""
@@ -90,9 +90,14 @@ class Child:
 
     async def kill(self) -> None:
         """End all of it at once."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
+        self._send_to_all(signal.SIGKILL)
         await self._process.wait()
+
+    def _send_to_all(self, number: signal.Signals) -> None:
+        """Its own process first: what descends from it may lead a session of its own."""
+        for pid in _tree(self.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
 
 @asynccontextmanager

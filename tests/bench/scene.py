@@ -41,7 +41,7 @@ class Scene:
 
     Attributes:
         folder: For ledgers and logs; on a real disk.
-        second: Another virtual host of the same RabbitMQ, for a second worker beside the first: they have one queue.
+        elsewhere: More virtual hosts of the same RabbitMQ, for more workers beside the first: they have one queue.
     """
 
     folder: Path
@@ -49,7 +49,7 @@ class Scene:
     provider: Provider
     databases: Databases
     upstream: Upstream
-    second: "Second"
+    elsewhere: Sequence["Elsewhere"]
 
     @asynccontextmanager
     async def worker(
@@ -58,21 +58,24 @@ class Scene:
         ledger: str | None = None,
         settings: Mapping[str, str] | None = None,
         pace: Mapping[str, str] | None = None,
+        processes: int = 1,
     ) -> AsyncIterator[Child]:
-        """A worker, ready.
+        """A worker, or several under one command, ready.
 
         Args:
             program: What Python runs instead of `-m worker run`.
             ledger: Its URL; None: a new SQLite file.
             settings: More of them, by the whole name of their variables.
             pace: Settings of the provider, by the end of their names: `CONCURRENCY`, `BASE_URL` ...
+            processes: How many; several need PostgreSQL.
         """
-        port = free_ports(1)[0]
-        url = f"http://127.0.0.1:{port}/readyz"
+        port = free_ports(processes)[0]
+        urls = [f"http://127.0.0.1:{port + number}/readyz" for number in range(processes)]
+        settings = {"PROVISIONER_WORKER__PROCESSES": str(processes), **(settings or {})}
         async with self.starting_worker(
             *program, ledger=ledger, settings=settings, pace=pace, port=port
         ) as it:
-            await it.until(lambda: answers(url))
+            await it.until(lambda: all(map(answers, urls)))
             yield it
 
     @asynccontextmanager
@@ -156,7 +159,7 @@ class Scene:
 
     async def clear(self) -> None:
         """Nothing that an earlier measurement left is in the way of the next one."""
-        for found in (self.upstream, self.second.upstream):
+        for found in (self.upstream, *(place.upstream for place in self.elsewhere)):
             for queue in (PROVIDER, BARE, WRITING, LADEN, FASTSTREAM):
                 await found.drop(queue)
             await found.forget()
@@ -186,8 +189,8 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True)
-class Second:
-    """The other virtual host."""
+class Elsewhere:
+    """Another virtual host."""
 
     broker_url: str
     upstream: Upstream
@@ -199,16 +202,15 @@ def _consumer_keys(folder: Path) -> Path:
 
 
 @asynccontextmanager
-async def furnished(
-    broker_url: str, second_url: str, folder: Path, databases: Databases
-) -> AsyncIterator[Scene]:
-    """A scene on a RabbitMQ that nobody else uses, with two virtual hosts of it."""
+async def furnished(broker_urls: Sequence[str], folder: Path, databases: Databases) -> AsyncIterator[Scene]:
+    """A scene on a RabbitMQ that nobody else uses, with some virtual hosts of it."""
     async with AsyncExitStack() as stack:
         played = await stack.enter_async_context(provider(folder))
-        for url in (broker_url, second_url):
+        for url in broker_urls:
             topology = Topology((PROVIDER, BARE, WRITING, LADEN, FASTSTREAM))
             async with Admin.connect(ConnectionSettings(url), topology) as admin:
                 await admin.declare()
-        first = await stack.enter_async_context(upstream(broker_url))
-        second = await stack.enter_async_context(upstream(second_url))
-        yield Scene(folder, broker_url, played, databases, first, Second(second_url, second))
+        first, *others = [
+            Elsewhere(url, await stack.enter_async_context(upstream(url))) for url in broker_urls
+        ]
+        yield Scene(folder, first.broker_url, played, databases, first.upstream, others)

@@ -17,6 +17,7 @@ from worker.rabbitmq.topology import request_queue
 
 SQLITE = "worker, SQLite"
 POSTGRESQL = "worker, PostgreSQL"
+TWO_WORKERS = "two workers, PostgreSQL"
 BARE_LOOP = "bare loop"
 WRITING_LOOP = "bare loop that writes"
 LADEN_LOOP = "bare loop, laden"
@@ -49,7 +50,7 @@ def all_sides(scene: Scene) -> tuple[list[Side], list[str]]:
     """Those that can be measured here, and what is left out with the reason."""
     sides, left_out = [_sqlite(scene)], []
     if scene.databases.there:
-        sides.append(_postgresql(scene))
+        sides += [_postgresql(scene, POSTGRESQL, 1), _postgresql(scene, TWO_WORKERS, 2)]
     else:
         left_out.append(f"{POSTGRESQL}: PostgreSQL is not installed. As root: apt-get install postgresql")
     sides += [bare(scene), _writing(scene), _laden(scene)]
@@ -104,15 +105,17 @@ def _sqlite(scene: Scene) -> Side:
     return Side(SQLITE, "nothing", scene.upstream, scene.worker, partial(scene.upstream.publish, PROVIDER))
 
 
-def _postgresql(scene: Scene) -> Side:
+def _postgresql(scene: Scene, name: str, processes: int) -> Side:
+    """So many workers under one command, on a virtual host of their own."""
+    place = scene.elsewhere[processes - 1]
+
     @asynccontextmanager
     async def start() -> AsyncIterator[Child]:
-        elsewhere = {"PROVISIONER_BROKER__URL": scene.second.broker_url}
-        async with scene.worker(ledger=scene.databases.create(), settings=elsewhere) as running:
+        ledger, settings = scene.databases.create(), {"PROVISIONER_BROKER__URL": place.broker_url}
+        async with scene.worker(ledger=ledger, settings=settings, processes=processes) as running:
             yield running
 
-    upstream = scene.second.upstream
-    return Side(POSTGRESQL, "nothing", upstream, start, partial(upstream.publish, PROVIDER))
+    return Side(name, "nothing", place.upstream, start, partial(place.upstream.publish, PROVIDER))
 
 
 def _peers(scene: Scene, python: str) -> list[Side]:
