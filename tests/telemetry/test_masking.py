@@ -36,7 +36,7 @@ CANARY = "canary/7f3a"
 )
 def test_value_under_a_secret_name_is_masked(name: str) -> None:
     """Whatever stands under a name that announces a secret is masked, at any depth."""
-    masked = Mask()(None, "", {name: CANARY, "deep": [{"er": {name: {"x": CANARY}}}]})
+    masked = Mask()({name: CANARY, "deep": [{"er": {name: {"x": CANARY}}}]})
     assert masked[name] == MASK
     assert CANARY not in repr(masked)
 
@@ -46,12 +46,12 @@ def test_value_under_a_secret_name_is_masked(name: str) -> None:
 )
 def test_value_under_another_name_is_kept(name: str) -> None:
     """Names that merely look similar keep their values: an operator needs them."""
-    assert Mask()(None, "", {name: "order-1"}) == {name: "order-1"}
+    assert Mask()({name: "order-1"}) == {name: "order-1"}
 
 
 def test_nothing_is_masked_as_nothing() -> None:
     """That a secret is not there may be seen."""
-    assert Mask()(None, "", {"password": None}) == {"password": None}
+    assert Mask()({"password": None}) == {"password": None}
 
 
 @given(before=st.text(), after=st.text())
@@ -59,19 +59,19 @@ def test_known_secret_is_masked_in_any_text(before: str, after: str) -> None:
     """A registered secret never survives, as it is or as it looks in a URL."""
     mask = Mask([CANARY])
     for spelling in (CANARY, "canary%2F7f3a"):
-        masked = mask(None, "", {"text": before + spelling + after, before + spelling: 1})
+        masked = mask({"text": before + spelling + after, before + spelling: 1})
         assert CANARY not in repr(masked)
         assert "canary%2F7f3a" not in repr(masked)
 
 
 def test_longer_secret_goes_first() -> None:
     """Of two secrets that begin alike none leaves its tail behind."""
-    assert Mask(["secret", "secret-tail"])(None, "", {"a": "secret-tail"}) == {"a": MASK}
+    assert Mask(["secret", "secret-tail"])({"a": "secret-tail"}) == {"a": MASK}
 
 
 def test_too_short_secrets_are_not_searched() -> None:
     """A secret of three letters would be masked in half of all words."""
-    assert Mask(["the", ""])(None, "", {"a": "the end"}) == {"a": "the end"}
+    assert Mask(["the", ""])({"a": "the end"}) == {"a": "the end"}
 
 
 def test_values_become_plain_data() -> None:
@@ -87,7 +87,7 @@ def test_values_become_plain_data() -> None:
         "f": SecretStr(CANARY),
         "g": b"x",
     }
-    assert Mask()(None, "", event) == {
+    assert Mask()(event) == {
         "a": str(when),
         "b": str(own),
         "c": "/x",
@@ -102,4 +102,4 @@ def test_depth_has_an_end() -> None:
     """A structure that holds itself is cut off."""
     loop: dict[str, object] = {}
     loop["again"] = loop
-    assert "<dict>" in repr(Mask()(None, "", {"loop": loop}))
+    assert "<dict>" in repr(Mask()({"loop": loop}))

@@ -4,15 +4,16 @@ Everything goes through one handler: our own lines, those of libraries (first li
 because below that some of them write what they send), and Python's warnings.
 """
 
+import json
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Literal, TextIO
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
 
 import structlog
-from structlog.stdlib import ProcessorFormatter
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, WrappedLogger
 
 from worker.telemetry.masking import Mask
 from worker.telemetry.tracebacks import describe
@@ -23,6 +24,10 @@ Format = Literal["auto", "json", "pretty"]
 _OURS = "worker"
 _LONGEST_FOREIGN = 500
 _LOST = '{"level": "error", "event": "log_line_lost"}\n'
+
+
+class Fields(dict[str, Any]):
+    """What a line of ours says, by name; goes through `logging` in the place of a text."""
 
 
 def configure_logs(
@@ -42,13 +47,13 @@ def configure_logs(
     stream = sys.stderr if stream is None else stream
     mask = Mask(secrets)
     handler = _Handler(stream)
-    handler.setFormatter(_formatter(mask, form, stream))
+    handler.setFormatter(_Formatter(mask, _renderer(form, stream)))
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(max(logging.WARNING, _number(level)))
     logging.getLogger(_OURS).setLevel(_number(level))
     logging.captureWarnings(capture=True)
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, ProcessorFormatter.wrap_for_formatter],
+        processors=[structlog.stdlib.filter_by_level, _as_fields],
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
@@ -64,23 +69,46 @@ class _Handler(logging.StreamHandler[TextIO]):
             self.stream.write(_LOST)
 
 
-def _formatter(mask: Mask, form: Format, stream: TextIO) -> logging.Formatter:
+class _Formatter(logging.Formatter):
+    """Makes one line of a record, ours or a library's."""
+
+    def __init__(self, mask: Mask, render: Callable[[EventDict], str]) -> None:
+        super().__init__()
+        self._mask = mask
+        self._render = render
+
+    def format(self, record: logging.LogRecord) -> str:
+        said = dict(record.msg) if isinstance(record.msg, Fields) else _said_by_others(record)
+        error = _error(said.pop("exc_info", None))
+        line = {
+            "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "event": said.pop("event", None),
+            **said,
+            "logger": record.name,
+        }
+        if error is not None:
+            line["exception"] = describe(error)
+        return self._render(self._mask(line))
+
+
+def _as_fields(_logger: WrappedLogger, _method: str, event: EventDict) -> tuple[tuple[Fields], EventDict]:
+    """The end of structlog's way: all that was said is handed to `logging` as it is."""
+    return (Fields(event),), {}
+
+
+def _said_by_others(record: logging.LogRecord) -> EventDict:
+    # asyncio, for one, goes on with the representation of a task and of the exception in it.
+    first_line = record.getMessage().partition("\n")[0]
+    return {"event": first_line[:_LONGEST_FOREIGN], "exc_info": record.exc_info}
+
+
+def _renderer(form: Format, stream: TextIO) -> Callable[[EventDict], str]:
     is_pretty = form == "pretty" or (form == "auto" and stream.isatty())
-    last: list[Processor] = [structlog.processors.JSONRenderer()]
-    if is_pretty:
-        last = [_printable, _console(stream)]
-    return ProcessorFormatter(
-        processors=[
-            _add_level_and_logger,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _shorten_foreign,
-            ProcessorFormatter.remove_processors_meta,
-            _describe_exception,
-            mask,
-            _in_order,
-            *last,
-        ]
-    )
+    if not is_pretty:
+        return json.dumps
+    console = _console(stream)
+    return lambda line: console(None, "", _printable(line))
 
 
 def _console(stream: TextIO) -> structlog.dev.ConsoleRenderer:
@@ -91,26 +119,6 @@ def _console(stream: TextIO) -> structlog.dev.ConsoleRenderer:
 
 def _number(level: Level) -> int:
     return logging.getLevelNamesMapping()[level.upper()]
-
-
-def _add_level_and_logger(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    record: logging.LogRecord = event["_record"]
-    return {**event, "level": record.levelname.lower(), "logger": record.name}
-
-
-def _shorten_foreign(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    # asyncio, for one, goes on with the representation of a task and of the exception in it.
-    if not event["_from_structlog"]:
-        event["event"] = str(event["event"]).partition("\n")[0][:_LONGEST_FOREIGN]
-    return event
-
-
-def _describe_exception(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    event.pop("stack_info", None)
-    error = _error(event.pop("exc_info", None))
-    if error is not None:
-        event["exception"] = describe(error)
-    return event
 
 
 def _error(exc_info: object) -> BaseException | None:
@@ -125,17 +133,11 @@ def _error(exc_info: object) -> BaseException | None:
             return None
 
 
-def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    first = {name: event.pop(name) for name in ("timestamp", "level", "event") if name in event}
-    last = {name: event.pop(name) for name in ("logger", "exception") if name in event}
-    return {**first, **event, **last}
-
-
-def _printable(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+def _printable(line: EventDict) -> EventDict:
     """Without JSON's quoting a line break or an escape sequence in a value would be one on the terminal."""
     return {
         name: _plain(value) if isinstance(value, str) and name != "exception" else value
-        for name, value in event.items()
+        for name, value in line.items()
     }
 
 

@@ -5,10 +5,9 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
 from pathlib import PurePath
+from typing import Any
 from urllib.parse import quote
 from uuid import UUID
-
-from structlog.typing import EventDict, WrappedLogger
 
 MASK = "**********"
 
@@ -30,7 +29,7 @@ _NOT_A_LETTER = re.compile(r"[^a-z0-9]")
 
 
 class Mask:
-    """A structlog processor that masks values by their name and known secrets wherever they stand.
+    """Masks the values of a line by their name, and known secrets wherever they stand.
 
     Values of kinds that nobody thought of are replaced by the name of their kind: their text is anybody's guess.
     """
@@ -47,10 +46,11 @@ class Mask:
                 self._known |= {secret, quote(secret, safe="")}
         longest_first = sorted(self._known, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+        self._name = lru_cache(maxsize=1024)(self._text)  # the same few stand in every line
 
-    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    def __call__(self, line: Mapping[str, object]) -> dict[str, Any]:
         """Mask one line."""
-        return {self._text(name): self._named(name, value, 0) for name, value in event.items()}
+        return {self._name(name): self._named(name, value, 0) for name, value in line.items()}
 
     def _named(self, name: str, value: object, depth: int) -> object:
         return MASK if _is_secret(name) and value is not None else self._value(value, depth)
