@@ -51,6 +51,21 @@ def reveal(model: BaseModel) -> dict[str, JsonValue]:
 
 
 def _plain(value: object) -> JsonValue:
+    # What most fields hold comes first: whether something is a model or a mapping costs ten times as much to ask.
+    match value:
+        case Enum():
+            return _plain(value.value)
+        case None | bool() | int() | float() | str():
+            return value
+        case datetime():
+            return value.isoformat().replace("+00:00", "Z")
+        case UUID():
+            return str(value)
+        case _:
+            return _plain_whole(value)
+
+
+def _plain_whole(value: object) -> JsonValue:
     match value:
         case BaseModel():
             return reveal(value)
@@ -60,20 +75,6 @@ def _plain(value: object) -> JsonValue:
             return {str(key): _plain(item) for key, item in value.items()}
         case tuple() | list():
             return [_plain(item) for item in value]
-        case _:
-            return _plain_leaf(value)
-
-
-def _plain_leaf(value: object) -> JsonValue:
-    match value:
-        case Enum():
-            return _plain_leaf(value.value)
-        case datetime():
-            return value.isoformat().replace("+00:00", "Z")
-        case UUID():
-            return str(value)
-        case None | bool() | int() | float() | str():
-            return value
         case _:
             raise TypeError(f"{type(value).__name__} has no place on the wire")
 

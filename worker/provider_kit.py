@@ -5,10 +5,11 @@ import re
 import secrets
 import string
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, JsonValue, SecretStr
@@ -140,11 +141,16 @@ def as_sent(model: BaseModel) -> dict[str, JsonValue]:
     """
     plain = reveal(model)
     sent: dict[str, JsonValue] = {}
-    for name, info in type(model).model_fields.items():
+    for name, vendor_name in _vendor_names(type(model)).items():
         value = getattr(model, name)
         if value is not None:
-            sent[_vendor_name(name, info)] = as_sent(value) if isinstance(value, BaseModel) else plain[name]
+            sent[vendor_name] = as_sent(value) if isinstance(value, BaseModel) else plain[name]
     return sent
+
+
+@cache
+def _vendor_names(model: type[BaseModel]) -> Mapping[str, str]:
+    return {name: _vendor_name(name, info) for name, info in model.model_fields.items()}
 
 
 def _vendor_name(name: str, info: FieldInfo) -> str:
