@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
@@ -76,6 +77,7 @@ def _utc(value: datetime | None) -> datetime | None:
     return value.astimezone(UTC)
 
 
+@lru_cache(maxsize=256)  # the time of a change stands in most of its rows, and more than once in some
 def _utc_text(value: datetime | None) -> str | None:
     known = _utc(value)
     return None if known is None else known.isoformat(timespec="microseconds")
