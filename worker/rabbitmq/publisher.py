@@ -12,9 +12,10 @@ from datetime import datetime
 from typing import Any, NoReturn
 from uuid import uuid4
 
-import aio_pika
+from aio_pika import DeliveryMode
 from aio_pika.exceptions import DeliveryError, PublishError
 from aiormq.abc import AbstractChannel
+from pamqp.commands import Basic
 
 from worker.core.clock import Clock
 from worker.core.errors import BrokerUnavailable, PublishUnconfirmed
@@ -80,33 +81,33 @@ class RabbitPublisher:
         Raises:
             PublishUnconfirmed: unroutable, refused, not confirmed in time, or not connected; the text says which.
         """
-        message = aio_pika.Message(
-            body,
+        properties = Basic.Properties(
             message_id=uuid4().hex,
             headers={"event-id": event_id},
-            type=_short(event_type),
+            message_type=_short(event_type),
             content_type=CONTENT_TYPE,
-            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+            delivery_mode=DeliveryMode.PERSISTENT,
+            priority=0,
             **_mirrored(body),
         )
         try:
             async with answering(self._settings.operation_timeout, "publish"), self._places:
-                await self._publish(message, routing_key)
+                await self._publish(body, properties, routing_key)
         except PublishUnconfirmed:
             raise
         except BrokerUnavailable as error:
             alarm = f"; the broker does not listen to publishers: {self.blocked}" if self.blocked else ""
             raise PublishUnconfirmed(f"{error}{alarm}") from error
 
-    async def _publish(self, message: aio_pika.Message, routing_key: str) -> None:
+    async def _publish(self, body: bytes, properties: Basic.Properties, routing_key: str) -> None:
         if self._channel is None or not self.connected:
             raise PublishUnconfirmed("publish: not connected")
         try:
             await self._channel.basic_publish(
-                message.body,
+                body,
                 exchange=RESULTS,
                 routing_key=routing_key,
-                properties=message.properties,
+                properties=properties,
                 mandatory=True,
             )
         except PublishError:
