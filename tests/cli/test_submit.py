@@ -147,6 +147,11 @@ UNCONFIRMED = [
         "`provisioner submit 'my request.json' --source urn:mine --no-check`",
         "published unchecked, so it is repeated unchecked",
     ),
+    (
+        ["--provider", "canary_speech", "--key", "order:id:7\\", "-p", "name=x", "--source", "urn:[red"],
+        "`provisioner submit --provider canary_speech --key 'order:id:7\\' --source 'urn:[red' ...`",
+        "nothing in it is a picture or markup",
+    ),
     (["-"], "`provisioner submit -` with the same input and its key from-stdin", "nobody can read it twice"),
 ]
 
