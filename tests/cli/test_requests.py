@@ -76,10 +76,13 @@ def test_a_key_that_the_ledger_does_not_know_may_wait_in_rabbitmq(
     assert "under the same key is safe" in told
 
 
-def test_what_is_offered_for_a_key_like_an_option_can_be_typed(books: Books, terminal: Terminal) -> None:
-    """Keys are the publishers' choice: one that begins with a dash is named by its id instead."""
-    request_id = books.bring(State.HELD, "-d")
-    told = terminal("explain", "--", "-d").out
+@pytest.mark.parametrize("key", ["-d", "a\xa0b"])
+def test_what_is_offered_for_a_key_that_not_every_shell_takes_can_be_typed(
+    books: Books, terminal: Terminal, key: str
+) -> None:
+    """Keys are the publishers' choice: one like an option, or that no screen shows, is named by its id instead."""
+    request_id = books.bring(State.HELD, key)
+    told = terminal("explain", "--", key).out
     command = f"requests abandon {request_id}"
     assert f"provisioner {command}\n" in told
     assert terminal(*command.split(), *WHY).code == 0

@@ -1,7 +1,6 @@
 """`provisioner submit`: publish one request as an upstream system would."""
 
 import json
-import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from worker import bootstrap
 from worker.cli.common import Json, Misuse, exit_codes, run_async
 from worker.cli.output import Exit, cell, complain, err, out, print_json, safe
 from worker.core.errors import PublishUnconfirmed
+from worker.operations.shell import in_words, typed
 
 _SOURCE = "urn:provisioner:cli"
 
@@ -213,13 +213,14 @@ def _routing_key(event: Mapping[str, Any]) -> str:
 
 
 def _key(event: Mapping[str, Any]) -> str:
-    return cell(_data(event).get("idempotency_key"))
+    key = _data(event).get("idempotency_key")
+    return in_words(key) if isinstance(key, str) else cell(key)
 
 
 def _follow(event: Mapping[str, Any]) -> str:
     """The command as it is typed. A key may hold what a shell reads, and begin like an option."""
     key = str(_data(event).get("idempotency_key"))
-    return cell(shlex.join(["provisioner", "explain", *(["--"] if key.startswith("-") else []), key]))
+    return typed("provisioner", "explain", *(["--"] if key.startswith("-") else []), key)
 
 
 def _later(event: Mapping[str, Any]) -> str:
@@ -262,9 +263,9 @@ def _repeating(
     words += ["--dry-run"] if dry_run else []
     words += [] if check else ["--no-check"]
     if file is None:
-        return f"`{shlex.join(words)} ...` with the same parameters"
+        return f"`{typed(*words)} ...` with the same parameters"
     same = "the same input and its" if str(file) == "-" else "its"
-    return f"`{shlex.join(words)}` with {same} key {_key(event)}"
+    return f"`{typed(*words)}` with {same} key {_key(event)}"
 
 
 def _published(event: Mapping[str, Any], wait: float | None, *, as_json: bool) -> None:

@@ -15,6 +15,7 @@ from worker.core.recording import Recorder
 from worker.core.sealing import CredentialBox, Sealer
 from worker.operations.accounts import Account, Accounts
 from worker.operations.providers import held_up
+from worker.operations.shell import typed
 from worker.operations.verbs import Effect, Plan, Verb, account_may_exist, plan
 
 _REASONS: Mapping[Verb, ReasonCode] = {
@@ -196,5 +197,5 @@ def _which(reference: str, bearer: Entry | None, users: Sequence[Entry]) -> str:
         return f"{len(users)} sources used the key {reference!r}; name one of {whose}"
     return (
         f"{reference!r} is the id of one request and the key of another; name the first by its key "
-        f"{bearer.idempotency_key!r}, the other by its id {ids}"
+        f"{typed(bearer.idempotency_key)}, the other by its id {ids}"
     )
