@@ -21,6 +21,9 @@ else:
 app = typer.Typer(no_args_is_help=True, help="Make and rotate keys.")
 
 
+_LATEST_SEALING = timedelta(days=365) / timedelta(minutes=1)
+
+
 class Kind(StrEnum):
     """Which keys to make."""
 
@@ -58,6 +61,7 @@ def rotate(
         typer.Option(
             metavar="MINUTES",
             min=0,
+            max=_LATEST_SEALING,
             help="Time to give the file to every worker and restart them all; until then the old key seals.",
         ),
     ] = 0,
