@@ -126,14 +126,16 @@ class RequestOperations:
             await self._republish(entry, reason)
             return planned.words
         change = self._change(planned, reason, account)
+        # Only told; but asked afterwards, what fails here would be taken for a deed that failed.
+        pauses = await self._ledger.pauses()
+        lacking = self._without(entry, account) if account is not None else ""
         try:
             after = await self._ledger.operate(entry, change)
         except StaleClaim:
             words = "it changed since you looked; look again with `provisioner explain` and repeat"
             raise NotAllowed(f"request {entry.request_id}: {words}") from None
         self._recorder.tell(after, change)
-        lacking = self._without(entry, account) if account is not None else ""
-        held = held_up(after, await self._ledger.pauses())
+        held = held_up(after, pauses)
         return f"{after.request_id} is {after.state} now{lacking}" + (f"; but {held}" if held else "")
 
     async def _republish(self, entry: Entry, reason: str) -> None:
