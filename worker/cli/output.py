@@ -26,7 +26,7 @@ class Exit(IntEnum):
     NOT_FOUND = 4  # no such request, dead letter or provider
     UNAVAILABLE = 69  # RabbitMQ or the ledger cannot be reached
     CONFIGURATION = 78  # a setting, a file or the topology must be changed
-    INTERRUPTED = 130  # Ctrl-C came; what was done before is told
+    INTERRUPTED = 130  # Ctrl-C came before all was done; what was done is told
 
 
 _STAND_INS = str.maketrans("[\\", "\ue000\ue001")
