@@ -50,7 +50,7 @@ def new(
     if as_json:
         print_json([{"file": path, "purpose": purpose} for path, purpose in purposes.items()])
     for path, purpose in purposes.items() if not as_json else ():
-        out.print(f"{path}: {purpose}", markup=False)
+        out.print(f"{cell(path)}: {purpose}", markup=False)
 
 
 @app.command(epilog="Example: provisioner keys rotate sealing.keys.json --seals-after 30")
@@ -75,13 +75,14 @@ def rotate(
         print_json({"file": path, "key": key_id, "seals_from": seals_from})
     elif seals_after:
         out.print(
-            f"{path}: key {key_id} seals from {cell(seals_from)} UTC on; before that, give this file to every "
+            f"{cell(path)}: key {key_id} seals from {cell(seals_from)} UTC on; before that, give this file to every "
             "worker and restart them all. Back it up now",
             markup=False,
         )
     else:
         out.print(
-            f"{path}: key {key_id} seals from now on; restart the worker. Back the file up now", markup=False
+            f"{cell(path)}: key {key_id} seals from now on; restart the worker. Back the file up now",
+            markup=False,
         )
 
 

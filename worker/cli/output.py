@@ -88,7 +88,9 @@ def _leaf(value: object) -> object:
 
 def print_json(value: object) -> None:
     """One JSON document on standard output."""
-    sys.stdout.write(json.dumps(as_data(value), indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(as_data(value), indent=2, ensure_ascii=False)
+    # Half a character, as of a file's name that is no UTF-8, is written as JSON escapes it.
+    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
 
 
 def print_table(

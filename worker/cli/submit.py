@@ -18,7 +18,7 @@ from contracts.providers import discover
 from contracts.reason import ReasonCode
 from contracts.request import ProvisionRequest, request_routing_key
 from worker import bootstrap
-from worker.cli.common import Json, Misuse, exit_codes, run_async
+from worker.cli.common import Json, Misuse, exit_codes, is_unicode, run_async
 from worker.cli.output import Exit, cell, complain, err, out, print_json, safe
 from worker.core.errors import PublishUnconfirmed
 from worker.operations.shell import in_words, typed
@@ -209,7 +209,10 @@ def _data(event: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _routing_key(event: Mapping[str, Any]) -> str:
-    return request_routing_key(str(_data(event).get("provider") or "unknown"))
+    provider = str(_data(event).get("provider") or "unknown")
+    if not is_unicode(provider):
+        raise Misuse(f"RabbitMQ takes no message for {provider!r}: that is no UTF-8")
+    return request_routing_key(provider)
 
 
 def _key(event: Mapping[str, Any]) -> str:
