@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from rich.console import Console
 from typer.testing import CliRunner
 
 from worker.cli import output
@@ -39,8 +38,7 @@ class Said:
 
 def on_a_terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     """Make the output a terminal of this width, without colours."""
-    console = Console(force_terminal=True, width=width, color_system=None, highlight=False, soft_wrap=True)
-    monkeypatch.setattr(output, "out", console)
+    monkeypatch.setattr(output, "out", output.Screen(force_terminal=True, width=width, color_system=None))
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
 
 

@@ -109,6 +109,15 @@ def test_explain_tells_of_all_dead_letters_with_a_key(books: Books, terminal: Te
     assert told.endswith("there may be more: `provisioner dead-letters list --state all '--key=a key'`")
 
 
+def test_a_key_that_no_screen_shows_is_told_as_it_is_typed(books: Books, terminal: Terminal) -> None:
+    """With a backslash in its place it would be another key."""
+    books.bury("old", idempotency_key="a\xa0b")
+    multiply(books, "old", 30)
+    told = terminal("explain", "a\xa0b").out.splitlines()[-1]
+    assert r"bear the key $'a\xc2\xa0b' as well" in told
+    assert told.endswith(r"`provisioner dead-letters list --state all $'--key=a\xc2\xa0b'`")
+
+
 def test_dead_letters_are_listed_by_key(books: Books, terminal: Terminal) -> None:
     """Whatever their source, in the state that is asked for."""
     for name, key in (("one", "order-9"), ("two", "order-10"), ("three", "order-9")):

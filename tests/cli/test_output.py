@@ -1,13 +1,17 @@
-"""Tables on a terminal and in a pipe, ages, and texts that cannot steer a terminal."""
+"""Tables on a terminal and in a pipe, ages, and texts that cannot steer a terminal and come out as they went in."""
 
+from contextlib import redirect_stdout
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from uuid import uuid4
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from tests.builders import make_entry
 from tests.cli.terminal import on_a_terminal
-from worker.cli.output import age, as_data, cell, plain, print_table
+from worker.cli.output import Screen, age, as_data, cell, plain, print_table, safe
 from worker.core.sealing import Sealed
 from worker.core.states import State
 from worker.core.verdict import Moment
@@ -106,6 +110,39 @@ def test_ages_have_two_units(seconds: float, shown: str) -> None:
 def test_printable_text_is_left_alone() -> None:
     """Umlauts, quotes and brackets are text."""
     assert plain("Café “O'Hara” [x] ✓") == "Café “O'Hara” [x] ✓"
+
+
+READ_BY_MARKUP = ("[", "]", "\\", "[/]", "[red]", "[a", ":id:", ":key:", "@", "/", "  ")
+KEYS = st.lists(st.characters().filter(str.isprintable) | st.sampled_from(READ_BY_MARKUP), min_size=1).map(
+    "".join
+)
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+@example(key="order:id:7", source="a")
+@example(key="a\\", source="\\[1]\\\\")
+@example(key="[red", source="b]")
+@given(key=KEYS, source=KEYS)
+def test_a_sentence_holds_its_values_to_the_letter(is_terminal: bool, key: str, source: str) -> None:
+    """A key that is copied from the screen is the one that went in: an altered one opens a second account."""
+    paper = StringIO()
+    screen = Screen(file=paper, force_terminal=is_terminal, width=20, color_system=None)
+    screen.print(f"[bold]key {safe(key)}[/] from {safe(source)}")
+    screen.print(key, markup=False)
+    assert paper.getvalue() == f"key {key} from {source}\n{key}\n"
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+@example(key="order:id:7")
+@example(key="a\\")
+@given(key=KEYS.filter(lambda key: key == key.strip()))
+def test_a_table_holds_its_values_to_the_letter(is_terminal: bool, key: str) -> None:
+    """Likewise where a column is not folded."""
+    with redirect_stdout(StringIO()) as paper, pytest.MonkeyPatch.context() as patching:
+        if is_terminal:
+            on_a_terminal(patching, 80)
+        print_table(("key",), [(key,)], empty="")
+    assert [line.rstrip() for line in paper.getvalue().split("\n")] == ["key", key, ""]
 
 
 def test_sealed_columns_are_no_data() -> None:

@@ -76,10 +76,31 @@ def test_a_key_that_the_ledger_does_not_know_may_wait_in_rabbitmq(
     assert "under the same key is safe" in told
 
 
-def test_what_is_offered_for_a_key_like_an_option_can_be_typed(books: Books, terminal: Terminal) -> None:
-    """Keys are the publishers' choice: one that begins with a dash is named by its id instead."""
-    request_id = books.bring(State.HELD, "-d")
-    told = terminal("explain", "--", "-d").out
+@pytest.mark.parametrize("option", ["--older-than", "--newer-than"])
+@pytest.mark.parametrize("minutes", ["1e12", "2e9", "inf", "nan"])
+def test_an_age_with_which_no_clock_can_reckon_is_wrong_usage(
+    terminal: Terminal, option: str, minutes: str
+) -> None:
+    """The option is named, on both kinds of row."""
+    for rows in ("requests", "dead-letters"):
+        said = terminal(rows, "list", option, minutes)
+        assert (said.code, f"'{option}'" in said.err) == (2, True)
+
+
+def test_an_age_longer_than_any_ledger_s_finds_all_of_it(books: Books, terminal: Terminal) -> None:
+    """The longest that is taken still reckons."""
+    books.bring(State.HELD, "held")
+    assert len(terminal("requests", "list", "--newer-than", "52560000", "--json").json) == 1
+    assert terminal("requests", "list", "--older-than", "52560000", "--json").json == []
+
+
+@pytest.mark.parametrize("key", ["-d", "a\xa0b"])
+def test_what_is_offered_for_a_key_that_not_every_shell_takes_can_be_typed(
+    books: Books, terminal: Terminal, key: str
+) -> None:
+    """Keys are the publishers' choice: one like an option, or that no screen shows, is named by its id instead."""
+    request_id = books.bring(State.HELD, key)
+    told = terminal("explain", "--", key).out
     command = f"requests abandon {request_id}"
     assert f"provisioner {command}\n" in told
     assert terminal(*command.split(), *WHY).code == 0

@@ -315,6 +315,15 @@ def test_rotation_may_begin_later_so_that_all_workers_can_be_restarted(bare: Ter
     assert load(Path("sealing.keys.json")).seal(b"x", "y").split(".")[1] == at_once
 
 
+def test_a_rotation_that_no_clock_reaches_is_wrong_usage(bare: Terminal) -> None:
+    """The file stays as it is."""
+    bare("keys", "new", "sealing")
+    before = Path("sealing.keys.json").read_text()
+    said = bare("keys", "rotate", "sealing.keys.json", "--seals-after", "1e12")
+    assert (said.code, "'--seals-after'" in said.err) == (2, True)
+    assert Path("sealing.keys.json").read_text() == before
+
+
 def test_keys_that_somebody_named_may_be_a_link(bare: Terminal, terminal: Terminal) -> None:
     """Kubernetes mounts a secret as a link; the worker's own default file must not be one."""
     bare("keys", "new", "sealing")

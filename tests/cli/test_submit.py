@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-import shlex
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -146,6 +146,16 @@ UNCONFIRMED = [
         ["my request.json", "--source", "urn:mine", "--no-check"],
         "`provisioner submit 'my request.json' --source urn:mine --no-check`",
         "published unchecked, so it is repeated unchecked",
+    ),
+    (
+        ["--provider", "canary_speech", "--key", "order:id:7\\", "-p", "name=x", "--source", "urn:[red"],
+        "`provisioner submit --provider canary_speech --key 'order:id:7\\' --source 'urn:[red' ...`",
+        "nothing in it is a picture or markup",
+    ),
+    (
+        ["--provider", "canary_speech", "--key", "a\xa0b", "-p", "name=x"],
+        "`provisioner submit --provider canary_speech --key $'a\\xc2\\xa0b' ...`",
+        "what no screen shows is typed as it is, not as the backslash that stands for it",
     ),
     (["-"], "`provisioner submit -` with the same input and its key from-stdin", "nobody can read it twice"),
 ]
@@ -294,7 +304,13 @@ async def test_what_goes_wrong_is_told_with_exit_code_1(house: House, client: Cl
     assert "provisioner explain slow" in late.err
 
 
-@pytest.mark.parametrize("key", ["-d", "a b;c", "it's"])
+def read_by_bash(command: str) -> list[str]:
+    """The words of a command that was typed."""
+    said = subprocess.run(["bash", "-c", rf"printf '%s\0' {command}"], capture_output=True, check=True)
+    return said.stdout.decode().split("\0")[:-1]
+
+
+@pytest.mark.parametrize("key", ["-d", "a b;c", "it's", "a\xa0b\xad"])
 def test_the_command_that_follows_a_request_can_be_typed(
     bare: Terminal, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
@@ -302,7 +318,7 @@ def test_the_command_that_follows_a_request_can_be_typed(
     monkeypatch.setattr(errands, "_admin", PlayedWorker().connected)
     event = {**whole("k"), "data": data("k", idempotency_key=key)}
     said = bare("submit", "-", stdin=json.dumps(event))
-    typed = shlex.split(said.out.partition("follow it with `")[2].rstrip("`\n"))
+    typed = read_by_bash(said.out.partition("follow it with `")[2].rstrip("`\n"))
     command = typer.main.get_command(app).commands["explain"]  # type: ignore[attr-defined]  # a group's
     assert typed[:2] == ["provisioner", "explain"]
     assert command.make_context("explain", typed[2:]).params["reference"] == key

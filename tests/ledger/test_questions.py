@@ -7,7 +7,7 @@ import pytest
 from contracts.reason import ReasonCode
 from tests.ledger.scene import PROVIDER, Scene
 from worker.core import states
-from worker.core.overview import CREDENTIALS, OPERATOR, Filter, Pause, Standing
+from worker.core.overview import CREDENTIALS, OPERATOR, Filter, LetterFilter, Pause, Standing
 from worker.core.states import State
 
 
@@ -58,6 +58,23 @@ async def test_what_does_not_exist_is_not_found(scene: Scene) -> None:
     assert await scene.ledger.dead_letter("nothing") is None
     assert await scene.ledger.history("nothing") == []
     assert await scene.ledger.attempts("nothing") == []
+
+
+@pytest.mark.parametrize("text", ["\udcff", "a\0"])
+async def test_what_no_database_takes_is_not_found(rows: Scene, text: str) -> None:
+    """Nor is what free text keeps in its place: a name that is no UTF-8 is nobody's."""
+    await rows.ledger.bury(rows.letter("l", idempotency_key=text, source=text, provider=text), None)
+    assert await rows.ledger.find(text) is None
+    assert await rows.ledger.dead_letter(text) is None
+    assert await rows.ledger.find_by_key(None, text) == []
+    assert await rows.ledger.find_by_key(text, "held") == []
+    assert await listed(rows, Filter(provider=text)) == await listed(rows, Filter(source=text)) == []
+    for wanted in (
+        LetterFilter(provider=text),
+        LetterFilter(source=text),
+        LetterFilter(idempotency_key=text),
+    ):
+        assert await rows.ledger.dead_letters(wanted) == []
 
 
 async def test_standings_count_open_rows_and_tell_the_oldest(rows: Scene) -> None:

@@ -4,7 +4,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Self
@@ -18,6 +18,7 @@ from worker.operations.verbs import Effect
 
 _DONE = "done"
 _UNCLEAR = "unclear"
+_HEARD = "stops after this row; Ctrl-C again ends it at once, done or not"
 _INTERRUPTED = "it was under way when this ended: it may be done or not, so look before you repeat it"
 
 
@@ -70,7 +71,7 @@ def carry_out(
     limit of the filters that found the rows, if any did.
 
     Raises:
-        typer.Exit: a row is blocked, or Ctrl-C came.
+        typer.Exit: a row is blocked, or Ctrl-C came before all were begun.
     """
     lines: list[_Line] = []
     with _Interrupts() as interrupts:
@@ -81,7 +82,7 @@ def carry_out(
             _tell(lines, form, len(rows), dry_run=dry_run, as_json=as_json)
             if found_by is not None:
                 found_by.mention_limit(len(rows))
-    if interrupts.came:
+    if interrupts.came and len(lines) < len(rows):
         raise typer.Exit(Exit.INTERRUPTED)
     if any(line.effect == Effect.BLOCKED for line in lines):
         raise typer.Exit(Exit.BLOCKED)
@@ -108,7 +109,10 @@ def _each(rows: Sequence[Row], lines: list[_Line], interrupts: "_Interrupts") ->
 
 
 class _Interrupts:
-    """Ctrl-C beside a batch: remembered, obeyed at once when it comes again, and not heard while the end is told."""
+    """Ctrl-C beside a batch: remembered, obeyed at once when it comes again, and not heard while the end is told.
+
+    Where it is ignored, as in what a script runs in the background, it stays so.
+    """
 
     def __init__(self) -> None:
         self.came = False
@@ -116,7 +120,8 @@ class _Interrupts:
         self._before: Any = None
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
+        is_ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        if threading.current_thread() is threading.main_thread() and not is_ignored:
             self._before = signal.signal(signal.SIGINT, self._hear)
         return self
 
@@ -134,6 +139,16 @@ class _Interrupts:
         if self.came:
             signal.default_int_handler(number, frame)
         self.came = True
+        _say_heard()
+
+
+def _say_heard() -> None:
+    """At once, as a row may take long behind a slow ledger; silence would invite another Ctrl-C."""
+    below_what_stands_there = "\n" if sys.stderr.isatty() else ""
+    # The terminal may be gone, or be written to at this very moment: no reason to cut off the row under way.
+    with suppress(OSError, RuntimeError):
+        sys.stderr.write(f"{below_what_stands_there}{_HEARD}\n")
+        sys.stderr.flush()
 
 
 @contextmanager

@@ -38,9 +38,14 @@ class Misuse(WorkerError):
     """The command line, or a file that it names, is wrong; nothing was changed."""
 
 
+def is_unicode(text: str) -> bool:
+    """Whether it is whole characters. What was typed as anything but UTF-8 is not, and nobody could be told of it."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _in_words(reason: str) -> str:
-    if not reason.strip():
-        raise typer.BadParameter("say why, in words")
+    if not reason.strip() or not is_unicode(reason):
+        raise typer.BadParameter("say why, in words, as UTF-8")
     return reason.strip()
 
 
@@ -191,6 +196,8 @@ def _name(actor: str | None, *, acts: bool) -> str:
             "your name is kept with what you do, and here nobody knows it: this is the account of the service, or "
             "root's without sudo. Give --actor NAME, or set PROVISIONER_ACTOR; nothing was changed"
         )
+    if acts and not is_unicode(given):
+        raise Misuse("--actor must be UTF-8; nothing was changed")
     return given or login
 
 

@@ -1,6 +1,5 @@
 """`provisioner explain`: one request's whole story, as a person reads it."""
 
-import shlex
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any
@@ -16,6 +15,7 @@ from worker.core.errors import AmbiguousKey, SealBroken, UnknownRequest
 from worker.core.states import TRANSITIONS, State
 from worker.core.story import HistoryLine
 from worker.operations.accounts import issued_by
+from worker.operations.shell import in_words, is_plainly_typed, typed
 from worker.operations.story import Story, tell
 from worker.operations.verbs import Effect, Verb, plan
 
@@ -77,7 +77,9 @@ def _dead_letter(office: Office, reference: str) -> DeadLetter | None:
 def _print_story(office: Office, story: Story, reference: str, attempts: int) -> None:
     entry = story.entry
     out.print(f"[bold]request {safe(entry.request_id)}[/]")
-    out.print(f"key {safe(entry.idempotency_key)} from {safe(entry.source)}, provider {entry.provider}")
+    out.print(
+        f"key {safe(in_words(entry.idempotency_key))} from {safe(entry.source)}, provider {entry.provider}"
+    )
     out.print(f"received {cell(entry.received_at)} UTC, {age(entry.received_at, office.now())} ago")
     if entry.dry_run:
         out.print("a dry run: nothing is opened")
@@ -140,10 +142,9 @@ def _missing(office: Office, entry: Entry) -> Collection[str]:
 
 def _print_choices(entry: Entry, reference: str, attempts: int, missing: Collection[str]) -> None:
     """What an operator may do now, as it is typed."""
-    # A key that begins like an option would be read as one, wherever it stands among options.
-    name = shlex.quote(entry.request_id if reference.startswith("-") else reference)
-    account = shlex.quote(entry.account_id) if entry.account_id is not None else "ACCOUNT"
-    typed = {
+    name = typed(reference if is_plainly_typed(reference) else entry.request_id)
+    account = typed(entry.account_id) if entry.account_id is not None else "ACCOUNT"
+    commands = {
         Verb.REPLAY: f"requests replay {name}",
         Verb.RESOLVE_CREATED: f"requests resolve {name} --account-id {account}"
         + (" --credentials-file FILE" if missing else ""),
@@ -152,7 +153,7 @@ def _print_choices(entry: Entry, reference: str, attempts: int, missing: Collect
         Verb.ABANDON: f"requests abandon {name}",
         Verb.REPUBLISH: f"requests republish {name}",
     }
-    plans = [plan(verb, entry) for verb in typed]
+    plans = [plan(verb, entry) for verb in commands]
     possible = [planned for planned in plans if planned.effect is Effect.WILL]
     if possible:
         out.print("you can (each with --reason, and with --dry-run first):")
@@ -160,7 +161,7 @@ def _print_choices(entry: Entry, reference: str, attempts: int, missing: Collect
         words = planned.words
         if planned.verb is Verb.RESOLVE_CREATED and missing:
             words += f". FILE holds {', '.join(missing)}; --without-credentials gives them up for good"
-        out.print(f"  provisioner {safe(typed[planned.verb])}\n      [dim]{safe(words)}[/]")
+        out.print(f"  provisioner {safe(commands[planned.verb])}\n      [dim]{safe(words)}[/]")
 
 
 def _print_line(line: HistoryLine) -> None:

@@ -21,6 +21,9 @@ else:
 app = typer.Typer(no_args_is_help=True, help="Make and rotate keys.")
 
 
+_LATEST_SEALING = timedelta(days=365) / timedelta(minutes=1)
+
+
 class Kind(StrEnum):
     """Which keys to make."""
 
@@ -47,7 +50,7 @@ def new(
     if as_json:
         print_json([{"file": path, "purpose": purpose} for path, purpose in purposes.items()])
     for path, purpose in purposes.items() if not as_json else ():
-        out.print(f"{path}: {purpose}", markup=False)
+        out.print(f"{cell(path)}: {purpose}", markup=False)
 
 
 @app.command(epilog="Example: provisioner keys rotate sealing.keys.json --seals-after 30")
@@ -58,6 +61,7 @@ def rotate(
         typer.Option(
             metavar="MINUTES",
             min=0,
+            max=_LATEST_SEALING,
             help="Time to give the file to every worker and restart them all; until then the old key seals.",
         ),
     ] = 0,
@@ -71,13 +75,14 @@ def rotate(
         print_json({"file": path, "key": key_id, "seals_from": seals_from})
     elif seals_after:
         out.print(
-            f"{path}: key {key_id} seals from {cell(seals_from)} UTC on; before that, give this file to every "
+            f"{cell(path)}: key {key_id} seals from {cell(seals_from)} UTC on; before that, give this file to every "
             "worker and restart them all. Back it up now",
             markup=False,
         )
     else:
         out.print(
-            f"{path}: key {key_id} seals from now on; restart the worker. Back the file up now", markup=False
+            f"{cell(path)}: key {key_id} seals from now on; restart the worker. Back the file up now",
+            markup=False,
         )
 
 

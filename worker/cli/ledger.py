@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from worker import bootstrap
-from worker.cli.common import Json, Misuse, exit_codes, run_async
-from worker.cli.output import Exit, age, complain, err, out, print_json, print_table, safe
+from worker.cli.common import Json, Misuse, exit_codes, is_unicode, run_async
+from worker.cli.output import Exit, age, cell, complain, err, out, print_json, print_table, safe
 
 if TYPE_CHECKING:
     from worker.bootstrap import BackedUp, LedgerStanding, MigrationStep, MovedLedger, Progress
@@ -81,8 +81,8 @@ def backup(
 def _say_backed_up(made: "BackedUp") -> None:
     where = made.keys_file or "PROVISIONER_SEALING__KEYS"
     out.print(
-        f"backed up: {made.requests} requests, {made.size / 1_000_000:.1f} MB, are in {made.file}.\n"
-        f"The sealing keys ({where}) are not; without them it cannot be opened. Keep a copy of them elsewhere.",
+        f"backed up: {made.requests} requests, {made.size / 1_000_000:.1f} MB, are in {cell(made.file)}.\n"
+        f"The sealing keys ({cell(where)}) are not; without them it cannot be opened. Keep a copy of them elsewhere.",
         markup=False,
     )
 
@@ -166,6 +166,8 @@ def move(
 
 
 def _read(to: str) -> str:
+    if not is_unicode(to) and not to.startswith("@"):
+        raise Misuse("--to must be UTF-8")
     if not to.startswith("@"):
         return to
     try:

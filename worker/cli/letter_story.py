@@ -1,7 +1,6 @@
 """One dead letter as a person reads it: why it died, what was done about it, and on demand the message itself."""
 
 import base64
-import shlex
 from collections.abc import Sequence
 
 from contracts.reason import CATALOGUE
@@ -10,6 +9,7 @@ from worker.cli.output import as_data, cell, out, print_json, print_table, safe
 from worker.core.broker import Message
 from worker.core.dead_letter import DeadLetter, LetterState
 from worker.core.overview import LetterFilter
+from worker.operations.shell import in_words, typed
 
 _MOST = 20
 
@@ -29,10 +29,10 @@ def mention(letters: Sequence[DeadLetter], key: str | None, source: str | None) 
         f"{it.dead_letter_id} ({it.reason}, {it.state}{f', from {it.source}' if it.source != source else ''})"
         for it in letters
     )
-    command = shlex.join(["provisioner", "dead-letters", "list", "--state", "all", f"--key={key}"])
+    command = typed("provisioner", "dead-letters", "list", "--state", "all", f"--key={key}")
     more = f"; there may be more: `{command}`" if len(letters) >= _MOST - 1 else ""
     count = "1 dead letter bears" if len(letters) == 1 else f"{len(letters)} dead letters bear"
-    out.print(safe(f"{count} the key {key} as well: {told}{more}"))
+    out.print(safe(f"{count} the key {in_words(key)} as well: {told}{more}"))
 
 
 def show(

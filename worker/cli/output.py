@@ -8,11 +8,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum, IntEnum
 from itertools import chain
+from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 
 class Exit(IntEnum):
@@ -25,11 +26,32 @@ class Exit(IntEnum):
     NOT_FOUND = 4  # no such request, dead letter or provider
     UNAVAILABLE = 69  # RabbitMQ or the ledger cannot be reached
     CONFIGURATION = 78  # a setting, a file or the topology must be changed
-    INTERRUPTED = 130  # Ctrl-C came; what was done before is told
+    INTERRUPTED = 130  # Ctrl-C came before all was done; what was done is told
 
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+_STAND_INS = str.maketrans("[\\", "\ue000\ue001")
+"""For what would mean something in markup. They cannot be printed, so `plain` leaves none of them in a value."""
+_STOOD_FOR = str.maketrans("\ue000\ue001", "[\\")
+
+
+class Screen(Console):
+    """Shows every value to the letter. Keys are copied from here, and one that was altered is another valid key.
+
+    The library reads `:id:` as a picture, and its own `escape` doubles or loses backslashes.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, soft_wrap=True, emoji=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """The text with its markup obeyed; only then comes back what `safe` had taken out of its values."""
+        shown = super().render_str(text, **options)
+        shown.plain = shown.plain.translate(_STOOD_FOR)
+        return shown
+
+
+out = Screen()
+err = Screen(stderr=True)
 
 _SEALED_PREFIX = "sealed_"
 _GAP = "  "
@@ -66,7 +88,9 @@ def _leaf(value: object) -> object:
 
 def print_json(value: object) -> None:
     """One JSON document on standard output."""
-    sys.stdout.write(json.dumps(as_data(value), indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(as_data(value), indent=2, ensure_ascii=False)
+    # Half a character, as of a file's name that is no UTF-8, is written as JSON escapes it.
+    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
 
 
 def print_table(
@@ -114,11 +138,9 @@ def _print_folded(
     for name, width in _widths(table_of, folds, out.width - needed).items():
         table.add_column(name, overflow="fold", no_wrap=name not in folds, width=width)
     for row in zip(*table_of.values(), strict=True):
-        table.add_row(*map(escape, row))
+        table.add_row(*map(Text, row))
     # `out` would print no wider than the terminal is: it cuts what does not fit, and drops whole columns.
-    paper = Console(
-        highlight=False, width=max(needed, out.width), color_system="auto" if out.color_system else None
-    )
+    paper = Screen(width=max(needed, out.width), color_system="auto" if out.color_system else None)
     paper.print(table, crop=False, soft_wrap=False)
     if left_out:
         err.print(f"[dim]left out, the terminal is too narrow: {', '.join(left_out)}[/]")
@@ -185,7 +207,7 @@ def plain(text: str) -> str:
 
 def safe(value: object) -> str:
     """A value for the inside of a sentence with markup."""
-    return escape(cell(value))
+    return _inert(cell(value))
 
 
 def age(since: datetime | None, now: datetime) -> str:
@@ -210,4 +232,8 @@ def complain(error: BaseException | str, hint: str = "") -> None:
 
 
 def _lines(text: str) -> str:
-    return escape("\n".join(map(plain, text.split("\n"))))
+    return _inert("\n".join(map(plain, text.split("\n"))))
+
+
+def _inert(text: str) -> str:
+    return text.translate(_STAND_INS)

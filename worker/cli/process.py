@@ -81,9 +81,10 @@ def sandbox(
     chosen = secrets.randbelow(2**32) if seed is None else seed
     try:
         asyncio.run(_play(host, port, control_port, chosen, as_json=as_json))
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter of a name that is none
         complain(
-            f"cannot listen on {host}: {error.strerror or error}", "choose --host, --port and --control-port"
+            f"cannot listen on {host}: {getattr(error, 'strerror', None) or error}",
+            "choose --host, --port and --control-port",
         )
         raise typer.Exit(Exit.FAILED) from None
 

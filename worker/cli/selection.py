@@ -14,6 +14,9 @@ from worker.core.dead_letter import DeadLetter, LetterState
 from worker.core.overview import Filter, LetterFilter
 from worker.core.states import State
 
+_LONGEST_AGO = timedelta(days=36_500) / timedelta(minutes=1)
+"""Older than any ledger; from here a clock can still reckon back."""
+
 Ids = Annotated[
     list[str] | None,
     typer.Argument(metavar="ID", help="Request ids or idempotency keys.", show_default=False),
@@ -39,11 +42,23 @@ KeyOption = Annotated[
 SourceOption = Annotated[str | None, typer.Option("--source", metavar="URI", help="Only from this source.")]
 OlderOption = Annotated[
     float | None,
-    typer.Option("--older-than", metavar="MINUTES", min=0, help="Only received longer ago than this."),
+    typer.Option(
+        "--older-than",
+        metavar="MINUTES",
+        min=0,
+        max=_LONGEST_AGO,
+        help="Only received longer ago than this.",
+    ),
 ]
 NewerOption = Annotated[
     float | None,
-    typer.Option("--newer-than", metavar="MINUTES", min=0, help="Only received less long ago than this."),
+    typer.Option(
+        "--newer-than",
+        metavar="MINUTES",
+        min=0,
+        max=_LONGEST_AGO,
+        help="Only received less long ago than this.",
+    ),
 ]
 LimitOption = Annotated[
     int, typer.Option("--limit", metavar="ROWS", min=1, max=10_000, help="At most this many, the newest.")

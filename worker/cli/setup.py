@@ -8,7 +8,7 @@ import typer
 from worker import bootstrap
 from worker.cli.common import Json, exit_codes, run_async
 from worker.cli.later import Later
-from worker.cli.output import Exit, complain, err, out, print_json, print_table, safe
+from worker.cli.output import Exit, cell, complain, err, out, print_json, print_table, safe
 
 if TYPE_CHECKING:
     from contracts import export
@@ -144,6 +144,8 @@ def contracts_export(
     else:
         for path in drifted:
             out.print(f"{'written' if (target / path).exists() else 'removed'}: {path}", markup=False)
-        out.print(f"{target}: {'is up to date now' if drifted else 'nothing has drifted'}", markup=False)
+        out.print(
+            f"{cell(target)}: {'is up to date now' if drifted else 'nothing has drifted'}", markup=False
+        )
     if check and drifted:
         raise typer.Exit(Exit.FAILED)

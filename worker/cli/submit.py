@@ -1,7 +1,6 @@
 """`provisioner submit`: publish one request as an upstream system would."""
 
 import json
-import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,9 +18,10 @@ from contracts.providers import discover
 from contracts.reason import ReasonCode
 from contracts.request import ProvisionRequest, request_routing_key
 from worker import bootstrap
-from worker.cli.common import Json, Misuse, exit_codes, run_async
+from worker.cli.common import Json, Misuse, exit_codes, is_unicode, run_async
 from worker.cli.output import Exit, cell, complain, err, out, print_json, safe
 from worker.core.errors import PublishUnconfirmed
+from worker.operations.shell import in_words, typed
 
 _SOURCE = "urn:provisioner:cli"
 
@@ -209,17 +209,21 @@ def _data(event: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _routing_key(event: Mapping[str, Any]) -> str:
-    return request_routing_key(str(_data(event).get("provider") or "unknown"))
+    provider = str(_data(event).get("provider") or "unknown")
+    if not is_unicode(provider):
+        raise Misuse(f"RabbitMQ takes no message for {provider!r}: that is no UTF-8")
+    return request_routing_key(provider)
 
 
 def _key(event: Mapping[str, Any]) -> str:
-    return cell(_data(event).get("idempotency_key"))
+    key = _data(event).get("idempotency_key")
+    return in_words(key) if isinstance(key, str) else cell(key)
 
 
 def _follow(event: Mapping[str, Any]) -> str:
     """The command as it is typed. A key may hold what a shell reads, and begin like an option."""
     key = str(_data(event).get("idempotency_key"))
-    return cell(shlex.join(["provisioner", "explain", *(["--"] if key.startswith("-") else []), key]))
+    return typed("provisioner", "explain", *(["--"] if key.startswith("-") else []), key)
 
 
 def _later(event: Mapping[str, Any]) -> str:
@@ -262,9 +266,9 @@ def _repeating(
     words += ["--dry-run"] if dry_run else []
     words += [] if check else ["--no-check"]
     if file is None:
-        return f"`{shlex.join(words)} ...` with the same parameters"
+        return f"`{typed(*words)} ...` with the same parameters"
     same = "the same input and its" if str(file) == "-" else "its"
-    return f"`{shlex.join(words)}` with {same} key {_key(event)}"
+    return f"`{typed(*words)}` with {same} key {_key(event)}"
 
 
 def _published(event: Mapping[str, Any], wait: float | None, *, as_json: bool) -> None:

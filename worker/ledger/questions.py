@@ -1,5 +1,6 @@
 """What can be asked about the ledger. Nothing here writes."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -38,21 +39,29 @@ _OWNER: Final = sa.select(_r.request_id).where(
     _r.provider == hole("provider"), _r.account_id == hole("account_id")
 )
 
+_NO_DATABASE_TAKES: Final = re.compile("[\0\ud800-\udfff]")
+
 
 def find(connection: sa.Connection, request_id: str) -> Entry | None:
     """The row with this id."""
+    if not _may_lie_here(request_id):
+        return None
     row = connection.execute(BY_ID, {"p_request_id": request_id}).one_or_none()
     return None if row is None else entry_of(row)
 
 
 def find_by_key(connection: sa.Connection, source: str | None, key: str) -> Sequence[Entry]:
     """Rows with this key, newest first."""
+    if not _may_lie_here(source, key):
+        return []
     statement = _BY_KEY if source is None else _BY_KEY.where(_r.source == source)
     return [entry_of(row) for row in connection.execute(statement, {"p_key": key})]
 
 
 def entries(connection: sa.Connection, wanted: Filter) -> Sequence[Entry]:
     """Rows a person wants to see, newest first."""
+    if not _may_lie_here(wanted.provider, wanted.source):
+        return []
     statement = _NEWEST.limit(wanted.limit)
     if wanted.states is not None:
         statement = statement.where(in_states(_r.state, wanted.states) if wanted.states else sa.false())
@@ -95,6 +104,8 @@ def owner_of(connection: sa.Connection, provider: str, account_id: str) -> str |
 
 def dead_letters(connection: sa.Connection, wanted: LetterFilter) -> Sequence[DeadLetter]:
     """Dead letters a person wants to see, newest first."""
+    if not _may_lie_here(wanted.provider, wanted.source, wanted.idempotency_key):
+        return []
     equal = (
         (_d.state, wanted.state),
         (_d.reason, wanted.reason),
@@ -117,6 +128,8 @@ def dead_letters(connection: sa.Connection, wanted: LetterFilter) -> Sequence[De
 
 def dead_letter(connection: sa.Connection, dead_letter_id: str) -> DeadLetter | None:
     """The dead letter with this id."""
+    if not _may_lie_here(dead_letter_id):
+        return None
     row = connection.execute(letters.BY_ID, {"p_dead_letter_id": dead_letter_id}).one_or_none()
     return None if row is None else letters.letter_of(row)
 
@@ -124,6 +137,13 @@ def dead_letter(connection: sa.Connection, dead_letter_id: str) -> DeadLetter | 
 def pauses(connection: sa.Connection) -> Sequence[Pause]:
     """The pauses in force."""
     return [Pause(*row) for row in connection.execute(sa.select(*PAUSE).order_by(_p.provider))]
+
+
+def _may_lie_here(*asked: str | None) -> bool:
+    """Whether a row may have these texts. What was typed in another encoding than UTF-8 comes as halves of characters:
+    some columns fail on it, and in others lies something in its place, which is not what was asked for.
+    """
+    return not any(_NO_DATABASE_TAKES.search(text) for text in asked if text is not None)
 
 
 def _count(provider: Any, kind: Any, oldest: Any) -> sa.Select[Any]:

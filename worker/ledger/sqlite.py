@@ -177,7 +177,7 @@ def _begin(begin: str, connection: sa.Connection) -> None:
 
 def uri_of(path: Path) -> str:
     """Names only a file that is there: a ledger that vanished must not be replaced by an empty one."""
-    return f"file:{quote(os.fspath(path.absolute()))}?mode=rw"
+    return f"file:{quote(os.fsencode(path.absolute()))}?mode=rw"
 
 
 def opened(uri: str) -> sqlite3.Connection:

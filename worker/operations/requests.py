@@ -15,6 +15,7 @@ from worker.core.recording import Recorder
 from worker.core.sealing import CredentialBox, Sealer
 from worker.operations.accounts import Account, Accounts
 from worker.operations.providers import held_up
+from worker.operations.shell import typed
 from worker.operations.verbs import Effect, Plan, Verb, account_may_exist, plan
 
 _REASONS: Mapping[Verb, ReasonCode] = {
@@ -125,14 +126,16 @@ class RequestOperations:
             await self._republish(entry, reason)
             return planned.words
         change = self._change(planned, reason, account)
+        # Only told; but asked afterwards, what fails here would be taken for a deed that failed.
+        pauses = await self._ledger.pauses()
+        lacking = self._without(entry, account) if account is not None else ""
         try:
             after = await self._ledger.operate(entry, change)
         except StaleClaim:
             words = "it changed since you looked; look again with `provisioner explain` and repeat"
             raise NotAllowed(f"request {entry.request_id}: {words}") from None
         self._recorder.tell(after, change)
-        lacking = self._without(entry, account) if account is not None else ""
-        held = held_up(after, await self._ledger.pauses())
+        held = held_up(after, pauses)
         return f"{after.request_id} is {after.state} now{lacking}" + (f"; but {held}" if held else "")
 
     async def _republish(self, entry: Entry, reason: str) -> None:
@@ -196,5 +199,5 @@ def _which(reference: str, bearer: Entry | None, users: Sequence[Entry]) -> str:
         return f"{len(users)} sources used the key {reference!r}; name one of {whose}"
     return (
         f"{reference!r} is the id of one request and the key of another; name the first by its key "
-        f"{bearer.idempotency_key!r}, the other by its id {ids}"
+        f"{typed(bearer.idempotency_key)}, the other by its id {ids}"
     )
