@@ -109,6 +109,7 @@ class CanarySpeechSettings(ProviderSettings):
     """How Canary Speech is reached."""
 
     PLACED_BY: ClassVar[Sequence[str]] = ("base_url", "api_key")  # the parent is kept with each attempt
+    PARENT: ClassVar[str | None] = "parent_id"
 
     base_url: kit.BaseUrl = Field(
         default="https://rest.eus.canaryspeech.com",
