@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
+from uuid import UUID
 
 from pydantic import (
     AfterValidator,
@@ -141,9 +142,12 @@ ProviderName = Annotated[
 """A provider's name on the wire; safe as one word of a routing key."""
 
 
-def is_uuid(text: str) -> bool:
-    """Tell whether `text` is a UUID of 8-4-4-4-12 hexadecimal digits."""
-    return re.fullmatch(_UUID, text) is not None
+def usual_uuid(text: str) -> str | None:
+    """Give the UUID that `text` spells, in lower case and with hyphens as usual; None where it is none."""
+    try:
+        return str(UUID(text))
+    except ValueError:
+        return None
 
 
 def is_number(text: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue
 
 from contracts.model import AlsoSent, ClosedModel, Misfit, OpenModel, given, sent_as
-from contracts.text import Email, Line, Phone, UuidText, is_uuid
+from contracts.text import Email, Line, Phone, UuidText, usual_uuid
 
 NAME: Final = "canary_speech"
 
@@ -113,11 +113,17 @@ _ID: Final = (
 
 
 def misfit(account_id: str, asked: Mapping[str, JsonValue]) -> Misfit | None:
-    """Refuse what was sent, and what is more than one word; the vendor's sample of another id is no UUID."""
+    """Refuse what was sent, what is no plain word, and a UUID in another spelling, which would pass for another id.
+
+    Whatever else is no UUID only looks odd: the vendor's sample of another id is none either.
+    """
+    usual = usual_uuid(account_id)
     sent = {str(value).casefold() for value in given(asked, "name", "parent_id").values()}
-    if account_id.casefold() in sent or len(account_id.split()) != 1:
+    if {account_id.casefold(), usual} & sent or account_id.split() != [account_id]:
         return Misfit(_ID)
-    return None if is_uuid(account_id) else Misfit(_ID, is_certain=False)
+    if usual is None:
+        return Misfit(_ID, is_certain=not account_id.isascii())
+    return None if account_id == usual else Misfit(f"spelled {usual}")
 
 
 def known_account(account_id: str, asked: Mapping[str, JsonValue]) -> Account:

@@ -75,6 +75,18 @@ async def test_nothing_that_upkeep_asks_goes_through_a_whole_table(url: str) -> 
     assert [plan.statement for plan in plans if plan.scans] == []
 
 
+async def test_the_age_of_a_doubt_is_found_by_the_key_of_its_attempts(url: str) -> None:
+    """What is counted for the gauges every few seconds asks for the attempts of the few rows in doubt alone."""
+    filling.fill(url, 0, _ROWS)
+    with watched(url) as watch:
+        async with open_ledger(url, exclusive=True) as ledger:
+            watch.take(url)
+            await ledger.standings()
+            plans = _explained(watch.take(url))
+    [counted] = [plan for plan in plans if any("attempts" in step for step in plan.steps)]
+    assert counted.scans == counted.walks == ()
+
+
 @pytest.mark.postgresql
 async def test_a_claim_reads_no_more_than_it_takes(postgresql_url: str) -> None:
     """However many are due: PostgreSQL follows the index, and neither collects nor sorts them all."""

@@ -331,6 +331,31 @@ def test_resolve_refuses_what_is_no_account_id(books: Books, with_consumer: Term
     assert books.state(request_id) is State.HELD
 
 
+def test_resolve_refuses_the_configured_account_above_all_others(
+    books: Books, with_consumer: Terminal
+) -> None:
+    """In the portal it stands beside the one that is looked for, and what is recorded cannot be corrected."""
+    client = "5a4db0c5-0000-4000-8000-00000000000a"
+    asked = {"name": "Example Clinic"}
+    books.write(lambda desk: desk.accepted("cs-1", provider="canary_speech", parameters=asked, generated=()))
+    books.bring(State.HELD, "pc-1")
+    with_consumer.environment |= {
+        "PROVISIONER_PROVIDERS__CANARY_SPEECH__API_KEY": "SBX1:key",
+        "PROVISIONER_PROVIDERS__CANARY_SPEECH__PARENT_ID": client.upper(),
+        "PROVISIONER_PROVIDERS__PHONE_COM__TOKEN": "token",
+        "PROVISIONER_PROVIDERS__PHONE_COM__ACCOUNT_ID": "100001",
+    }
+    for key, parent in (("cs-1", client), ("pc-1", "100001")):
+        for more in (("--dry-run",), ()):
+            said = with_consumer("requests", "resolve", key, "--account-id", parent, *WHY, "--json", *more)
+            assert (said.code, said.json[0]["effect"]) == (3, "blocked")
+            assert "not that of the configured account under which it was opened" in said.json[0]["what"]
+    other = with_consumer(
+        "requests", "resolve", "pc-1", "--account-id", "100002", *WHY, "--json", "--dry-run"
+    )
+    assert other.json[0]["effect"] == "will"
+
+
 def test_resolve_warns_of_an_unusual_account_id(books: Books, with_consumer: Terminal) -> None:
     """Where ids look so only as a rule, the dry run says so, says that it is for good, and the deed is done."""
     asked = {"name": "Example Clinic"}

@@ -100,6 +100,15 @@ def test_an_id_that_the_account_cannot_have_is_told_from_one_that_it_can(provide
 
 
 @pytest.mark.parametrize("provider", discover().values(), ids=discover())
+def test_an_id_in_a_second_spelling_is_refused_with_the_first(provider: ProviderContract) -> None:
+    """Ids are compared letter by letter: spelled otherwise, one account could be given to two requests for good."""
+    for spelling, usual in KNOWN[provider.NAME].second_spellings.items():
+        misfit = provider.misfit(spelling, example(provider))
+        assert misfit is not None, spelling
+        assert (misfit.is_certain, misfit.looks_like) == (True, f"spelled {usual}"), spelling
+
+
+@pytest.mark.parametrize("provider", discover().values(), ids=discover())
 def test_an_account_that_a_person_found_is_told_by_the_published_schema(provider: ProviderContract) -> None:
     """Its id and what was asked make an account that consumers can read, with the id where it belongs."""
     account = provider.known_account("A-7", example(provider)).model_dump(mode="json")

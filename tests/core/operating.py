@@ -18,7 +18,13 @@ def operations(world: World, actor: str = ACTOR) -> RequestOperations:
     """The verbs on requests, on the ledger of a world."""
     place = world.place
     return RequestOperations(
-        cast("Ledger", world.ledger), place.keyring, place.box, world.desk.recorder, place.clock, actor
+        cast("Ledger", world.ledger),
+        place.keyring,
+        place.box,
+        world.desk.recorder,
+        place.clock,
+        actor,
+        parents={},
     )
 
 

@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +16,23 @@ TEXT = (Path(__file__).parents[2] / "deploy" / "README.md").read_text()
 
 
 def commands() -> Iterator[str]:
-    """Every command line of the worker's program, in blocks and in sentences, without what Compose puts in front and
-    what reads it behind.
+    """Every command line of the worker's program, in blocks and in sentences, without what stands in front of it
+    elsewhere, and what it reads and is read by.
     """
     blocks = "\n".join(re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)).replace("\\\n", " ")
     sentences = "\n".join(
-        re.findall(r"`(provisioner [^`]+)`", re.sub(r"```.*?```", "", TEXT, flags=re.DOTALL))
+        re.findall(
+            r"`((?:/opt/provisioner/bin/)?provisioner [^`]+)`",
+            re.sub(r"```.*?```", "", TEXT, flags=re.DOTALL),
+        )
     )
     for line in f"{blocks}\n{sentences}".splitlines():
         found = re.search(
-            r"(?:(?:^|/|worker |worker-sandbox )provisioner|run --rm worker) ([a-z].*)", line.strip()
+            r"(?:(?:^|/|worker |worker-sandbox |-- |USER\" )provisioner|run --rm worker) ([a-z].*)",
+            line.strip(),
         )
         if found is not None:
-            yield found[1].partition(" | ")[0]
+            yield re.split(r" [|<>]", found[1])[0]
 
 
 @pytest.mark.parametrize("command", sorted(set(commands())))
@@ -40,6 +45,18 @@ def test_every_command_of_the_runbook_can_be_typed(command: str) -> None:
         current, words = current.commands[words[0]], words[1:]
     context = current.make_context(current.name, words)
     assert context.params.keys() == {each.name for each in current.params}
+
+
+@pytest.mark.parametrize("command", sorted(set(commands())))
+def test_no_command_names_a_file_of_whoever_types_it(command: str) -> None:
+    """It runs in a container, or as another user in another folder: what a person has comes by standard input, and a
+    copy is made in a place that is named in full.
+    """
+    words = shlex.split(command, comments=True)
+    read = [words[1]] if words[0] == "submit" and not words[1].startswith("--") else []
+    read += [after for word, after in pairwise(words) if word == "--credentials-file"]
+    assert set(read) <= {"-"}
+    assert words[:2] != ["ledger", "backup"] or words[2].startswith("/")
 
 
 def test_an_upgrade_ends_with_the_question_whether_it_works() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from contracts.reason import ReasonCode
-from tests.ledger.scene import PROVIDER, Scene
+from tests.ledger.scene import PROVIDER, SEEN, Scene
 from worker.core import states
 from worker.core.overview import CREDENTIALS, OPERATOR, Filter, LetterFilter, Pause, Standing
 from worker.core.states import State
@@ -114,6 +114,42 @@ async def test_a_doubt_is_as_old_as_its_attempt(scene: Scene) -> None:
     scene.clock.advance(60)
     (standing,) = await scene.ledger.standings()
     assert (standing.kind, standing.oldest) == ("in_doubt", scene.later(-60))
+
+
+async def test_a_request_that_goes_from_one_doubt_into_the_next_is_undecided_since_the_first(
+    scene: Scene,
+) -> None:
+    """Each doubt is disproved within a quarter of an hour, and still nobody has an account."""
+    claim = await scene.sending("unlucky")
+    begun = scene.now
+    for _ in range(3):
+        scene.clock.advance(900)
+        absent = await scene.take(await scene.take(claim, states.DOUBT), states.CONFIRM_ABSENT)
+        claim = await scene.take(absent, states.SEND)
+    await scene.take(claim, states.DOUBT)
+    (standing,) = await scene.ledger.standings()
+    assert (standing.kind, standing.oldest) == ("in_doubt", begun)
+
+
+async def test_attempts_that_were_refused_do_not_make_a_doubt_older(scene: Scene) -> None:
+    """A provider that says "later" for hours leaves nothing undecided."""
+    claim = await scene.take(await scene.sending("patient"), states.NOT_DONE, seen=SEEN)
+    scene.clock.advance(3600)
+    await scene.take(await scene.take(claim, states.SEND), states.DOUBT)
+    (standing,) = await scene.ledger.standings()
+    assert (standing.kind, standing.oldest) == ("in_doubt", scene.now)
+
+
+async def test_a_doubt_that_a_person_has_settled_does_not_make_the_next_one_older(scene: Scene) -> None:
+    """On the person's word it is a new run, undecided since its own create."""
+    claim = await scene.in_doubt("told")
+    scene.clock.advance(3600)
+    entry = await scene.operate(claim.entry, states.RESOLVE_NOT_CREATED)
+    (again,) = await scene.ledger.claim_due(PROVIDER, scene.worker, scene.now, 1)
+    assert again.entry.request_id == entry.request_id
+    await scene.take(await scene.take(again, states.SEND), states.DOUBT)
+    (standing,) = await scene.ledger.standings()
+    assert (standing.kind, standing.oldest) == ("in_doubt", scene.now)
 
 
 async def test_a_result_that_was_told_once_keeps_nobody_waiting(scene: Scene) -> None:

@@ -10,6 +10,7 @@ from worker.core.entry import Entry
 from worker.core.overview import Filter, LetterFilter, Standing
 from worker.core.states import State
 from worker.core.story import EventLine
+from worker.core.verdict import Verdict
 
 
 def find(tables: Tables, request_id: str) -> Entry | None:
@@ -88,7 +89,9 @@ def standings(tables: Tables) -> Sequence[Standing]:
     """How much of each kind there is, and since when."""
     found: dict[tuple[str, str], list[datetime | None]] = {}
     for row in tables.open.values():
-        found.setdefault((row.entry.provider, str(row.entry.state)), []).append(_stands_since(row.entry))
+        found.setdefault((row.entry.provider, str(row.entry.state)), []).append(
+            _stands_since(tables, row.entry)
+        )
     for told in tables.unconfirmed.values():
         whose = (_provider_of(tables, told.line.subject_id), "unpublished")
         found.setdefault(whose, []).append(told.line.event.recorded_at if told.line.publishes == 0 else None)
@@ -102,8 +105,12 @@ def standings(tables: Tables) -> Sequence[Standing]:
     ]
 
 
-def _stands_since(entry: Entry) -> datetime:
-    return (entry.state is State.IN_DOUBT and entry.attempt_sent_at) or entry.since
+def _stands_since(tables: Tables, entry: Entry) -> datetime:
+    if entry.state is not State.IN_DOUBT:
+        return entry.since
+    sent = tables.attempts.get(entry.request_id, {}).values()
+    doubted = [one.begun_at for one in sent if one.verdict not in {None, Verdict.NOT_DONE}]
+    return min((at for at in doubted if at >= entry.since), default=entry.attempt_sent_at or entry.since)
 
 
 def _provider_of(tables: Tables, subject_id: str) -> str:

@@ -84,6 +84,13 @@ def test_two_of_one_name_are_refused(package: Package) -> None:
             "PLACED_BY that names no setting",
         ),
         (
+            (
+                f"{WHOLE}\nclass Mine(Handler.Settings):\n    PARENT = 'account'\n"
+                "class Handler(Handler):\n    Settings = Mine\n"
+            ),
+            "PARENT that names no setting",
+        ),
+        (
             f"{WHOLE}\nclass Handler(Handler):\n    name = 'gateway'\n",
             "the name 'gateway', which no contract bears",
         ),

@@ -49,7 +49,7 @@ class Office:
         ledger = around.books.open(self._life, clock, alone=False)
         recorder = Recorder(ledger, EventWriter(SOURCE, seals), seals, clock, Watch(self._scene, _ACTOR))
         self._ledger = ledger
-        self._requests = RequestOperations(ledger, seals, seals, recorder, clock, _ACTOR)
+        self._requests = RequestOperations(ledger, seals, seals, recorder, clock, _ACTOR, parents={})
         self._letters = DeadLetterOperations(ledger, seals, clock, _ACTOR)
         self._providers = ProviderOperations(ledger, frozenset(around.vendors), clock, _ACTOR)
 

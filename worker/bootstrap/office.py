@@ -77,9 +77,16 @@ async def open_office(configured: Settings, actor: str) -> AsyncIterator[OfficeP
         yield OfficeParts(
             configured=configured,
             ledger=opened,
-            requests=RequestOperations(opened, keys, box, recorder, clock, actor),
+            requests=RequestOperations(
+                opened, keys, box, recorder, clock, actor, parents=_parents(configured)
+            ),
             dead_letters=DeadLetterOperations(opened, keys, clock, actor),
             providers=ProviderOperations(opened, known, clock, actor),
             known_providers=known,
             clock=clock,
         )
+
+
+def _parents(configured: Settings) -> Mapping[str, str]:
+    given = {name: settings.parent for name, settings in configured.providers.items()}
+    return {name: parent for name, parent in given.items() if parent is not None}

@@ -28,7 +28,11 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One number for the gauges: how many rows of one kind, and since when the oldest (requests: `Entry.since`)."""
+    """One number for the gauges: how many rows of one kind, and since when the oldest.
+
+    A request counts from `Entry.since`; in doubt, from the first attempt after it that may have opened an account. A
+    result is late only until it was confirmed once.
+    """
 
     provider: str
     kind: str  # a State's value, or "unpublished", "dead_letter"

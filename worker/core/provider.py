@@ -25,6 +25,10 @@ class ProviderSettings(BaseModel):
     """Names of the settings that say where accounts are opened and looked for: the address, and the account or the key
     under which it is done. What was sent under other values of these is not to be seen under the present ones.
     """
+    PARENT: ClassVar[str | None] = None
+    """Name of the setting with the id of our own account, under which accounts are opened, where there is one. None of
+    them can have it, although the portal shows it beside theirs.
+    """
 
     base_url: str = Field(description="Root of the provider's API, without a path.")
     concurrency: int = Field(
@@ -68,6 +72,12 @@ class ProviderSettings(BaseModel):
         """Where accounts are opened and looked for, to be compared and shown: the address, and a digest of the rest."""
         named = [_plain(getattr(self, name)) for name in self.PLACED_BY]
         return f"{self.base_url} #{sha256(json.dumps(named).encode()).hexdigest()[:8]}"
+
+    @property
+    def parent(self) -> str | None:
+        """The id of our own account under which accounts are opened, as far as it is configured."""
+        given = None if self.PARENT is None else getattr(self, self.PARENT)
+        return None if given is None else str(given)
 
 
 def _plain(value: object) -> str:

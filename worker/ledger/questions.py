@@ -12,6 +12,7 @@ from worker.core.entry import Entry
 from worker.core.overview import Filter, LetterFilter, Pause, Standing
 from worker.core.states import OPEN, State
 from worker.core.story import Attempt, EventLine, HistoryLine
+from worker.core.verdict import Verdict
 from worker.ledger import dead_letters as letters
 from worker.ledger import schema
 from worker.ledger.attempts import ATTEMPT, attempt_of
@@ -152,10 +153,21 @@ def _count(provider: Any, kind: Any, oldest: Any) -> sa.Select[Any]:
     return sa.select(whose, what, sa.func.count(), sa.func.min(oldest)).group_by("whose", "what")
 
 
-_STANDS_SINCE: Final = sa.case(
-    (_r.state == State.IN_DOUBT, sa.func.coalesce(_r.attempt_sent_at, _r.since)), else_=_r.since
+_UNDECIDED_SINCE: Final = (
+    sa.select(sa.func.min(_a.begun_at))
+    .where(_a.request_id == _r.request_id, _a.begun_at >= _r.since, _a.verdict != Verdict.NOT_DONE)
+    .correlate(schema.requests)
+    .scalar_subquery()
 )
-"""A doubt is as old as its attempt, however long the request waited before."""
+"""When the first attempt of this run was sent that may have opened an account. What look-ups have disproved since does
+not make it younger: whose every answer is lost goes from one doubt into the next.
+"""
+
+_STANDS_SINCE: Final = sa.case(
+    (_r.state == State.IN_DOUBT, sa.func.coalesce(_UNDECIDED_SINCE, _r.attempt_sent_at, _r.since)),
+    else_=_r.since,
+)
+"""A doubt is as old as that attempt, however long the request waited before."""
 
 _UNTOLD_SINCE: Final = sa.case((_e.publishes == 0, _e.recorded_at))
 """What was told once and is told again, perhaps years later, keeps nobody waiting."""

@@ -40,13 +40,29 @@ class Account:
 
 
 class Accounts:
-    """Judges accounts that people name, and makes the results of them. It changes nothing."""
+    """Judges accounts that people name, and makes the results of them. It changes nothing.
 
-    def __init__(self, ledger: Ledger, sealer: Sealer, box: CredentialBox, recorder: Recorder) -> None:
+    Args:
+        ledger: Knows whose an account is.
+        sealer: Opens what was asked for.
+        box: Encrypts credentials to consumers.
+        recorder: Makes results.
+        parents: By provider the id of our own account under which accounts are opened, where it is configured.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        sealer: Sealer,
+        box: CredentialBox,
+        recorder: Recorder,
+        parents: Mapping[str, str],
+    ) -> None:
         self._ledger = ledger
         self._sealer = sealer
         self._box = box
         self._recorder = recorder
+        self._parents = parents
 
     def recognised_by(self, entry: Entry) -> Mapping[str, JsonValue]:
         """What a person compares with the provider's list in order to know the account; no secret is in it.
@@ -150,6 +166,8 @@ class Accounts:
         contract = discover().get(entry.provider)
         if contract is None or account.account_id == entry.account_id:
             return None
+        if account.account_id.casefold() == self._parents.get(entry.provider, "").casefold():
+            return Misfit("its own, not that of the configured account under which it was opened")
         return contract.misfit(account.account_id, parameters_in_clear(self._sealer, entry))
 
     def _nobody_to_encrypt_for(self, entry: Entry, account: Account) -> str | None:

@@ -42,12 +42,14 @@ class RequestOperations:
         recorder: Recorder,
         clock: Clock,
         actor: str,
+        *,
+        parents: Mapping[str, str],
     ) -> None:
         self._ledger = ledger
         self._recorder = recorder
         self._clock = clock
         self._actor = actor
-        self.accounts = Accounts(ledger, sealer, box, recorder)
+        self.accounts = Accounts(ledger, sealer, box, recorder, parents)
 
     async def find(self, reference: str) -> Entry:
         """The request with this id, or with this idempotency key if only one has it.

@@ -91,6 +91,7 @@ def _problems_of_values(handler: Any) -> list[str]:
         "no name": not isinstance(getattr(handler, "name", None), str),
         "Settings that are no ProviderSettings": not _is_subclass(settings, ProviderSettings),
         "PLACED_BY that names no setting": not _names_of_place(settings) <= _names_of(settings),
+        "PARENT that names no setting": getattr(settings, "PARENT", None) not in {None, *_names_of(settings)},
         "RULES that do not end with COMMON": rules[-len(COMMON) :] != COMMON,
         "two RULES of one id": len({rule.id for rule in rules}) < len(rules),
     }

@@ -11,13 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar, Final
-from uuid import UUID
 
 from pydantic import BaseModel, Field, JsonValue
 
 from contracts.providers import canary_speech as contract
 from contracts.reason import ReasonCode
-from contracts.text import UuidText
+from contracts.text import UuidText, usual_uuid
 from worker import provider_kit as kit
 from worker.bearer import Asked, Bearer, Token, read_token
 from worker.core.clock import Clock
@@ -110,6 +109,7 @@ class CanarySpeechSettings(ProviderSettings):
     """How Canary Speech is reached."""
 
     PLACED_BY: ClassVar[Sequence[str]] = ("base_url", "api_key")  # the parent is kept with each attempt
+    PARENT: ClassVar[str | None] = "parent_id"
 
     base_url: kit.BaseUrl = Field(
         default="https://rest.eus.canaryspeech.com",
@@ -255,7 +255,7 @@ class Handler:
         )
 
     def _created(self, associate_id: str, parameters: contract.Parameters) -> Created:
-        if not _is_uuid(associate_id):
+        if usual_uuid(associate_id) is None:
             _log.warning("Canary Speech gave an associate an id that is not a UUID; it is kept as it is")
         account = contract.Account(
             associate_id=associate_id, name=parameters.name, parent_id=self._parent(parameters)
@@ -385,11 +385,3 @@ def _agrees(seen: Mapping[str, JsonValue], sent: contract.Contact | None) -> boo
         (email and sent.email and not kit.same_text(email, sent.email))
         or (phone and sent.phone_number and kit.digits(phone) != kit.digits(sent.phone_number))
     )
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True

@@ -87,6 +87,7 @@ class PhoneComSettings(ProviderSettings):
     """How Phone.com is reached."""
 
     PLACED_BY: ClassVar[Sequence[str]] = ("base_url", "account_id")
+    PARENT: ClassVar[str | None] = "account_id"
 
     base_url: kit.BaseUrl = Field(default="https://api.phone.com", description="Root of the API.")
     rate: float = Field(

@@ -32,7 +32,7 @@ class Door:
         settled: Waited for before every try: the broker can be reached, and the topology is there.
         take: Is given each delivery; must not wait.
         observer: Is told every change of state once.
-        clock: For the pauses.
+        clock: For the pauses, and for the time of the next look.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class Door:
         self._reason = ""
         # The last consumer got nothing, and nobody knows whether this one gets anything.
         self._was_stuck = False
+        self._look_at = clock.monotonic()
         self._told: QueueChanged | None = None
         self._stirred = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
@@ -117,6 +118,7 @@ class Door:
 
     async def _tend(self, connection: Connection) -> None:
         subscription = await self._subscribe(connection)
+        self._look_at = self._clock.monotonic() + self._settings.watch_every
         self._reason = ""
         if not self._was_stuck:
             self._tell(QueueState.CONSUMED)
@@ -131,14 +133,24 @@ class Door:
             subscription.abandon()
 
     async def _watch(self, connection: Connection, subscription: Subscription) -> None:
-        """Wait until something changes, and look meanwhile whether the broker sees what we see."""
+        """Wait until something changes, and look now and then whether the broker sees what we see.
+
+        However often something changes: where workers trade slots, that is more often than a look is due.
+        """
+        left = self._look_at - self._clock.monotonic()
+        if left > 0 and await self._stirs_within(left):
+            return
+        self._look_at = self._clock.monotonic() + self._settings.watch_every
+        await self._look(connection, subscription)
+
+    async def _stirs_within(self, seconds: float) -> bool:
         try:
-            async with asyncio.timeout(self._settings.watch_every):
+            async with asyncio.timeout(seconds):
                 await self._stirred.wait()
         except TimeoutError:
-            await self._look(connection, subscription)
-        else:
-            self._stirred.clear()
+            return False
+        self._stirred.clear()
+        return True
 
     async def _renewed(self, connection: Connection, old: Subscription) -> Subscription:
         """Another consumer in place of one that has ended, is not what is wished for, or is silent for long."""

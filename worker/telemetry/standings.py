@@ -51,6 +51,7 @@ class Standings(Collector):
             "provisioner_requests_oldest_timestamp_seconds",
             "requests that are not final, by state",
             self._requests(),
+            since=" (in doubt: since the first create that may have opened an account)",
         )
         yield from _pair(
             "provisioner_results_unpublished",
@@ -102,11 +103,13 @@ class _Heap:
         return _Heap(self.count + standing.count, min(times, default=None)) if standing.count else self
 
 
-def _pair(counts: str, oldest: str, what: str, heaps: Mapping[_Labels, _Heap]) -> Iterator[Metric]:
+def _pair(
+    counts: str, oldest: str, what: str, heaps: Mapping[_Labels, _Heap], since: str = ""
+) -> Iterator[Metric]:
     names = ["provider", "state"] if counts == "provisioner_requests" else []
     number = GaugeMetricFamily(counts, f"Number of {what}.", labels=names)
     time = GaugeMetricFamily(
-        oldest, f"Since when the oldest stands of the {what}; absent with none.", labels=names
+        oldest, f"Since when the oldest stands of the {what}{since}; absent with none.", labels=names
     )
     for labels, heap in heaps.items():
         number.add_metric(labels, heap.count)

@@ -41,6 +41,7 @@ class Known:
         account_ids: Ids that the account of the contract's example may have.
         unusual_ids: Ids that it may have and that whoever names them is warned of.
         no_account_ids: What is not its id, such as the id or the name of something else.
+        second_spellings: What means one of its ids and is not spelled as the provider spells it, and how that is.
         parameters: Any valid parameters.
         cases: What shows each of its own rules.
     """
@@ -61,6 +62,7 @@ class Known:
     account_ids: Sequence[str]
     unusual_ids: Sequence[str] = ()
     no_account_ids: Sequence[str]
+    second_spellings: Mapping[str, str] = field(default_factory=dict)
     parameters: st.SearchStrategy[dict[str, Any]]
     cases: Sequence[Case]
 

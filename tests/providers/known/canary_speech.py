@@ -44,6 +44,7 @@ _NO_TOKEN: Expected = (NOT_DONE, Code.TOKEN_UNAVAILABLE, True, OUTAGE)
 _UNKNOWN_PARENT = {"parent_id": "00000000-0000-4000-8000-00000000dead"}
 # The sandbox's; that of the page's sample is cut short in its last group, and so no UUID.
 _PARENT = "5a4db0c5-0000-4000-8000-000000000001"
+_ANOTHER = "0b1f7c52-8a3d-4e6f-9c10-2d3e4f5a6b7c"
 
 KNOWN = Known(
     base_url="https://rest.eus.canaryspeech.com",
@@ -81,9 +82,21 @@ KNOWN = Known(
     elsewhere={"api_key": "another"},
     another={"name": "Another Clinic"},
     namesake={"contact": {"email": "other@example.org"}},
-    account_ids=("00000000-0000-4000-8000-0000000000a1", "0B1F7C52-8A3D-4E6F-9C10-2D3E4F5A6B7C"),
+    account_ids=("00000000-0000-4000-8000-0000000000a1", _ANOTHER),
     unusual_ids=("34144",),
-    no_account_ids=("Example Clinic (order 1001)", "00000000-0000-4000-8000-000000000001", "an associate"),
+    no_account_ids=(
+        "Example Clinic (order 1001)",
+        "00000000-0000-4000-8000-000000000001",
+        "an associate",
+        " 34144",
+        "\uff13\uff14\uff11\uff14\uff14",
+    ),
+    second_spellings={
+        "0B1F7C52-8A3D-4E6F-9C10-2D3E4F5A6B7C": _ANOTHER,
+        "0b1f7c528a3d4e6f9c102d3e4f5a6b7c": _ANOTHER,
+        "{0b1f7c52-8a3d-4e6f-9c10-2d3e4f5a6b7c}": _ANOTHER,
+        "\uff10b1f7c52-8a3d-4e6f-9c10-2d3e4f5a6b7c": _ANOTHER,
+    },
     parameters=fields(
         {"name": LINES},
         {"parent_id": st.uuids().map(str), "contact": fields({}, {"email": EMAILS, "phone_number": PHONES})},

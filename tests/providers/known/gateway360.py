@@ -72,7 +72,13 @@ KNOWN = Known(
     secrets_asked=frozenset({"password"}),
     secrets_issued=frozenset({"password", "api_key"}),
     account_ids=("example_order_1003",),
-    no_account_ids=("example_order_1004", "Example_Order_1003", "34144"),
+    no_account_ids=(
+        "example_order_1004",
+        "Example_Order_1003",
+        "example_order_1003 ",
+        "\uff45xample_order_1003",
+        "34144",
+    ),
     parameters=fields(
         {
             "user_name": st.from_regex(r"[A-Za-z0-9_.-]{1,64}", fullmatch=True),

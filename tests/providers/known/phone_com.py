@@ -100,7 +100,16 @@ KNOWN = Known(
     secrets_asked=frozenset({"password"}),
     secrets_issued=frozenset({"password"}),
     account_ids=("883", "18446744073709551615"),
-    no_account_ids=("example-order-1002", "0883", "883.0", "-883", "\u0668\u0668\u0663"),
+    no_account_ids=(
+        "example-order-1002",
+        "0883",
+        "883.0",
+        "-883",
+        "+883",
+        " 883",
+        "\u0668\u0668\u0663",
+        "\uff18\uff18\uff13",
+    ),
     parameters=fields(
         {"username": WORDS, "contact": CONTACTS, "billing_contact": CONTACTS}, {"password": PASSWORDS}
     ),

@@ -109,7 +109,16 @@ KNOWN = Known(
     namesake={"contact_email": "other@example.org"},
     secrets_issued=frozenset({"key", "secret"}),
     account_ids=("3000000001", "7"),
-    no_account_ids=("Order 1004", "0", "Voorbeeld B.V.", "3.000.000.001"),
+    no_account_ids=(
+        "Order 1004",
+        "0",
+        "Voorbeeld B.V.",
+        "3.000.000.001",
+        "03000000001",
+        "+3000000001",
+        "3000000001 ",
+        "\uff17",
+    ),
     parameters=fields(
         {
             "company_name": LINES,
