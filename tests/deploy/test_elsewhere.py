@@ -1,4 +1,4 @@
-"""The manifest for Kubernetes and the unit for systemd: they agree with the image and the settings."""
+"""The manifests for Kubernetes and the unit for systemd: they agree with the image and the settings."""
 
 import os
 import re
@@ -18,15 +18,18 @@ from worker.settings import MonitoringSettings, ShutdownSettings
 from worker.settings.catalogue import ALONE, settings_of
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-MANIFEST = DEPLOY / "kubernetes" / "worker.yaml"
+KUBERNETES = DEPLOY / "kubernetes"
 UNIT = DEPLOY / "systemd" / "provisioner.service"
 DOCKERFILE = (DEPLOY.parent / "Dockerfile").read_text()
 SETTINGS = settings_of({name: handler.Settings for name, handler in providers.discover().items()})
 KNOWN = {setting.variable for setting in SETTINGS} | ALONE.keys()
 PROMETHEUS: dict[str, Any] = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yaml").read_text())
-OBJECTS: dict[str, Any] = {each["kind"]: each for each in yaml.safe_load_all(MANIFEST.read_text())}
+OBJECTS: dict[str, Any] = {
+    each["kind"]: each for each in yaml.safe_load_all((KUBERNETES / "worker.yaml").read_text())
+}
 POD: dict[str, Any] = OBJECTS["Deployment"]["spec"]["template"]["spec"]
 CONTAINER: dict[str, Any] = POD["containers"][0]
+ERRAND: dict[str, Any] = yaml.safe_load((KUBERNETES / "errand.yaml").read_text())
 
 
 def unit() -> ConfigParser:
@@ -89,6 +92,20 @@ def test_prometheus_finds_every_pod() -> None:
     )
     (job,) = (job for job in PROMETHEUS["scrape_configs"] if job["job_name"] == "provisioner")
     assert [port["port"] for port in service["ports"]] == [job["dns_sd_configs"][0]["port"]]
+
+
+def test_an_errand_is_done_where_the_worker_runs() -> None:
+    """Its pod is the worker's in image, settings, secrets and confinement; it waits, once, and no Service finds it."""
+    (errand,) = ERRAND["spec"]["containers"]
+    listens = {"name", "ports", "startupProbe", "livenessProbe", "readinessProbe"}
+    assert {"name": "errand", "command": errand["command"]} | {
+        key: value for key, value in CONTAINER.items() if key not in listens
+    } == errand
+    assert errand["command"] == ["sleep", "infinity"]
+    assert ERRAND["spec"] == POD | {
+        "restartPolicy": "Never", "terminationGracePeriodSeconds": 1, "containers": [errand],
+    }  # fmt: skip
+    assert not OBJECTS["Service"]["spec"]["selector"].items() <= ERRAND["metadata"]["labels"].items()
 
 
 def test_no_new_pod_runs_beside_an_old_one() -> None:

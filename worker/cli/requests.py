@@ -198,7 +198,7 @@ def abandon(
 
 
 @app.command(
-    epilog="Example: provisioner requests republish --newer-than 240 --older-than 60 --limit 10000 --reason 'lost'"
+    epilog="Example: provisioner requests republish --newer-than 14400 --limit 10000 --reason 'consumer lost an hour'"
 )
 def republish(
     reason: Reason,

@@ -127,7 +127,7 @@ class Selection:
     def mention_limit(self, count: int) -> None:
         """Say so when there may be more rows than were asked for."""
         if count >= self.limit:
-            err.print(f"[dim]the newest {count}; there may be more (--limit)[/]")
+            err.print(f"[dim]the newest {count}; there may be more (--limit, then --older-than)[/]")
 
 
 def _ago(minutes: float | None, now: datetime) -> datetime | None:
