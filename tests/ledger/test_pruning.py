@@ -78,7 +78,7 @@ async def test_a_pruned_request_cannot_be_run_again(scene: Scene) -> None:
     """Its content is gone; the operator is told so instead of a request that can never be sent."""
     claim = await scene.take(await scene.accepted(), states.REJECT)
     assert await scene.ledger.prune(scene.later(1), 10) == 1
-    with pytest.raises(NotAllowed, match="pruned"):
+    with pytest.raises(NotAllowed, match="pruned; `provisioner explain` tells what is left to do"):
         await scene.operate(claim.entry, states.REPLAY)
 
 

@@ -12,10 +12,11 @@ from tests.operations import states
 from tests.operations.states import WAYS, Way
 from worker.core.ledger import Ledger
 from worker.core.overview import OPERATOR, Pause
+from worker.core.sealing import Sealed
 from worker.core.states import State
 from worker.operations.story import Story, tell
 from worker.operations.story import _next_step as next_step
-from worker.operations.verbs import Verb
+from worker.operations.verbs import Verb, plan
 
 
 async def story(world: World) -> Story:
@@ -76,6 +77,15 @@ async def test_a_waiting_request_says_when(world: World) -> None:
     told = await story(world)
     assert told.entry.due_at is not None
     assert f"{told.entry.due_at:%H:%M:%S}" in told.next_step
+
+
+async def test_what_cannot_be_resolved_any_more_is_not_said_to_be(world: World) -> None:
+    """An account of a request whose content was pruned is handed over or closed by a person, as the verbs say."""
+    await states.abandoned_with_account(world)
+    entry = (await story(world)).entry
+    assert next_step(entry, ()).startswith(f"account {entry.account_id} exists all the same: resolve with it")
+    pruned = replace(entry, sealed_request=Sealed(""))
+    assert next_step(pruned, ()) == plan(Verb.RESOLVE_CREATED, pruned).words
 
 
 @pytest.mark.parametrize(

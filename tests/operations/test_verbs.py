@@ -1,10 +1,13 @@
 """Every verb in every state: what the plan says is what is done, and what is blocked changes nothing."""
 
+from typing import Any
+
 import pytest
 
 from tests.builders import make_entry
 from tests.core.operating import ACTOR, REASON, operations
 from tests.core.world import World
+from tests.fakes import NOON
 from tests.operations import states
 from tests.operations.states import WAYS, Way
 from worker.core.entry import Entry
@@ -207,10 +210,42 @@ def test_who_abandons_is_told_what_stays_behind(entry: Entry, words: str) -> Non
     assert plan(Verb.ABANDON, entry).words.endswith(words)
 
 
-@pytest.mark.parametrize(("state", "verb"), [(State.REJECTED, Verb.REPLAY), (X, Verb.RESOLVE_CREATED)])
-def test_what_was_pruned_is_neither_run_nor_resolved(state: State, verb: Verb) -> None:
-    """There is nothing left to run; the plan says so already, and not an error about keys."""
-    known = "A-1" if verb is Verb.RESOLVE_CREATED else None
-    planned = plan(verb, make_entry(state=state, account_id=known, sealed_request=Sealed("")))
-    assert (planned.effect, planned.transition) == (BLOCKED, None)
-    assert "pruned" in planned.words
+PRUNED: list[tuple[dict[str, Any], str, str]] = [
+    (
+        {"state": State.REJECTED},
+        "nothing was created, and whoever asked may ask anew under a new key",
+        "rejected, nothing was created",
+    ),
+    (
+        {"state": X},
+        "nothing was created, and whoever asked may ask anew under a new key",
+        "abandoned before anything was sent",
+    ),
+    (
+        {"state": X, "attempt_sent_at": NOON},
+        "an account may exist. Look at the provider before anybody asks again under another key",
+        "abandoned after a create was sent",
+    ),
+    (
+        {"state": X, "attempt_sent_at": NOON, "account_id": "A-1"},
+        "or close it at the provider; do not ask for it under another key",
+        "abandoned, and the account exists",
+    ),
+    (
+        {"state": State.REJECTED, "attempt_sent_at": NOON, "account_id": "A-1"},
+        "or close it at the provider; do not ask for it under another key",
+        "rejected, and the account exists",
+    ),
+]
+
+
+@pytest.mark.parametrize(("closed", "words", "case"), PRUNED, ids=[case for *_, case in PRUNED])
+@pytest.mark.parametrize("verb", [Verb.REPLAY, Verb.RESOLVE_CREATED, Verb.RESOLVE_NOT_CREATED])
+def test_what_was_pruned_is_neither_run_nor_resolved(
+    verb: Verb, closed: dict[str, Any], words: str, case: str
+) -> None:
+    """There is nothing left to run, and a new key is named only where no account exists; no verb names another."""
+    planned = plan(verb, make_entry(**closed, sealed_request=Sealed("")))
+    assert (planned.effect, planned.transition) == (BLOCKED, None), case
+    assert planned.words.startswith("its content was pruned after the retention time"), case
+    assert planned.words.endswith(words), case

@@ -49,7 +49,7 @@ def operate(tables: Tables, seen: Entry, change: Change) -> Entry:
         raise UnknownRequest(f"there is no request {seen.request_id}")
     if row.pruned_at is not None:
         raise NotAllowed(
-            f"the content of request {seen.request_id} was pruned; ask for the account under a new key"
+            f"the content of request {seen.request_id} was pruned; `provisioner explain` tells what is left to do"
         )
     as_seen = (row.entry.state, row.entry.changed_at) == (seen.state, seen.changed_at)
     if not (as_seen and _fits(row, seen.fence, change)):

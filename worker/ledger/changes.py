@@ -137,7 +137,7 @@ def operate(batch: Batch, seen: Entry, change: Change) -> Entry:
         raise UnknownRequest(f"there is no request {seen.request_id}")
     if found.pruned_at is not None:
         raise NotAllowed(
-            f"the content of request {seen.request_id} was pruned; ask for the account under a new key"
+            f"the content of request {seen.request_id} was pruned; `provisioner explain` tells what is left to do"
         )
     raise StaleClaim(f"request {seen.request_id} is {found.state} now, not as it was looked at")
 

@@ -13,7 +13,7 @@ from worker.core.states import FINAL, State
 from worker.core.story import EventLine, HistoryLine
 from worker.operations.accounts import Accounts
 from worker.operations.providers import held_up
-from worker.operations.verbs import account_may_exist
+from worker.operations.verbs import account_may_exist, without_content
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,9 @@ def _verdict(entry: Entry) -> str:
 
 
 def _next_step(entry: Entry, events: Sequence[EventLine]) -> str:
+    pruned = without_content(entry)
+    if pruned is not None:
+        return pruned
     if entry.state in {State.REJECTED, State.ABANDONED} and entry.account_id is not None:
         return f"account {entry.account_id} exists all the same: resolve with it, or close it at the provider"
     if entry.state in FINAL:

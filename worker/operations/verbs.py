@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import assert_never
+from typing import Final, assert_never
 
 from contracts.reason import ReasonCode
 from worker.core import states
 from worker.core.entry import Entry
 from worker.core.states import State, Transition
 
-_EVENT_ERASED = "its result event was erased after the retention time and cannot be published again"
+_EVENT_ERASED: Final = "its result event was erased after the retention time and cannot be published again"
 
 
 class Verb(StrEnum):
@@ -20,6 +20,10 @@ class Verb(StrEnum):
     RESOLVE_NOT_CREATED = "resolve --not-created"
     ABANDON = "abandon"
     REPUBLISH = "republish"
+
+
+_NEED_CONTENT: Final = frozenset({Verb.REPLAY, Verb.RESOLVE_CREATED, Verb.RESOLVE_NOT_CREATED})
+"""What they lead to is made of what was asked."""
 
 
 class Effect(StrEnum):
@@ -48,11 +52,27 @@ class Plan:
 
 def plan(verb: Verb, entry: Entry) -> Plan:
     """What the verb would do to this request now."""
-    planned = _plan(verb, entry)
-    if planned.transition is not None and not entry.sealed_request:
-        words = "its content was pruned after the retention time; ask for the account under a new key"
-        return _blocked(verb, entry, words)
-    return planned
+    pruned = without_content(entry)
+    if verb in _NEED_CONTENT and pruned is not None:
+        return _blocked(verb, entry, pruned)
+    return _plan(verb, entry)
+
+
+def without_content(entry: Entry) -> str | None:
+    """Why a request that was closed long ago is neither run nor resolved, and what is left to do; None for others."""
+    if entry.sealed_request or entry.state not in {State.REJECTED, State.ABANDONED}:
+        return None
+    words = "its content was pruned after the retention time"
+    if entry.account_id is not None:
+        return (
+            f"{words}, so no result can be made of it. Account {entry.account_id} exists: hand it over another way "
+            "or close it at the provider; do not ask for it under another key"
+        )
+    if _abandoned_after_a_create(entry):
+        return (
+            f"{words}; an account may exist. Look at the provider before anybody asks again under another key"
+        )
+    return f"{words}; nothing was created, and whoever asked may ask anew under a new key"
 
 
 def _plan(verb: Verb, entry: Entry) -> Plan:
@@ -102,7 +122,7 @@ def _replay_closed(entry: Entry) -> Plan:
     """
     if entry.account_id is not None:
         return _blocked(Verb.REPLAY, entry, _exists(entry))
-    if entry.state is State.REJECTED or entry.attempt_sent_at is None:
+    if not _abandoned_after_a_create(entry):
         return _will(
             Verb.REPLAY, entry, states.REPLAY, f"runs again: it was {entry.state}, nothing was created"
         )
@@ -111,6 +131,11 @@ def _replay_closed(entry: Entry) -> Plan:
         f"`requests resolve {entry.request_id} --not-created`"
     )
     return _blocked(Verb.REPLAY, entry, words)
+
+
+def _abandoned_after_a_create(entry: Entry) -> bool:
+    """Whether its account may exist: abandoning closes the books, and proves nothing."""
+    return entry.state is State.ABANDONED and entry.attempt_sent_at is not None
 
 
 def _replay_held(entry: Entry) -> Plan:
