@@ -99,7 +99,10 @@ TEXTS: Final[Mapping[str, tuple[str, Retried, str]]] = MappingProxyType(
                 "it was not asked."
             ),
             "no",
-            "Operator: configure the consumer's public key, check its expiry, and replay the request.",
+            (
+                "Operator: configure the consumer's public key, check its expiry, and replay the request. "
+                "Publisher: do not ask under another key; the operators run this one when the key is there."
+            ),
         ),
         "deadline_passed": (
             "The request's deadline passed with nothing created.",

@@ -65,3 +65,8 @@ def test_nothing_in_doubt_is_sent_again_by_itself() -> None:
     doubtful = [reason for reason in CATALOGUE.values() if "may exist" in reason.meaning]
     assert len(doubtful) >= 8
     assert all(reason.retried != "yes" for reason in doubtful)
+
+
+def test_who_waits_for_a_key_is_not_sent_to_another_idempotency_key() -> None:
+    """The operators run such a request when the key is there; ordered anew meanwhile it would be two accounts."""
+    assert "Publisher: do not ask under another key" in CATALOGUE[ReasonCode.NO_CONSUMER_KEY].what_to_do

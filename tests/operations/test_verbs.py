@@ -249,3 +249,15 @@ def test_what_was_pruned_is_neither_run_nor_resolved(
     assert (planned.effect, planned.transition) == (BLOCKED, None), case
     assert planned.words.startswith("its content was pruned after the retention time"), case
     assert planned.words.endswith(words), case
+
+
+AGAIN = [(State.REJECTED, Verb.REPLAY), (X, Verb.REPLAY), (X, Verb.RESOLVE_NOT_CREATED)]
+
+
+@pytest.mark.parametrize(("state", "verb"), AGAIN, ids=[f"{verb.value} on {state}" for state, verb in AGAIN])
+def test_who_runs_what_was_closed_is_sent_to_its_sender_first(state: State, verb: Verb) -> None:
+    """The sender heard how it ended, and may have ordered the account anew: both orders would be filled."""
+    planned = plan(verb, make_entry(state=state))
+    assert planned.effect is Effect.WILL
+    assert "ask its sender first" in planned.words
+    assert planned.words.endswith("may have ordered again under another key")

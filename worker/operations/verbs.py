@@ -10,6 +10,9 @@ from worker.core.entry import Entry
 from worker.core.states import State, Transition
 
 _EVENT_ERASED: Final = "its result event was erased after the retention time and cannot be published again"
+_ASK_FIRST: Final = (
+    "ask its sender first, who was told how it ended and may have ordered again under another key"
+)
 
 
 class Verb(StrEnum):
@@ -123,9 +126,8 @@ def _replay_closed(entry: Entry) -> Plan:
     if entry.account_id is not None:
         return _blocked(Verb.REPLAY, entry, _exists(entry))
     if not _abandoned_after_a_create(entry):
-        return _will(
-            Verb.REPLAY, entry, states.REPLAY, f"runs again: it was {entry.state}, nothing was created"
-        )
+        words = f"runs again: it was {entry.state}, nothing was created; {_ASK_FIRST}"
+        return _will(Verb.REPLAY, entry, states.REPLAY, words)
     words = (
         "a create was sent before it was abandoned, and the account may exist; look at the provider, then "
         f"`requests resolve {entry.request_id} --not-created`"
@@ -199,6 +201,8 @@ def _resolve_not_created(entry: Entry) -> Plan:
     match entry.state:
         case State.IN_DOUBT | State.HELD | State.ABANDONED if entry.account_id is None:
             words = "runs again on your word that no account exists; if one does, there will be two"
+            if entry.state is State.ABANDONED:
+                words += f"; {_ASK_FIRST}"
             return _will(Verb.RESOLVE_NOT_CREATED, entry, states.RESOLVE_NOT_CREATED, words)
         case State.IN_DOUBT | State.HELD | State.ABANDONED | State.PROVISIONED:
             return _blocked(
