@@ -68,12 +68,16 @@ def test_filters_narrow_the_list(books: Books, terminal: Terminal) -> None:
 def test_a_key_that_the_ledger_does_not_know_may_wait_in_rabbitmq(
     terminal: Terminal, words: tuple[str, ...]
 ) -> None:
-    """Whoever asks for it in an outage hears where it may be, and that the same key never opens two accounts."""
+    """Whoever asks for it in an outage hears where it may be, and that only its own sender may safely repeat it."""
     said = terminal(*words, "order-1")
     told = " ".join(said.err.split())
     assert said.code == 4
     assert "still waits in RabbitMQ" in told
-    assert "under the same key is safe" in told
+    assert "Its own sender may send the same request again under the same key" in told
+    assert (
+        "`provisioner submit`, which is urn:provisioner:cli) or under another key it is another account"
+        in told
+    )
 
 
 @pytest.mark.parametrize("option", ["--older-than", "--newer-than"])

@@ -115,7 +115,8 @@ def test_a_made_up_key_is_told_before_anything_is_published(
     terminal, taken = unconfirmed
     said = terminal("submit", "--provider", "canary_speech", *NESTED, *spoken)
     key = taken[0]["data"]["idempotency_key"]
-    assert said.err.startswith(f"idempotency key {key}; the same key never opens a second account\n")
+    words = "the same key from the same source (urn:provisioner:cli) never opens a second account"
+    assert " ".join(said.err.split()).startswith(f"idempotency key {key}; {words}")
     assert (said.code, said.out) == (69, "")
 
 
@@ -327,13 +328,13 @@ def test_the_command_that_follows_a_request_can_be_typed(
 def test_a_request_without_a_result_may_still_wait_in_rabbitmq(
     bare: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever gives up waiting hears where it may be, and that the same key never opens two accounts."""
+    """Whoever gives up waiting hears where it may be, and that only the same source and key open no second account."""
     monkeypatch.setattr(errands, "_admin", PlayedWorker().connected)
     said = bare("submit", "-", "--wait", "--timeout", "1", stdin=json.dumps(whole("k")))
     told = " ".join(said.err.split())
     assert (said.code, "no result within 1 s" in told) == (1, True)
     assert "while it waits in RabbitMQ" in told
-    assert "safe under the same key (k)" in told
+    assert "safe under the same key (k) from the same source (urn:shop), under another key or" in told
 
 
 @pytest.mark.rabbitmq

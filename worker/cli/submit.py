@@ -61,7 +61,12 @@ def submit(
         ),
     ] = None,
     source: Annotated[
-        str | None, typer.Option("--source", metavar="URI", help=f"Who asks; {_SOURCE} if left out.")
+        str | None,
+        typer.Option(
+            "--source",
+            metavar="URI",
+            help=f"Who asks; {_SOURCE} if left out. With the key the identity: another source is another account.",
+        ),
     ] = None,
     dry_run: Annotated[
         bool,
@@ -231,13 +236,15 @@ def _later(event: Mapping[str, Any]) -> str:
     return (
         f"`{_follow(event)}` tells how it stands, or knows nothing of it while it waits in RabbitMQ, as where its "
         "provider is paused: `provisioner provider status`. To send it again is safe under the same key "
-        f"({_key(event)}), under another key it is not"
+        f"({_key(event)}) from the same source ({cell(event.get('source'))}), under another key or from another source "
+        "it is not"
     )
 
 
 def _tell_key(event: Mapping[str, Any]) -> None:
     """Before publishing: whoever never hears of the confirmation must still know the key that was made up."""
-    words = f"idempotency key {_key(event)}; the same key never opens a second account"
+    source = cell(event.get("source"))
+    words = f"idempotency key {_key(event)}; the same key from the same source ({source}) never opens a second account"
     err.print(words, markup=False, style="dim")
 
 

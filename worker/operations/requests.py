@@ -27,7 +27,8 @@ _REASONS: Mapping[Verb, ReasonCode] = {
 
 _NOT_YET = (
     "What still waits in RabbitMQ, as while its provider is paused (`provisioner provider status`), is not in the "
-    "ledger yet. To send the same request again under the same key is safe, under another key it is not"
+    "ledger yet. Its own sender may send the same request again under the same key; sent by anybody else (also with "
+    "`provisioner submit`, which is urn:provisioner:cli) or under another key it is another account"
 )
 
 
