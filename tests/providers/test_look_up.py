@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 
 import pytest
 from multidict import CIMultiDict
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
 from tests.providers.bench import CANARY, GATEWAY, PHONE, POSTCODE, START, Bench, example_of
 from tests.providers.cases import says
@@ -477,6 +477,26 @@ async def test_gateway_absence_by_the_id_that_a_person_learnt(bench: Bench) -> N
     """Where the provider turns out to say it otherwise, that is a setting."""
     bench.sandbox.provider(Gateway360).unknown_user_error = "USER_NOT_FOUND"
     assert isinstance(await ask(bench, GATEWAY, absent_error_id="USER_NOT_FOUND"), Absent)
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
+@pytest.mark.parametrize("error_id", ["INVALID_NAME", "USER_NOT_FOUND"])
+async def test_gateway_that_refuses_us_proves_no_absence(bench: Bench, status: int, error_id: str) -> None:
+    """It has looked at no user, whatever id stands in its body and in the settings."""
+    says(status, error(error_id), READ)(bench)
+    assert isinstance(await ask(bench, GATEWAY, absent_error_id=error_id), Unclear)
+
+
+DOCUMENTED = """
+INVALID_CONTENT_TYPE JSON_PARSE_ERROR MISSING_PARAMS UNAUTHORIZED INVALID_EMAIL INVALID_LANGUAGE unauthorized
+"""
+
+
+@pytest.mark.parametrize("error_id", DOCUMENTED.split())
+async def test_an_id_of_another_meaning_is_no_setting_for_absence(bench: Bench, error_id: str) -> None:
+    """What the vendor says of our key or our request would, taken for absence, have every doubt sent again."""
+    with pytest.raises(ValidationError, match="another meaning"):
+        await ask(bench, GATEWAY, absent_error_id=error_id)
 
 
 async def test_gateway_api_key_stays_lost(bench: Bench) -> None:

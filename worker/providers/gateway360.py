@@ -6,9 +6,9 @@ are known from other pages and a third party (providers.md 3.1), so their answer
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar, Final
+from typing import Annotated, ClassVar, Final
 
-from pydantic import BaseModel, Field, JsonValue, SecretStr
+from pydantic import AfterValidator, BaseModel, Field, JsonValue, SecretStr
 
 from contracts.providers import gateway360 as contract
 from contracts.reason import ReasonCode
@@ -41,6 +41,8 @@ _OUR_MISTAKES: Final = frozenset({"INVALID_CONTENT_TYPE", "JSON_PARSE_ERROR", "M
 _CLIENT_ERRORS: Final = frozenset(range(400, 500)) - {408, 409, 425}
 _BY_ERROR_ID: Final = _CLIENT_ERRORS | {200}
 """The body wins over these statuses (providers.md 3.2); after any other one a create is in doubt."""
+_ABOUT_THE_USER: Final = _BY_ERROR_ID - {401, 403, 429}
+"""After the others the provider refused us, and looked at no user, whatever its body says."""
 
 
 def _said(
@@ -89,6 +91,16 @@ _REFUSALS: Final = (
     ),
 )
 
+_MEANS_ABSENT: Final = "INVALID_NAME"
+_DOCUMENTED: Final = frozenset[str]().union(*(rule.error_ids or () for rule in _REFUSALS))
+
+
+def _checked_absent_error_id(error_id: str) -> str:
+    """A constant refusal would otherwise prove that no account exists, and the next create would open another."""
+    if error_id.strip().upper() in _DOCUMENTED - {_MEANS_ABSENT}:
+        raise ValueError("is documented by the vendor with another meaning, so it proves no absence")
+    return error_id
+
 
 class Gateway360Settings(ProviderSettings):
     """How Gateway360 is reached."""
@@ -101,8 +113,8 @@ class Gateway360Settings(ProviderSettings):
     )
     # The vendor documents no answer for this (providers.md 3.1); of those documented this is the only one about the
     # name itself. Any other, such as a lack of credit, proves nothing, and stands in the evidence of the look-up.
-    absent_error_id: str = Field(
-        default="INVALID_NAME",
+    absent_error_id: Annotated[str, AfterValidator(_checked_absent_error_id)] = Field(
+        default=_MEANS_ABSENT,
         min_length=1,
         description="Error id by which get-info says that nobody bears a user name; any other one proves nothing.",
     )
@@ -163,7 +175,7 @@ class Handler:
                 return self._compare(asked, result, parameters)
             case int(status), {"status": "error", "error_id": str(error_id)}:
                 shown = Scrubber(tuple(secrets_of(self._own, parameters))).error_id(error_id)
-                if status in _BY_ERROR_ID and error_id == self._own.absent_error_id:
+                if status in _ABOUT_THE_USER and error_id == self._own.absent_error_id:
                     return Absent({"asked": asked, "status": status, "error_id": shown})
                 return kit.unclear(asked, exchange, error_id=shown)
             case _:
@@ -177,7 +189,7 @@ class Handler:
             case 200, {"status": "ok"}:
                 healthy = True
             case int(status), {"status": "error", "error_id": str(error_id)}:
-                healthy = status in _BY_ERROR_ID - {401, 403, 429} and error_id != "UNAUTHORIZED"
+                healthy = status in _ABOUT_THE_USER and error_id != "UNAUTHORIZED"
             case _:
                 healthy = False
         return kit.probe_of(f"POST {_ROOT}/get-balance", exchange, healthy=healthy)
