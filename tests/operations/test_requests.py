@@ -22,7 +22,7 @@ from tests.operations import states
 from tests.providers.known import KNOWN
 from worker.core.errors import AmbiguousKey, LedgerUnavailable, NotAllowed, UnknownRequest
 from worker.core.overview import CREDENTIALS as BY_CREDENTIALS
-from worker.core.overview import Filter, Pause
+from worker.core.overview import OPERATOR, Filter, Pause
 from worker.core.provider import Prepared
 from worker.core.states import State
 from worker.core.verdict import Verdict
@@ -377,25 +377,26 @@ async def test_an_account_that_is_known_is_not_overwritten_by_another(world: Wor
 
 
 @pytest.mark.parametrize(
-    ("way", "verb", "is_told"),
+    ("way", "verb", "cause", "is_told"),
     [
-        (states.waiting, Verb.REPLAY, True),
-        (states.held_exhausted, Verb.REPLAY, True),
-        (states.in_doubt, Verb.RESOLVE_NOT_CREATED, True),
-        (states.in_doubt, Verb.REPLAY, False),
-        (states.waiting, Verb.ABANDON, False),
+        (states.waiting, Verb.REPLAY, BY_CREDENTIALS, True),
+        (states.held_exhausted, Verb.REPLAY, BY_CREDENTIALS, True),
+        (states.in_doubt, Verb.RESOLVE_NOT_CREATED, BY_CREDENTIALS, True),
+        (states.in_doubt, Verb.REPLAY, BY_CREDENTIALS, True),
+        (states.in_doubt, Verb.REPLAY, OPERATOR, False),
+        (states.waiting, Verb.ABANDON, BY_CREDENTIALS, False),
     ],
 )
-async def test_who_sends_into_a_pause_is_told(
-    world: World, way: states.Way, verb: Verb, is_told: bool
+async def test_who_sends_or_looks_into_a_pause_is_told(
+    world: World, way: states.Way, verb: Verb, cause: str, is_told: bool
 ) -> None:
     """A replay that waits for the end of a pause does not sound as if it ran at once, neither before nor after."""
     await way(world)
-    await world.ledger.real.pause(Pause("acme", BY_CREDENTIALS, "worker-1", "401", world.clock.now()))
+    await world.ledger.real.pause(Pause("acme", cause, "worker-1", "401", world.clock.now()))
     hands = operations(world)
     (planned,) = await hands.plan(verb, ["order-1"], None)
     done = await hands.carry_out(planned, REASON)
-    assert [("acme is paused by credentials" in words) for words in (planned.words, done)] == [
+    assert [(f"acme is paused by {cause}" in words) for words in (planned.words, done)] == [
         is_told,
         is_told,
     ]

@@ -11,7 +11,7 @@ from tests.core.world import World
 from tests.operations import states
 from tests.operations.states import WAYS, Way
 from worker.core.ledger import Ledger
-from worker.core.overview import OPERATOR, Pause
+from worker.core.overview import CREDENTIALS, OPERATOR, Pause
 from worker.core.sealing import Sealed
 from worker.core.states import State
 from worker.operations.story import Story, tell
@@ -89,18 +89,22 @@ async def test_what_cannot_be_resolved_any_more_is_not_said_to_be(world: World) 
 
 
 @pytest.mark.parametrize(
-    ("way", "is_told"),
+    ("way", "cause", "is_told"),
     [
-        (states.accepted, True),
-        (states.waiting, True),
-        (states.in_doubt, False),
-        (states.held_exhausted, False),
+        (states.accepted, OPERATOR, True),
+        (states.waiting, OPERATOR, True),
+        (states.in_doubt, OPERATOR, False),
+        (states.in_doubt, CREDENTIALS, True),
+        (states.held_exhausted, OPERATOR, False),
+        (states.held_in_doubt, CREDENTIALS, False),
     ],
 )
-async def test_a_pause_of_the_provider_is_what_comes_next(world: World, way: Way, is_told: bool) -> None:
-    """What is to be sent waits for the end of the pause, whenever it is due; look-ups and people do not."""
+async def test_a_pause_of_the_provider_is_what_comes_next(
+    world: World, way: Way, cause: str, is_told: bool
+) -> None:
+    """What is to be sent waits for its end, whenever it is due; look-ups only where the provider refuses us."""
     await way(world)
-    await world.ledger.real.pause(Pause("acme", OPERATOR, ACTOR, "prices change", world.clock.now()))
+    await world.ledger.real.pause(Pause("acme", cause, ACTOR, "prices change", world.clock.now()))
     told = (await story(world)).next_step
-    assert told.startswith("acme is paused by operator since") is is_told
+    assert told.startswith(f"acme is paused by {cause} since") is is_told
     assert ("prices change" in told) is is_told

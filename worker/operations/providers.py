@@ -6,21 +6,31 @@ from worker.core.clock import Clock
 from worker.core.entry import Entry
 from worker.core.errors import UnknownRequest
 from worker.core.ledger import Ledger
-from worker.core.overview import OPERATOR, Pause
+from worker.core.overview import CREDENTIALS, OPERATOR, Pause
 from worker.core.states import State
 
 _TO_BE_SENT = frozenset({State.ACCEPTED, State.WAITING})
 
 
 def held_up(entry: Entry, pauses: Iterable[Pause]) -> str | None:
-    """Why this request is not sent although it is to be, in words. Look-ups and results do not wait for a pause."""
+    """Why this request is not sent, or not looked up, although it is to be, in words.
+
+    Results wait for no pause. Look-ups wait for the one alone that a provider caused by refusing us.
+    """
     pause = next((each for each in pauses if each.provider == entry.provider), None)
-    if pause is None or entry.state not in _TO_BE_SENT:
+    waits_for = _what_waits(entry, pause) if pause is not None else None
+    if pause is None or waits_for is None:
         return None
-    return (
-        f"{pause.provider} is paused by {pause.cause} since {pause.since:%Y-%m-%d %H:%M:%S} UTC ({pause.note}): "
-        "nothing is sent until it is resumed"
-    )
+    since = f"{pause.since:%Y-%m-%d %H:%M:%S} UTC"
+    return f"{pause.provider} is paused by {pause.cause} since {since} ({pause.note}): {waits_for}"
+
+
+def _what_waits(entry: Entry, pause: Pause) -> str | None:
+    if entry.state in _TO_BE_SENT:
+        return "nothing is sent until it is resumed"
+    if entry.state is State.IN_DOUBT and pause.cause == CREDENTIALS:
+        return "nobody asks it, so the request is looked up when that pause ends, or an operator resolves it"
+    return None
 
 
 class ProviderOperations:
