@@ -325,8 +325,8 @@ TEXTS: Final[Mapping[str, tuple[str, Retried, str]]] = MappingProxyType(
             "The account exists, but a secret that the provider shows only once never reached the worker.",
             "after_a_person",
             (
-                "Operator: have a new secret made at the provider, hand it to the consumer, then resolve "
-                "the request."
+                "Operator: have a new secret made at the provider and give it with the resolution (`requests resolve "
+                "... --account-id ... --credentials-file`): it is encrypted to the consumer and cannot be added later."
             ),
         ),
         "attempts_exhausted": (
@@ -371,13 +371,13 @@ TEXTS: Final[Mapping[str, tuple[str, Retried, str]]] = MappingProxyType(
         # The worker itself.
         "internal_error": (
             (
-                "The worker met a case it was not made for. Whether the account exists was judged as for "
-                "a lost answer."
+                "The worker met a case it was not made for. Whether a request's account exists was judged as for "
+                "a lost answer; of a message that became no request nothing was sent."
             ),
             "after_a_person",
             (
-                "Operator: send the request's history to the developers, and resolve or abandon the "
-                "request by hand."
+                "Operator: send the history to the developers; resolve or abandon a request by hand, replay a dead "
+                "letter after the cure."
             ),
         ),
     }

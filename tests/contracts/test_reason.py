@@ -70,3 +70,17 @@ def test_nothing_in_doubt_is_sent_again_by_itself() -> None:
 def test_who_waits_for_a_key_is_not_sent_to_another_idempotency_key() -> None:
     """The operators run such a request when the key is there; ordered anew meanwhile it would be two accounts."""
     assert "Publisher: do not ask under another key" in CATALOGUE[ReasonCode.NO_CONSUMER_KEY].what_to_do
+
+
+def test_a_secret_that_was_lost_is_replaced_with_the_resolution() -> None:
+    """Given to the consumer beside it, it would go in clear, and the result would say for good that it is missing."""
+    advice = CATALOGUE[ReasonCode.CREDENTIALS_LOST].what_to_do
+    assert "--credentials-file" in advice
+    assert advice.endswith("cannot be added later.")
+
+
+def test_a_dead_letter_is_not_said_to_have_opened_an_account_perhaps() -> None:
+    """The worker may fail at a message that never became a request: there is nothing to resolve."""
+    reason = CATALOGUE[ReasonCode.INTERNAL_ERROR]
+    assert reason.meaning.endswith("of a message that became no request nothing was sent.")
+    assert reason.what_to_do.endswith("replay a dead letter after the cure.")
