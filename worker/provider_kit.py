@@ -249,6 +249,11 @@ def bounded_wait(wait: float) -> float:
     return max(0.0, min(wait, LONGEST_WAIT))
 
 
+def has_words(value: object) -> bool:
+    """Whether it is a text that says something, as a provider promises with each refusal, and a stranger does not."""
+    return isinstance(value, str) and bool(value.strip())
+
+
 def bare_reading(exchange: Exchange, now: datetime) -> Reading:
     """What any exchange says before its body is understood."""
     return Reading(

@@ -18,6 +18,36 @@ async def answered(bench: Bench, provider: str, status: int, body: object, **set
     return await bench.run(handler, bench.order(handler))
 
 
+NOT_QUITE_THEIRS: list[tuple[str, object, str]] = [
+    (GATEWAY, {"status": "error", "message": "Request blocked"}, "a gateway's, no id"),
+    (GATEWAY, {"status": "error", "error_id": " ", "error_msg": "no"}, "an empty id"),
+    (GATEWAY, {"status": "error", "error_id": 1020, "error_msg": "no"}, "a number of somebody else's"),
+    (PHONE, {"@error": {}}, "no words"),
+    (PHONE, {"@error": {"@message": "", "@code": "x"}}, "empty words"),
+    (PHONE, {"@error": {"@message": "upstream timed out", "@httpStatusCode": 504}}, "another status"),
+    (PHONE, {"@error": {"@message": "no", "@httpStatusCode": True}}, "no status"),
+    (POSTCODE, {"exception": ""}, "no words"),
+    (POSTCODE, {"exception": "  ", "exceptionId": "x"}, "only blanks"),
+]
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 405, 422, 429])
+@pytest.mark.parametrize(("provider", "body", "reason"), NOT_QUITE_THEIRS)
+async def test_error_that_lacks_what_the_vendor_promises_proves_nothing(
+    bench: Bench, provider: str, body: object, reason: str, status: int
+) -> None:
+    """It may be that of something in between, behind which the create went on: it is in doubt."""
+    outcome = await answered(bench, provider, status, body)
+    assert (outcome.verdict, outcome.reason) == (Verdict.IN_DOUBT, ReasonCode.UNREADABLE_ANSWER), reason
+
+
+@pytest.mark.parametrize("said", [None, 400, "400"])
+async def test_phone_error_that_says_its_own_status_is_believed(bench: Bench, said: object) -> None:
+    """The vendor names the status in its envelope, or leaves it out; either way it has refused."""
+    outcome = await answered(bench, PHONE, 400, {"@error": {"@message": "no", "@httpStatusCode": said}})
+    assert (outcome.verdict, outcome.retry) == (Verdict.NOT_DONE, False)
+
+
 @pytest.mark.parametrize("is_text", [True, False])
 async def test_postcode_id_is_decimal_text(bench: Bench, is_text: bool) -> None:
     """The table says int, the sample has text, and neither is cut to 32 bits."""

@@ -212,9 +212,10 @@ class Handler:
                     if shown
                     else reading
                 )
-            case {"status": "error", **error}:
+            case {"status": "error", "error_id": error_id, **error} if kit.has_words(error_id):
+                # The seed gives an id with each error; without one it is a gateway's or a firewall's (JSend).
                 scrubber = Scrubber(tuple(secrets_of(self._own, parameters)))
-                return scrubber.refusal(reading, error.get("error_id"), error.get("error_msg"))
+                return scrubber.refusal(reading, error_id, error.get("error_msg"))
             case _:
                 return reading
 

@@ -201,7 +201,7 @@ class Handler:
             case dict() as view if exchange.status in kit.CREATED_STATUSES:
                 account_id = kit.number_as_id(view.get("id"))
                 return kit.with_account(reading, _created(account_id, view, order)) if account_id else reading
-            case {"@error": dict() as error}:
+            case {"@error": dict() as error} if _is_own(error, exchange.status):
                 scrubber = Scrubber((*secrets_of(self._own, order.parameters), *self._extra_secrets()))
                 wait = _wait(error.get("@rateLimit"), reading.wait, self._clock.time_of_day().timestamp())
                 reading = replace(reading, wait=wait)
@@ -292,6 +292,15 @@ def _created(account_id: str, view: _Item, order: Order) -> Created:
     )
     secrets = {"password": parameters.password} if parameters.password and order.generated else {}
     return Created(account_id, account.model_dump(mode="json"), secrets)
+
+
+def _is_own(error: _Item, status: int | None) -> bool:
+    """Whether the vendor itself refuses: with words, and the status that it says (providers.md 2.1: error envelope).
+
+    A proxy before it may hand on its envelope under another status: a 504 in a 404 proves nothing.
+    """
+    said = error.get("@httpStatusCode")
+    return kit.has_words(error.get("@message")) and (said is None or kit.number(said) == status)
 
 
 def _refused_fields(error: _Item) -> dict[str, str]:

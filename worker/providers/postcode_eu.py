@@ -123,7 +123,9 @@ class Handler:
     def _read(self, exchange: Exchange) -> Reading:
         reading = kit.bare_reading(exchange, self._clock.time_of_day())
         match exchange.json():
-            case {"exception": str(message), **error} if exchange.status not in kit.CREATED_STATUSES:
+            case {"exception": message, **error} if (
+                kit.has_words(message) and exchange.status not in kit.CREATED_STATUSES
+            ):
                 scrubber = Scrubber((self._basic(), self._pair(), *secrets_of(self._own)))
                 return scrubber.refusal(reading, error.get("exceptionId"), message)
             case dict() as answer if exchange.status in kit.CREATED_STATUSES:
