@@ -24,7 +24,6 @@ from worker.core.provider import (
     Probe,
     ProviderSettings,
     Several,
-    Taken,
     Unclear,
 )
 from worker.core.rules import COMMON, Reading, Rule, Shape, judge
@@ -229,7 +228,8 @@ class Handler:
         if not isinstance(email, str):
             return Several((user_name,), {**evidence, "matching": [user_name], "email": "not shown"})
         if not kit.same_text(email, parameters.email):
-            return Taken({**evidence, "username_taken_by_other": user_name}, only_one=True)
+            # Known from a third party alone (providers.md 3.1), this field does not prove that ours is not there.
+            return Several((user_name,), {**evidence, "matching": [user_name], "email": "another"})
         found = _created(_id_of(user_name, parameters), {}, parameters)
         return Found(found, {**evidence, "matching": [user_name]})
 

@@ -45,6 +45,8 @@ _FOR_PEOPLE: Final = {
     "cc_token": re.compile("credit card|cc_token", re.IGNORECASE),
 }
 """Fields that stand for a step that only people can take, and words by which an error without fields names it."""
+_ANOTHERS: Final = [False, False]
+"""Name and e-mail address, both shown and both others: one alone may be ours in another form ("Example, Alex")."""
 
 _REFUSALS: Final = (
     replace(
@@ -218,8 +220,8 @@ class Handler:
     def _find(self, seen: Sequence[_Item], evidence: Mapping[str, JsonValue], order: Order) -> Finding:
         parameters = contract.Parameters.model_validate(order.parameters)
         named = [one for one in seen if _is_named(one, parameters)]
-        nameless = [one for one in seen if not isinstance(one.get("username"), str)]
-        unsure = [one for one in nameless if _agreement(one, parameters) != {False}]
+        nameless = [one for one in seen if not kit.has_words(one.get("username"))]
+        unsure = [one for one in nameless if _agreement(one, parameters) != _ANOTHERS]
         ids = tuple(account_id for one in named or unsure if (account_id := kit.number_as_id(one.get("id"))))
         shown = {**evidence, "matching": list[JsonValue](ids)}
         if len(named) == len(ids) == 1:
@@ -232,9 +234,9 @@ class Handler:
 def _judge_named(item: _Item, account_id: str, evidence: Mapping[str, JsonValue], order: Order) -> Finding:
     """Ours is who shows our contact; the name alone may be somebody's older account, which a person must tell."""
     agreement = _agreement(item, contract.Parameters.model_validate(order.parameters))
-    if agreement == {False}:
+    if agreement == _ANOTHERS:
         return Taken({**evidence, "username_taken_by_other": account_id}, only_one=True)
-    if agreement == {True}:
+    if agreement and all(agreement):
         return Found(_created(account_id, item, order), evidence)
     return Several((account_id,), {**evidence, "contact": "in part another" if agreement else "not shown"})
 
@@ -266,7 +268,7 @@ def _is_named(item: _Item, parameters: contract.Parameters) -> bool:
     return kit.same_text(item.get("username"), parameters.username)
 
 
-def _agreement(item: _Item, parameters: contract.Parameters) -> set[bool]:
+def _agreement(item: _Item, parameters: contract.Parameters) -> list[bool]:
     """What the name and the e-mail address say, as far as they are shown; either spelling (providers.md 2.3 #2)."""
     contact = item.get("contact")
     shown = contact if isinstance(contact, dict) else {}
@@ -274,7 +276,7 @@ def _agreement(item: _Item, parameters: contract.Parameters) -> set[bool]:
         (shown.get("name"), parameters.contact.name),
         (shown.get("primary_email") or shown.get("email_1"), parameters.contact.primary_email),
     )
-    return {kit.same_text(seen, sent) for seen, sent in pairs if seen}
+    return [kit.same_text(seen, sent) for seen, sent in pairs if kit.has_words(seen)]
 
 
 _LONGEST_NAME: Final = 200
