@@ -71,6 +71,21 @@ def credentials_lost(provider: str) -> Rule:
     )
 
 
+def of_another(provider: str) -> Rule:
+    """The row of a good answer about another account: something was done, so an empty look-up is a contradiction.
+
+    A provider that renames what it opens would else be sent another create after each proof of absence.
+    """
+    return Rule(
+        id=f"{provider}.of_another",
+        verdict=Verdict.IN_DOUBT,
+        reason=ReasonCode.CONFLICT_AT_PROVIDER,
+        source="seed: the answer is about the account that was asked for; of ours this one says nothing",
+        shapes=frozenset({Shape.ANOTHER}),
+        statuses=CREATED_STATUSES,
+    )
+
+
 def refusal(
     rule_id: str, reason: ReasonCode, source: str, statuses: Iterable[int], effect: Effect = Effect.NONE
 ) -> Rule:

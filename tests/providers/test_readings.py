@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from contracts.reason import ReasonCode
-from tests.providers.bench import CANARY, GATEWAY, PHONE, POSTCODE, START, Bench
+from tests.providers.bench import CANARY, GATEWAY, PHONE, POSTCODE, START, Bench, example_of
 from tests.providers.cases import fault, says
 from worker.core.verdict import Outcome, Verdict
 from worker.sandbox import Fault, PhoneCom, PostcodeEu
@@ -46,6 +46,52 @@ async def test_phone_error_that_says_its_own_status_is_believed(bench: Bench, sa
     """The vendor names the status in its envelope, or leaves it out; either way it has refused."""
     outcome = await answered(bench, PHONE, 400, {"@error": {"@message": "no", "@httpStatusCode": said}})
     assert (outcome.verdict, outcome.retry) == (Verdict.NOT_DONE, False)
+
+
+MASTER = 133532
+
+
+@pytest.mark.parametrize(
+    ("provider", "body", "code"),
+    [
+        (
+            GATEWAY,
+            {"status": "ok", "result": {"user_name": "somebody_else", "password": "p", "api_key": "k"}},
+            ReasonCode.CONFLICT_AT_PROVIDER,
+        ),
+        (PHONE, {"id": MASTER, "name": "Sandbox Master"}, ReasonCode.CONFLICT_AT_PROVIDER),
+        (PHONE, {"id": 77, "username": "somebody-else"}, ReasonCode.CONFLICT_AT_PROVIDER),
+        (PHONE, {"id": 77, "@error": {"@message": "no"}}, ReasonCode.UNREADABLE_ANSWER),
+    ],
+)
+async def test_good_answer_about_another_account_is_in_doubt(
+    bench: Bench, provider: str, body: object, code: ReasonCode
+) -> None:
+    """An account that is not the one asked for, or our own above them all, is given to no request."""
+    outcome = await answered(bench, provider, 200, body)
+    assert (outcome.verdict, outcome.reason, outcome.created) == (Verdict.IN_DOUBT, code, None)
+
+
+@pytest.mark.parametrize(
+    ("asked", "shown"),
+    [
+        ("Example-Order", "example-order"),
+        ("Example-Order", None),
+        ("Example-Order", ""),
+        ("u" * 90, "u" * 64),
+        ("smith&sons", "smith&amp;sons"),
+        ("m\u00fcller", "muller"),
+    ],
+)
+async def test_phone_name_that_the_vendor_changed_puts_nothing_in_doubt(
+    bench: Bench, asked: str, shown: str | None
+) -> None:
+    """In the answer to our own create the name in another form, or none, is ours."""
+    says(200, {"id": 77, "username": shown})(bench)
+    handler = bench.handler(PHONE)
+    outcome = await bench.run(handler, bench.order(handler, {"username": asked}))
+    assert outcome.created is not None
+    assert (outcome.created.account_id, outcome.created.account["username"]) == ("77", asked)
 
 
 @pytest.mark.parametrize("is_text", [True, False])
@@ -189,7 +235,7 @@ async def test_phone_extra_fields_cannot_replace_the_request(bench: Bench) -> No
 
 async def test_gateway_password_is_the_answer_s(bench: Bench) -> None:
     """Should the provider have set another password, that one opens the account and is handed over."""
-    result = {"user_name": "u", "password": "another", "api_key": "k"}
+    result = {"user_name": example_of(GATEWAY)["user_name"], "password": "another", "api_key": "k"}
     outcome = await answered(bench, GATEWAY, 200, {"status": "ok", "result": result})
     assert outcome.created is not None
     secrets = {name: value.get_secret_value() for name, value in outcome.created.secrets.items()}

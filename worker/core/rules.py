@@ -15,6 +15,7 @@ class Shape(StrEnum):
     NOTHING = "nothing"  # no status line was read
     SUCCESS = "success"  # the promised answer with a usable account id
     INCOMPLETE = "incomplete"  # the promised kind of answer, but something in it is missing
+    ANOTHER = "another"  # the promised kind of answer, about another account than the one that was asked for
     ERROR = "error"  # the provider's own way of saying no
     FOREIGN = "foreign"  # anything else: HTML, another program's JSON, nothing at all
 

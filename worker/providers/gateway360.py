@@ -129,6 +129,7 @@ class Handler:
         kit.DRY_RUN_PASSED,
         kit.created("gateway360"),
         kit.credentials_lost("gateway360"),
+        kit.of_another("gateway360"),
         *_REFUSALS,
         *COMMON,
     )
@@ -205,12 +206,7 @@ class Handler:
         parameters = contract.Parameters.model_validate(order.parameters)
         match exchange.json():
             case {"status": "ok", "result": dict() as result} if exchange.status in kit.CREATED_STATUSES:
-                shown = kit.text_as_id(result.get("user_name"))
-                return (
-                    kit.with_account(reading, _created(_id_of(shown, parameters), result, parameters))
-                    if shown
-                    else reading
-                )
+                return _read_good(reading, result, parameters)
             case {"status": "error", "error_id": error_id, **error} if kit.has_words(error_id):
                 # The seed gives an id with each error; without one it is a gateway's or a firewall's (JSend).
                 scrubber = Scrubber(tuple(secrets_of(self._own, parameters)))
@@ -230,17 +226,25 @@ class Handler:
         if not kit.same_text(email, parameters.email):
             # Known from a third party alone (providers.md 3.1), this field does not prove that ours is not there.
             return Several((user_name,), {**evidence, "matching": [user_name], "email": "another"})
-        found = _created(_id_of(user_name, parameters), {}, parameters)
+        found = _created({}, parameters)
         return Found(found, {**evidence, "matching": [user_name]})
 
 
-def _id_of(shown: str, parameters: contract.Parameters) -> str:
-    """The name that was asked for, however the vendor spells it here or there: one account is known by one id."""
-    return parameters.user_name if kit.same_text(shown, parameters.user_name) else shown
+def _read_good(reading: Reading, result: Mapping[str, JsonValue], parameters: contract.Parameters) -> Reading:
+    user_name = result.get("user_name")
+    if not kit.has_words(user_name):
+        return reading
+    if not kit.same_text(user_name, parameters.user_name):
+        return replace(reading, shape=Shape.ANOTHER)
+    return kit.with_account(reading, _created(result, parameters))
 
 
-def _created(user_name: str, result: Mapping[str, JsonValue], parameters: contract.Parameters) -> Created:
-    """The account with what the answer shows of its credentials; the password is known without it."""
+def _created(result: Mapping[str, JsonValue], parameters: contract.Parameters) -> Created:
+    """The account with what the answer shows of its credentials; the password is known without it.
+
+    Its id is the name that was asked for, however the vendor spells it here or there: one account is known by one id.
+    """
+    user_name = parameters.user_name
     password, api_key = result.get("password"), result.get("api_key")
     secrets = {} if parameters.password is None else {"password": parameters.password}
     if isinstance(password, str) and password:

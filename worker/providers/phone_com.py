@@ -4,7 +4,9 @@ What is sent and what comes back follows phone_com_create_subaccount.txt; the sh
 list follow the vendor's newer documents as collected in providers.md 2.
 """
 
+import html
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, ClassVar, Final, TypeAlias
@@ -28,7 +30,7 @@ from worker.core.provider import (
     Taken,
     Unclear,
 )
-from worker.core.rules import COMMON, Reading, Rule, judge
+from worker.core.rules import COMMON, Reading, Rule, Shape, judge
 from worker.core.verdict import Created, Effect, Outcome
 from worker.exchange import Exchange, Http, Request
 from worker.scrubber import Scrubber, is_telling, secrets_of, texts_in
@@ -116,7 +118,13 @@ class Handler:
     name: ClassVar[str] = contract.NAME
     Parameters: ClassVar[type[BaseModel]] = contract.Parameters
     Settings: ClassVar[type[ProviderSettings]] = PhoneComSettings
-    RULES: ClassVar[Sequence[Rule]] = (kit.DRY_RUN_PASSED, kit.created("phone_com"), *_REFUSALS, *COMMON)
+    RULES: ClassVar[Sequence[Rule]] = (
+        kit.DRY_RUN_PASSED,
+        kit.created("phone_com"),
+        kit.of_another("phone_com"),
+        *_REFUSALS,
+        *COMMON,
+    )
     CAN_LOOK_UP: ClassVar[bool] = True
     HAS_TEST_MODE: ClassVar[bool] = False
 
@@ -201,8 +209,7 @@ class Handler:
         )
         match exchange.json():
             case dict() as view if exchange.status in kit.CREATED_STATUSES:
-                account_id = kit.number_as_id(view.get("id"))
-                return kit.with_account(reading, _created(account_id, view, order)) if account_id else reading
+                return self._read_good(reading, view, order)
             case {"@error": dict() as error} if _is_own(error, exchange.status):
                 scrubber = Scrubber((*secrets_of(self._own, order.parameters), *self._extra_secrets()))
                 wait = _wait(error.get("@rateLimit"), reading.wait, self._clock.time_of_day().timestamp())
@@ -210,6 +217,15 @@ class Handler:
                 return scrubber.refusal(reading, _subject(exchange.status or 0, error), _words(error))
             case _:
                 return reading
+
+    def _read_good(self, reading: Reading, view: _Item, order: Order) -> Reading:
+        account_id = kit.number_as_id(view.get("id"))
+        if account_id is None or "@error" in view:
+            return reading
+        parameters = contract.Parameters.model_validate(order.parameters)
+        if account_id == self._own.parent or not _may_bear(view.get("username"), parameters.username):
+            return replace(reading, shape=Shape.ANOTHER)
+        return kit.with_account(reading, _created(account_id, view, order))
 
     def _extra_secrets(self) -> tuple[str, ...]:
         """All texts of the first level, as ever; of deeper ones those that are too long to be a common word."""
@@ -266,6 +282,25 @@ def _ids(items: Sequence[_Item]) -> set[str]:
 
 def _is_named(item: _Item, parameters: contract.Parameters) -> bool:
     return kit.same_text(item.get("username"), parameters.username)
+
+
+def _may_bear(shown: JsonValue, asked: str) -> bool:
+    """Whether an account may bear the name that was asked for; the seed's sample shows none (providers.md 2.3 #5)."""
+    return not kit.has_words(shown) or kit.same_text(shown, asked) or _is_changed(str(shown), asked)
+
+
+def _is_changed(shown: str, asked: str) -> bool:
+    """Whether it is the name as a vendor's store may keep it: cut, quoted for HTML, or without accents."""
+    is_cut = asked.casefold().startswith(shown.strip().casefold())
+    is_unquoted = kit.same_text(html.unescape(shown), asked)
+    return is_cut or is_unquoted or kit.same_text(_plain_letters(shown), _plain_letters(asked))
+
+
+def _plain_letters(text: str) -> str:
+    """The text without accents and the like."""
+    return "".join(
+        letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter)
+    )
 
 
 def _agreement(item: _Item, parameters: contract.Parameters) -> list[bool]:

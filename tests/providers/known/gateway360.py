@@ -50,7 +50,7 @@ KNOWN = Known(
     base_url="https://api.gateway360.com",
     path="/api/3.0/subaccount/create",
     headers={"Accept": "application/json"},
-    good={"status": "ok", "result": {"user_name": "u", "password": "p", "api_key": "k"}},
+    good={"status": "ok", "result": {"user_name": "example_order_1003", "password": "p", "api_key": "k"}},
     own_shape={"status": "error", "error_id": "TEAPOT", "error_msg": "no"},
     sent=(
         Sent(
@@ -90,6 +90,11 @@ KNOWN = Known(
         {"password": PASSWORDS, "enable_shortener": st.booleans()},
     ),
     cases=(
+        Case(
+            "gateway360.of_another",
+            CONFLICT,
+            says(200, {"status": "ok", "result": {"user_name": "u", "password": "p", "api_key": "k"}}),
+        ),
         Case("gateway360.credentials_lost", LOST, fault(Fault.WRONG_JSON, drop=("api_key",))),
         Case("gateway360.unauthorized", CREDENTIALS, settings={"api_key": "0" * 32}),
         Case(

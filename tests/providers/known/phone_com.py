@@ -114,6 +114,7 @@ KNOWN = Known(
         {"username": WORDS, "contact": CONTACTS, "billing_contact": CONTACTS}, {"password": PASSWORDS}
     ),
     cases=(
+        Case("phone_com.of_another", CONFLICT, says(200, {"id": 7, "username": "other"})),
         Case("phone_com.created", MADE, says(201, {"id": 2**40}), reason="201 and a 64-bit id"),
         Case(
             "common.success_unreadable",
