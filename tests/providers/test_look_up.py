@@ -330,6 +330,18 @@ PHONE_LISTS: list[tuple[Mapping[str, Any], type[Finding], str]] = [
     ({"items": [subaccount(username="other")], "total": 9}, Unclear, "the same page again and again"),
     ({"items": [subaccount(username="other")]}, Unclear, "the same page again and again, and no total"),
     ({"total": 0}, Unclear, "no list"),
+    ({"items": [], "total": False}, Unclear, "false is no number"),
+    ({"items": [], "total": -1}, Unclear, "nobody counted"),
+    ({"items": [], "total": "0"}, Unclear, "text is none either"),
+    ({"items": [subaccount()], "total": True}, Found, "ours is there, whatever the total"),
+    ({"items": [subaccount(username="other")], "total": True}, Unclear, "true is no number"),
+    (
+        {"items": [subaccount(username="other")], "total": 1, "limit": 1},
+        Unclear,
+        "a full page, by its own limit",
+    ),
+    ({"items": [subaccount(username="other")], "total": 1, "limit": 25}, Absent, "a page that is not full"),
+    ({"items": [], "total": 0, "limit": 0}, Absent, "an empty page is not full"),
 ]
 
 
@@ -363,6 +375,15 @@ async def test_phone_pages_through_an_unfiltered_list(bench: Bench) -> None:
     assert isinstance(finding, Absent)
     assert finding.evidence["count"] == 701
     assert [parse_qs(one.query)["offset"] for one in bench.sandbox.requests(PHONE)] == [["0"], ["500"]]
+
+
+async def test_phone_full_page_is_not_the_last(bench: Bench) -> None:
+    """Where the total counts the page alone, ours on the second page is found all the same."""
+    others = [subaccount(id=number, username=f"other-{number}") for number in range(8, 508)]
+    for page in (others, [subaccount()]):
+        body = json.dumps({"items": page, "total": len(page)})
+        bench.break_reads(Fault.STATUS, status=200, body=body, headers={}, times=1)
+    assert isinstance(await ask(bench, PHONE), Found)
 
 
 @pytest.mark.parametrize("honours", [True, False])

@@ -5,10 +5,11 @@ list follow the vendor's newer documents as collected in providers.md 2.
 """
 
 import html
+import math
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Final, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, Field, JsonValue
@@ -170,11 +171,10 @@ class Handler:
             page = _page(exchange)
             if page is None:
                 return kit.unclear(asked, exchange)
-            items, total = page
+            items = page.items
             is_new = bool(_ids(items) - _ids(seen))
             seen += items
-            is_whole = not items if total is None else len(_ids(seen)) >= total
-            if is_whole or any(_is_named(one, parameters) for one in items):
+            if page.ends(len(_ids(seen))) or any(_is_named(one, parameters) for one in items):
                 evidence: dict[str, JsonValue] = {"asked": asked, "status": 200, "count": len(seen)}
                 return self._find(seen, evidence, order)
             if not is_new:
@@ -266,14 +266,41 @@ def _filters(username: str) -> Mapping[str, str]:
     return {"filters[username]": username} if _PLAIN_NAME.fullmatch(username) else {}
 
 
-def _page(exchange: Exchange) -> tuple[list[_Item], int | None] | None:
-    """The entries of one page and how many there are in all, as far as that is said."""
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """The entries of one page, how many there are in all as far as that is said, and how many a page holds."""
+
+    items: list[_Item]
+    total: float | None
+    limit: float
+
+    def ends(self, count: int) -> bool:
+        """Whether the list, of which `count` entries were seen with it, ends with this page.
+
+        After a full one it does not, whatever is said: `total` may count the page alone.
+        """
+        is_full = bool(self.items) and len(self.items) >= self.limit
+        return not is_full and (not self.items if self.total is None else count >= self.total)
+
+
+def _page(exchange: Exchange) -> _Page | None:
     body = exchange.json()
     items = body.get("items") if isinstance(body, dict) and exchange.status == 200 else None
     if not isinstance(body, dict) or not isinstance(items, list):
         return None
-    total = body.get("total")
-    return [one if isinstance(one, dict) else {} for one in items], total if isinstance(total, int) else None
+    shown = body.get("total")
+    total = (
+        None if shown is None else _whole_number(shown, math.inf)
+    )  # one that cannot be read is never reached
+    limit = min(_PAGE, _whole_number(body.get("limit"), _PAGE))
+    return _Page([one if isinstance(one, dict) else {} for one in items], total, limit)
+
+
+def _whole_number(value: JsonValue, otherwise: float) -> float:
+    """The number, not negative; to Python true and false are numbers, too, and in a list's frame they are none."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        return otherwise
+    return value
 
 
 def _ids(items: Sequence[_Item]) -> set[str]:
