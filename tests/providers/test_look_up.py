@@ -377,6 +377,41 @@ async def test_phone_pages_through_an_unfiltered_list(bench: Bench) -> None:
     assert [parse_qs(one.query)["offset"] for one in bench.sandbox.requests(PHONE)] == [["0"], ["500"]]
 
 
+PHONE_CHANGED_NAMES: list[tuple[str, Mapping[str, Any], type[Finding], str]] = [
+    ("u" * 90, {"username": "u" * 64}, Several, "cut"),
+    ("Example-Order", {"username": "example"}, Several, "cut, and in small letters"),
+    ("smith&sons", {"username": "smith&amp;sons"}, Several, "quoted for HTML"),
+    ("m\u00fcller", {"username": "muller"}, Several, "without its accent"),
+    ("order-1002", {"username": "order-1003"}, Absent, "another account of the same customer"),
+    ("order-1002", {"username": "order-10021"}, Absent, "a longer name"),
+    ("order-1002", {"username": "order-100", "contact": contact_of("B", "b@c.org")}, Absent, "another's"),
+    ("order-1002", {"username": "order-100", "contact": None}, Absent, "another name, and no contact"),
+    ("u" * 90, {"username": "u" * 64, "contact": {"name": "Alex Example"}}, Absent, "half a contact"),
+]
+
+
+@pytest.mark.parametrize(("asked", "shown", "expected", "reason"), PHONE_CHANGED_NAMES)
+async def test_phone_name_that_the_vendor_changed_is_not_absent(
+    bench: Bench, asked: str, shown: Mapping[str, Any], expected: type[Finding], reason: str
+) -> None:
+    """An entry with our contact and what a store may make of our user name is left to a person."""
+    says(200, {"items": [subaccount(**shown)], "total": 1}, READ)(bench)
+    handler = bench.handler(PHONE)
+    finding = await handler.look_up(bench.order(handler, {"username": asked}), FRESH)
+    assert isinstance(finding, expected), reason
+    assert not isinstance(finding, Several) or finding.account_ids == ("7",)
+
+
+@pytest.mark.parametrize(("length", "is_filtered"), [(50, True), (51, False)])
+async def test_phone_long_name_is_looked_for_in_the_whole_list(
+    bench: Bench, length: int, is_filtered: bool
+) -> None:
+    """A filter by the whole of a name that the vendor has cut would find nobody."""
+    handler = bench.handler(PHONE)
+    await handler.look_up(bench.order(handler, {"username": "u" * length}), FRESH)
+    assert ("filters" in bench.sandbox.requests(PHONE)[-1].query) == is_filtered
+
+
 async def test_phone_full_page_is_not_the_last(bench: Bench) -> None:
     """Where the total counts the page alone, ours on the second page is found all the same."""
     others = [subaccount(id=number, username=f"other-{number}") for number in range(8, 508)]
@@ -405,8 +440,9 @@ async def test_phone_filter_may_be_ignored(bench: Bench, honours: bool) -> None:
 async def test_phone_name_that_reads_as_an_operator(bench: Bench, username: str) -> None:
     """A user name that a filter might read as something else is found in the whole list, not lost by the filter."""
     handler = bench.handler(PHONE)
+    contact = {**example_of(PHONE)["contact"], "name": "Ann Other"}
     for other in ("ann", "bob"):
-        await bench.run(handler, bench.order(handler, {"username": other}))
+        await bench.run(handler, bench.order(handler, {"username": other, "contact": contact}))
     order = bench.order(handler, {"username": username})
     absent = await handler.look_up(order, FRESH)
     made = await bench.run(handler, order)

@@ -41,7 +41,7 @@ _Item: TypeAlias = Mapping[str, JsonValue]
 _FACTS: Final = "providers.md 2.2"
 _PAGE: Final = 500
 _MOST_PAGES: Final = 25
-_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]*")
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,49}")
 _FOR_PEOPLE: Final = {
     "verification_email": re.compile("verif", re.IGNORECASE),
     "tos_accept_date": re.compile(r"terms of|tos_accept", re.IGNORECASE),
@@ -236,8 +236,7 @@ class Handler:
     def _find(self, seen: Sequence[_Item], evidence: Mapping[str, JsonValue], order: Order) -> Finding:
         parameters = contract.Parameters.model_validate(order.parameters)
         named = [one for one in seen if _is_named(one, parameters)]
-        nameless = [one for one in seen if not kit.has_words(one.get("username"))]
-        unsure = [one for one in nameless if _agreement(one, parameters) != _ANOTHERS]
+        unsure = [one for one in seen if _may_be_ours(one, parameters)]
         ids = tuple(account_id for one in named or unsure if (account_id := kit.number_as_id(one.get("id"))))
         shown = {**evidence, "matching": list[JsonValue](ids)}
         if len(named) == len(ids) == 1:
@@ -262,6 +261,7 @@ def _filters(username: str) -> Mapping[str, str]:
 
     Older filters know operators such as `ne:` and `starts-with:` (providers.md 2.1). Whether this one does is not
     documented: a bare name means the same either way, while `eq:` before every name might be taken for a part of it.
+    Nor is it documented how much of a name is kept: by the whole of a long one a filter would not find it cut.
     """
     return {"filters[username]": username} if _PLAIN_NAME.fullmatch(username) else {}
 
@@ -328,6 +328,17 @@ def _plain_letters(text: str) -> str:
     return "".join(
         letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter)
     )
+
+
+def _may_be_ours(item: _Item, parameters: contract.Parameters) -> bool:
+    """Whether an entry without our user name may be ours: it shows none, or ours as it may have been changed.
+
+    A changed name counts only with our whole contact; that alone does not, as one customer may order many accounts.
+    """
+    shown, agreement = item.get("username"), _agreement(item, parameters)
+    if not kit.has_words(shown):
+        return agreement != _ANOTHERS
+    return agreement == [True, True] and _is_changed(str(shown), parameters.username)
 
 
 def _agreement(item: _Item, parameters: contract.Parameters) -> list[bool]:
