@@ -14,7 +14,7 @@ from pydantic import JsonValue, ValidationError
 from tests.providers.bench import CANARY, GATEWAY, PHONE, POSTCODE, START, Bench, example_of
 from tests.providers.cases import says
 from worker.core.provider import Absent, Doubt, Finding, Found, Prepared, Several, Taken, Unclear
-from worker.core.verdict import Moment
+from worker.core.verdict import Moment, Verdict
 from worker.exchange import Exchange, Http, Limits, Request
 from worker.sandbox import CanarySpeech, Fault, Gateway360, Operation, PhoneCom
 
@@ -175,35 +175,54 @@ async def test_canary_baseline_names_those_who_were_there(bench: Bench) -> None:
         "parent_id": None,
         "same_name": [earlier.created.account_id],
         "prepared_at": bench.clock.time_of_day().isoformat(),
-        "after_doubt": False,
+        "sent_before": False,
     }
     assert isinstance(finding, Found)
     assert finding.created.account_id == bench.sandbox.accounts(CANARY)[1].id
 
 
-async def test_canary_account_that_came_after_its_absence_was_proven_stops_the_next_create(
-    bench: Bench,
-) -> None:
-    """It may be ours, only late: nothing is sent. Without a doubt, or on a person's word, names may repeat."""
+async def test_canary_account_that_came_since_an_attempt_stops_the_next_create(bench: Bench) -> None:
+    """It may be ours, late or denied: nothing is sent. Before the first create, or on a person's word, names may
+    repeat.
+    """
     handler = bench.handler(CANARY)
     order = bench.order(handler)
     bench.break_creates(Fault.CUT_AFTER_CREATE)
     _, doubt = await bench.run_with_baseline(handler, order)
     (account,) = bench.sandbox.accounts(CANARY)
-    again = await handler.prepare(replace(order, after_doubt=True, baseline=doubt.baseline))
+    again = await handler.prepare(replace(order, sent_before=True, baseline=doubt.baseline))
     assert isinstance(again, Several)
     assert again.account_ids == (account.id,)
-    for other in (replace(order, baseline=doubt.baseline), replace(order, after_doubt=True)):
+    for other in (replace(order, baseline=doubt.baseline), replace(order, sent_before=True)):
         assert isinstance(await handler.prepare(other), Prepared)
 
 
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 422, 429])
+async def test_canary_account_behind_a_refusal_stops_the_next_create(bench: Bench, status: int) -> None:
+    """Whoever says no after the provider has acted, a gateway on the answer's way, makes one account and no second."""
+    handler = bench.handler(CANARY)
+    order = bench.order(handler)
+    words: dict[str, Any] = {
+        "body": json.dumps({"message": "no"}),
+        "headers": {"Content-Type": "application/json"},
+    }
+    bench.break_creates(Fault.STATUS, status=status, creates=True, times=1, **words)
+    # A 401 is followed by one more create in the same attempt.
+    bench.break_creates(Fault.STATUS, status=status, creates=False, times=1, **words)
+    outcome, doubt = await bench.run_with_baseline(handler, order)
+    assert outcome.verdict is Verdict.NOT_DONE
+    again = await handler.prepare(replace(order, sent_before=True, baseline=doubt.baseline))
+    assert isinstance(again, Several)
+    assert again.account_ids == tuple(one.id for one in bench.sandbox.accounts(CANARY))
+
+
 CANARY_TAKEN: list[tuple[list[Any], Mapping[str, Any], type[Finding], str]] = [
-    ([associate(id="old")], {"after_doubt": False}, Taken, "it was there before the first create"),
-    ([associate(id="old")], {"after_doubt": True}, Absent, "an earlier create of ours may have made it"),
-    ([associate(id="old")], {}, Absent, "nobody noted whether there was an earlier doubt"),
-    ([associate(id="old", name="Another Clinic")], {"after_doubt": False}, Absent, "its name has changed"),
-    ([associate(id="old"), associate()], {"after_doubt": False}, Found, "ours is there beside it"),
-    ([associate(id="old"), 7], {"after_doubt": False}, Unclear, "ours may be the entry that is none"),
+    ([associate(id="old")], {"sent_before": False}, Taken, "it was there before the first create"),
+    ([associate(id="old")], {"sent_before": True}, Absent, "an earlier create of ours may have made it"),
+    ([associate(id="old")], {}, Absent, "nobody noted whether there was an earlier create"),
+    ([associate(id="old", name="Another Clinic")], {"sent_before": False}, Absent, "its name has changed"),
+    ([associate(id="old"), associate()], {"sent_before": False}, Found, "ours is there beside it"),
+    ([associate(id="old"), 7], {"sent_before": False}, Unclear, "ours may be the entry that is none"),
 ]
 
 
@@ -225,7 +244,7 @@ async def test_canary_compares_dates_by_the_calendar(bench: Bench) -> None:
     noted: dict[str, JsonValue] = {
         "same_name": [],
         "prepared_at": START.isoformat(),
-        "after_doubt": False,
+        "sent_before": False,
     }
     finding = await ask(bench, CANARY, Doubt(START + timedelta(hours=3), noted))
     assert isinstance(finding, Found)

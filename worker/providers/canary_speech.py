@@ -181,7 +181,7 @@ class Handler:
         request = Request("POST", f"{self._own.base_url}{_CREATE}", headers, kit.json_bytes(body))
         baseline: dict[str, JsonValue] = {"parent_id": parent_id, "same_name": list(same_name)}
         # By the calendar, as the vendor dates its associates; the ledger's own time may be off after a clock was set.
-        baseline |= {"prepared_at": self._clock.time_of_day().isoformat(), "after_doubt": order.after_doubt}
+        baseline |= {"prepared_at": self._clock.time_of_day().isoformat(), "sent_before": order.sent_before}
         return Prepared(request, baseline)
 
     async def create(self, order: Order, prepared: Prepared) -> Outcome:
@@ -190,7 +190,7 @@ class Handler:
         asked = await self._bearer.ask(prepared.payload, kit.create_limits(self.settings, prepared))
         if isinstance(asked, Outcome):
             return asked
-        reading = replace(self._read(asked, parameters), after_doubt=order.after_doubt)
+        reading = replace(self._read(asked, parameters), sent_before=order.sent_before)
         return judge(_for(parameters, _CREATE_RULES), reading)
 
     async def look_up(self, order: Order, doubt: Doubt) -> Finding:
@@ -352,16 +352,16 @@ def _may_be_named(one: _Associate, name: str) -> bool:
 
 
 def _came_since(order: Order, same_name: Sequence[str]) -> tuple[str, ...]:
-    """Associates of that name which were not there before an attempt that was in doubt: one may be ours, late."""
+    """Associates of that name which were not there before the last attempt: one may be ours, late or denied."""
     before = order.baseline.get("same_name")
-    if not order.after_doubt or not isinstance(before, list):
+    if not order.sent_before or not isinstance(before, list):
         return ()
     return tuple(one for one in same_name if one not in before)
 
 
 def _was_taken(listed: Sequence[_Associate], parameters: contract.Parameters, doubt: Doubt) -> bool:
-    """Whether an associate bore the name before the request's first create: after an earlier doubt it may be ours."""
-    if doubt.baseline.get("after_doubt") is not False:
+    """Whether an associate bore the name before the request's first create: after an earlier one it may be ours."""
+    if doubt.baseline.get("sent_before") is not False:
         return False
     return any(kit.same_text(one.name, parameters.name) for one in listed)
 

@@ -49,7 +49,7 @@ _FOR_PEOPLE: Final = {
 _REFUSALS: Final = (
     replace(
         kit.conflict("phone_com.422_after_doubt", f"{_FACTS}: 422 after doubt, perhaps taken by us", {422}),
-        after_doubt=True,
+        sent_before=True,
     ),
     replace(
         kit.refusal(
@@ -195,7 +195,7 @@ class Handler:
 
     def _read(self, exchange: Exchange, order: Order) -> Reading:
         reading = replace(
-            kit.bare_reading(exchange, self._clock.time_of_day()), after_doubt=order.after_doubt
+            kit.bare_reading(exchange, self._clock.time_of_day()), sent_before=order.sent_before
         )
         match exchange.json():
             case dict() as view if exchange.status in kit.CREATED_STATUSES:
