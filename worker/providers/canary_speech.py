@@ -2,7 +2,7 @@
 
 What is sent and what comes back follows canary_speech_create_associate.txt; tokens, the list and the scopes
 follow the vendor's pages as collected in providers.md 1. The vendor documents no error body, so any JSON object
-under an error status counts as its own word.
+that tells an error in words, under an error status, counts as its own.
 """
 
 import logging
@@ -52,6 +52,9 @@ _NEXT: Final = re.compile(
 )
 _TOTAL: Final = re.compile(r"total|(?<!c)count(?!r)|size", re.IGNORECASE)
 _NEXT_LINK: Final = re.compile(r"""rel\s*=\s*["']?[^"',;]*\bnext\b""", re.IGNORECASE)
+
+_TELLING: Final = re.compile(r"message|error|detail|description|reason|title|^msg$", re.IGNORECASE)
+"""Names under which errors are told; none is documented (providers.md 1.1), so all that are usual."""
 
 _PREPARING: Final = frozenset({Moment.PREPARING})
 _TOKEN_RULES: Final = (
@@ -148,7 +151,7 @@ class Handler:
         self._own = settings
         self._http = http
         self._clock = clock
-        self._bearer = Bearer(http, clock, self._fetch_token)
+        self._bearer = Bearer(http, clock, self._fetch_token, is_own=_tells_an_error)
 
     def complete(self, parameters: BaseModel) -> tuple[BaseModel, frozenset[str]]:
         """Nothing can be missing: an associate has no password."""
@@ -169,8 +172,7 @@ class Handler:
             return asked
         listed = _associates(asked.exchange)
         if listed is None:
-            reading = replace(self._read(asked, parameters), moment=Moment.PREPARING)
-            return judge((*_for(parameters, _REFUSALS), _NO_BASELINE), reading)
+            return judge((*_for(parameters, _REFUSALS), _NO_BASELINE), self._refused_list(asked))
         same_name = [one.id for one in listed if one.id and _may_be_named(one, parameters.name)]
         if came := _came_since(order, same_name):
             return Several(
@@ -247,12 +249,18 @@ class Handler:
         associate_id = kit.text_as_id(body.get("id"))
         if exchange.status in kit.CREATED_STATUSES and associate_id:
             return replace(reading, shape=Shape.SUCCESS, created=self._created(associate_id, parameters))
-        scrubber = self._scrubber(asked.token.text)
-        return (
-            scrubber.refusal(reading, None, _words(exchange.status, body))
-            if exchange.status >= 400
-            else reading
+        return self._refusal(reading, asked) if _tells_an_error(exchange) else reading
+
+    def _refused_list(self, asked: Asked) -> Reading:
+        """Before a create nothing can have been done, so that any JSON object is believed."""
+        reading = replace(
+            kit.bare_reading(asked.exchange, self._clock.time_of_day()), moment=Moment.PREPARING
         )
+        return self._refusal(reading, asked) if isinstance(asked.exchange.json(), dict) else reading
+
+    def _refusal(self, reading: Reading, asked: Asked) -> Reading:
+        words = _words(asked.exchange.status, asked.exchange.json())
+        return self._scrubber(asked.token.text).refusal(reading, None, words)
 
     def _created(self, associate_id: str, parameters: contract.Parameters) -> Created:
         if usual_uuid(associate_id) is None:
@@ -293,10 +301,28 @@ def _for(parameters: contract.Parameters, rules: Sequence[Rule]) -> Sequence[Rul
     return rules if parameters.parent_id else [rule for rule in rules if rule is not _PARENT_OF_REQUEST]
 
 
-def _words(status: int, body: Mapping[str, JsonValue]) -> str:
-    words = (body.get(name) for name in ("message", "error", "detail"))
-    first = next((text for text in words if isinstance(text, str)), "")
+def _words(status: int | None, body: JsonValue) -> str:
+    first = _told(body)
     return f"{_SCOPES}: {first}" if status == 403 else first
+
+
+def _tells_an_error(exchange: Exchange) -> bool:
+    """Whether an error status comes with words: an object without any may be a gateway's, or anybody's."""
+    return exchange.status is not None and exchange.status >= 400 and bool(_told(exchange.json()))
+
+
+def _told(body: JsonValue) -> str:
+    """The words in which a body tells an error, the longest of several; empty when it tells none."""
+    fields = body if isinstance(body, dict) else {}
+    return max((_text(value) for name, value in fields.items() if _TELLING.search(name)), key=len, default="")
+
+
+def _text(value: JsonValue, depth: int = 2) -> str:
+    """The first text that is not blank, also in an object or list within, as deep as errors usually nest."""
+    if isinstance(value, str):
+        return value.strip()
+    inner = [*value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
+    return next(filter(None, (_text(one, depth - 1) for one in inner)), "") if depth else ""
 
 
 def _associates(exchange: Exchange) -> list[_Associate] | None:
