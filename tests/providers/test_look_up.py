@@ -55,7 +55,16 @@ CANARY_LISTS: list[tuple[list[Any], type[Finding], str]] = [
     ([associate(dateCreated="not a date")], Found, "a date that cannot be read, and it was not there before"),
     ([associate(dateCreated=(START - timedelta(minutes=4)).isoformat())], Found, "clocks may differ"),
     ([associate(id="old"), associate()], Found, "the other one was there before"),
-    ([associate(name="Another Clinic")], Absent, "another name"),
+    ([associate(name="Another Clinic", contact=None)], Absent, "another name"),
+    ([associate(name="Another Clinic")], Several, "another name, and our contact"),
+    ([associate(name="Another Clinic", contact={"phoneNumber": "1 858 5550100"})], Several, "our number"),
+    ([associate(name="Another Clinic", dateCreated="no date")], Absent, "our contact, perhaps of long ago"),
+    (
+        [associate(name="Another Clinic", dateCreated=(START - timedelta(minutes=6)).isoformat())],
+        Absent,
+        "our contact, and older than the attempt",
+    ),
+    ([associate(name="Example Clinic (order 100)", contact=None)], Absent, "another order, not ours cut"),
     ([], Absent, "nobody"),
     ([associate(), associate(id="a-2")], Several, "two of them"),
     ([associate(name=" example clinic (ORDER 1001)")], Several, "nearly the name"),
@@ -77,6 +86,36 @@ async def test_canary_list(bench: Bench, listed: list[Any], expected: type[Findi
     assert isinstance(finding, expected), reason
 
 
+NAMES_CHANGED = [
+    ("Smith & Sons", "Smith &amp; Sons", "escaped"),
+    ("Dr. O'Hara clinic", "Dr. O&#39;Hara clinic", "escaped by number"),
+    ("N" * 150, "N" * 128, "cut"),
+    ("Klinik M\u00fcller", "Klinik Muller", "without accents"),
+    ("Klinik M\u00fcller", "Klinik M?ller", "a letter that could not be written"),
+    ("Klinik M\u00fcller", "Klinik M\u00c3\u00bcller", "its bytes read as Latin-1"),
+    ("Caf\u00e9 \U0001f600", "Caf\u00e9 ?", "a picture that could not be written"),
+    ("\u8a3a\u6240", "??", "nothing of it could be written"),
+]
+
+
+@pytest.mark.parametrize(("sent", "shown", "reason"), NAMES_CHANGED)
+async def test_canary_name_that_was_changed_goes_to_a_person(
+    bench: Bench, sent: str, shown: str, reason: str
+) -> None:
+    """What came since and may be ours under a changed name is neither adopted nor taken for absent, nor sent again."""
+    handler = bench.handler(CANARY)
+    order = bench.order(handler, {"name": sent})
+    says(200, {"associates": [associate(name=shown, contact=None)]}, READ)(bench)
+    assert isinstance(await handler.look_up(order, FRESH), Several), reason
+    again = await handler.prepare(replace(order, sent_before=True, baseline=FRESH.baseline))
+    assert isinstance(again, Several), reason
+    known = await handler.prepare(order)
+    assert isinstance(known, Prepared)
+    assert isinstance(await handler.look_up(order, Doubt(START, known.baseline)), Absent), (
+        "it was there before"
+    )
+
+
 @pytest.mark.parametrize(
     ("length", "expected"),
     [
@@ -86,7 +125,7 @@ async def test_canary_list(bench: Bench, listed: list[Any], expected: type[Findi
 )
 async def test_canary_list_as_long_as_a_page(bench: Bench, length: int, expected: type[Finding]) -> None:
     """Who is not on a list whose length is that of a usual page is not absent."""
-    others = [associate(id=f"b-{number}", name=f"Other {number}") for number in range(length)]
+    others = [associate(id=f"b-{number}", name=f"Other {number}", contact=None) for number in range(length)]
     says(200, {"associates": others}, READ)(bench)
     assert isinstance(await ask(bench, CANARY), expected)
 
@@ -125,7 +164,7 @@ async def test_canary_list_that_may_be_a_page(
     bench: Bench, fields: Mapping[str, Any], headers: Mapping[str, str], expected: type[Finding], reason: str
 ) -> None:
     """Who is not on a list that shows any sign of going on is not absent; who is on it is found all the same."""
-    for listed, finding in (([associate(name="Another")], expected), ([associate()], Found)):
+    for listed, finding in (([associate(name="Another", contact=None)], expected), ([associate()], Found)):
         bench.sandbox.faults.clear()
         says(200, {"associates": listed, **fields}, READ, headers)(bench)
         assert isinstance(await ask(bench, CANARY), finding), reason

@@ -5,8 +5,10 @@ follow the vendor's pages as collected in providers.md 1. The vendor documents n
 that tells an error in words, under an error status, counts as its own.
 """
 
+import html
 import logging
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -46,6 +48,8 @@ _SCOPES: Final = "the API key needs scope:reseller and scope:reseller.createasso
 _CLOCKS_DIFFER: Final = timedelta(minutes=5)
 _PAGE_SIZES: Final = frozenset({100, 500, 1000})
 """Lengths at which lists are usually cut; the vendor documents no pages, so it may be silent (providers.md 1.4 #5)."""
+_SHORTEST_CUT: Final = 30
+"""Characters of a name below which it is not taken for a cut one: order 100 is not order 1001, cut."""
 
 _NEXT: Final = re.compile(
     r"next|more|cursor|continu|truncat|page|paging|pagination|limit|offset", re.IGNORECASE
@@ -227,15 +231,23 @@ class Handler:
         before = known if isinstance(known, list) else []
         new = [one for one in listed if one.id not in before]
         named = [one for one in new if one.id and kit.same_text(one.name, parameters.name)]
+        alike = [one.id for one in new if one.id and _looks_like_ours(one, parameters, doubt)]
         ours = [one.id for one in named if one.id and _is_ours(one, parameters, doubt)]
         unreadable = sum(one.id is None or one.name is None for one in new)
         ids: list[JsonValue] = [one.id for one in named]
         evidence: dict[str, JsonValue] = {"asked": f"GET {_LIST}", "status": 200, "count": len(listed)}
-        evidence |= {"known_before": len(before), "unreadable": unreadable, "matching": ids}
+        evidence |= {
+            "known_before": len(before),
+            "unreadable": unreadable,
+            "matching": ids,
+            "alike": [*alike],
+        }
         if len(ours) == 1:
             return Found(self._created(ours[0], parameters), evidence)
         if named:
             return Several(tuple(one.id for one in named if one.id), evidence)
+        if alike:
+            return Several(tuple(alike), evidence)
         if unreadable or may_be_cut:
             return Unclear({**evidence, "maybe_cut": may_be_cut})
         # Names may repeat, so this alone does not prove that ours cannot come.
@@ -374,7 +386,9 @@ def _moment(value: JsonValue) -> datetime | None:
 
 
 def _may_be_named(one: _Associate, name: str) -> bool:
-    return one.id is not None and (one.name is None or kit.same_text(one.name, name))
+    return one.id is not None and (
+        one.name is None or kit.same_text(one.name, name) or _may_be_shown_as(name, one.name)
+    )
 
 
 def _came_since(order: Order, same_name: Sequence[str]) -> tuple[str, ...]:
@@ -396,6 +410,42 @@ def _is_ours(one: _Associate, parameters: contract.Parameters, doubt: Doubt) -> 
     """Whether nothing speaks against it; what is alike and not ours for certain is left to a person."""
     new = "same_name" in doubt.baseline if one.since is None else one.since >= _begun(doubt) - _CLOCKS_DIFFER
     return new and one.name == parameters.name and _agrees(one.contact, parameters.contact)
+
+
+def _looks_like_ours(one: _Associate, parameters: contract.Parameters, doubt: Doubt) -> bool:
+    """Whether a new one may be ours under a name that was changed on its way: a person must look."""
+    if one.since is not None and one.since < _begun(doubt) - _CLOCKS_DIFFER:
+        return False
+    shows_ours = one.since is not None and _shows(one.contact, parameters.contact)
+    return shows_ours or (one.name is not None and _may_be_shown_as(parameters.name, one.name))
+
+
+def _may_be_shown_as(sent: str, shown: str) -> bool:
+    """Whether a vendor that escapes, cuts, or cannot write every letter may show the one name as the other."""
+    ours, theirs = _letters(sent), _letters(html.unescape(shown))
+    was_cut = len(shown) >= _SHORTEST_CUT and ours.startswith(theirs)
+    plain = _plain_letters(sent)
+    return ours == theirs or was_cut or not theirs or bool(plain and plain == _plain_letters(shown))
+
+
+def _letters(name: str) -> str:
+    """Letters and digits of any script, without accents and case."""
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", name))).casefold()
+
+
+def _plain_letters(name: str) -> str:
+    """What of a name survives any misreading of its bytes: the letters and digits that are ASCII."""
+    return "".join(letter for letter in name if letter.isascii() and letter.isalnum()).casefold()
+
+
+def _shows(seen: Mapping[str, JsonValue], sent: contract.Contact | None) -> bool:
+    """Whether the contact shows an e-mail address or a telephone number that was sent."""
+    if sent is None:
+        return False
+    phone = kit.digits(seen.get("phoneNumber"))
+    return kit.same_text(seen.get("email"), sent.email) or bool(
+        phone and phone == kit.digits(sent.phone_number)
+    )
 
 
 def _begun(doubt: Doubt) -> datetime:
