@@ -227,8 +227,7 @@ class Handler:
         *,
         may_be_cut: bool,
     ) -> Finding:
-        known = doubt.baseline.get("same_name")
-        before = known if isinstance(known, list) else []
+        before = _known_before(doubt.baseline) or []
         new = [one for one in listed if one.id not in before]
         named = [one for one in new if one.id and kit.same_text(one.name, parameters.name)]
         alike = [one.id for one in new if one.id and _looks_like_ours(one, parameters, doubt)]
@@ -258,10 +257,17 @@ class Handler:
         reading = kit.bare_reading(exchange, self._clock.time_of_day())
         if exchange.status is None or not isinstance(body, dict):
             return reading
-        associate_id = kit.text_as_id(body.get("id"))
+        associate_id = self._told_id(body, parameters)
         if exchange.status in kit.CREATED_STATUSES and associate_id:
             return replace(reading, shape=Shape.SUCCESS, created=self._created(associate_id, parameters))
         return self._refusal(reading, asked) if _tells_an_error(exchange) else reading
+
+    def _told_id(self, body: Mapping[str, JsonValue], parameters: contract.Parameters) -> str | None:
+        """The new associate's id; none where the answer also tells an error, or names the parent instead."""
+        associate_id = _id(body.get("id"))
+        is_parent = associate_id in {_id(self._parent(parameters)), _id(self._own.parent_id)}
+        tells_an_error = any(value for name, value in body.items() if "error" in name.casefold())
+        return None if is_parent or tells_an_error else associate_id
 
     def _refused_list(self, asked: Asked) -> Reading:
         """Before a create nothing can have been done, so that any JSON object is believed."""
@@ -364,13 +370,25 @@ def _says_more(name: str, value: JsonValue, count: int) -> bool:
     return bool(_NEXT.search(name)) or (bool(_TOTAL.search(name)) and not is_listed)
 
 
+def _id(value: JsonValue) -> str | None:
+    """An id, a UUID in its usual spelling: one account told in two spellings would be given to two requests."""
+    text = kit.text_as_id(value)
+    return text and (usual_uuid(text) or text)
+
+
+def _known_before(baseline: Mapping[str, JsonValue]) -> list[str | None] | None:
+    """The ids that were noted, as older workers spelled them or not; None where nobody noted any."""
+    noted = baseline.get("same_name")
+    return [_id(one) for one in noted] if isinstance(noted, list) else None
+
+
 def _associate(item: JsonValue) -> _Associate:
     """The list is called one of ids and typed as one of objects, so either is read (providers.md 1.3 #8)."""
     if not isinstance(item, dict):
-        return _Associate(kit.text_as_id(item))
+        return _Associate(_id(item))
     name, contact = item.get("name"), item.get("contact")
     return _Associate(
-        kit.text_as_id(item.get("id")),
+        _id(item.get("id")),
         name if isinstance(name, str) else None,
         contact if isinstance(contact, dict) else {},
         _moment(item.get("dateCreated")),
@@ -393,8 +411,8 @@ def _may_be_named(one: _Associate, name: str) -> bool:
 
 def _came_since(order: Order, same_name: Sequence[str]) -> tuple[str, ...]:
     """Associates of that name which were not there before the last attempt: one may be ours, late or denied."""
-    before = order.baseline.get("same_name")
-    if not order.sent_before or not isinstance(before, list):
+    before = _known_before(order.baseline)
+    if not order.sent_before or before is None:
         return ()
     return tuple(one for one in same_name if one not in before)
 
