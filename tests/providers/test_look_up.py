@@ -119,8 +119,8 @@ async def test_canary_name_that_was_changed_goes_to_a_person(
 @pytest.mark.parametrize(
     ("length", "expected"),
     [
-        *((length, Unclear) for length in (100, 500, 1000)),
-        *((length, Absent) for length in (1, 50, 99, 101)),
+        *((length, Unclear) for length in (10, 20, 25, 50, 100, 200, 250, 500, 1000)),
+        *((length, Absent) for length in (1, 9, 11, 49, 99, 101)),
     ],
 )
 async def test_canary_list_as_long_as_a_page(bench: Bench, length: int, expected: type[Finding]) -> None:

@@ -46,7 +46,7 @@ _CREATE: Final = "/v3/reseller/client/create-associate"
 _LIST: Final = "/v3/reseller/client/list-associates"
 _SCOPES: Final = "the API key needs scope:reseller and scope:reseller.createassociate"
 _CLOCKS_DIFFER: Final = timedelta(minutes=5)
-_PAGE_SIZES: Final = frozenset({100, 500, 1000})
+_PAGE_SIZES: Final = frozenset({10, 20, 25, 50, 100, 200, 250, 500, 1000})
 """Lengths at which lists are usually cut; the vendor documents no pages, so it may be silent (providers.md 1.4 #5)."""
 _SHORTEST_CUT: Final = 30
 """Characters of a name below which it is not taken for a cut one: order 100 is not order 1001, cut."""
