@@ -39,13 +39,20 @@ class Bearer:
     """Sends requests under the newest token.
 
     `fetch` gets a new one or says as an outcome why none can be had; that outcome is shared by all who waited
-    for it, and then forgotten.
+    for it, and then forgotten. `is_own` tells whether an answer is an error in the provider's own words.
     """
 
-    def __init__(self, http: Http, clock: Clock, fetch: Callable[[], Awaitable[Token | Outcome]]) -> None:
+    def __init__(
+        self,
+        http: Http,
+        clock: Clock,
+        fetch: Callable[[], Awaitable[Token | Outcome]],
+        is_own: Callable[[Exchange], bool],
+    ) -> None:
         self._http = http
         self._clock = clock
         self._fetch = fetch
+        self._is_own = is_own
         self._lock = asyncio.Lock()
         self._fetches = 0
         self._newest: Token | Outcome | None = None
@@ -53,10 +60,12 @@ class Bearer:
     async def ask(self, request: Request, limits: Limits) -> Asked | Outcome:
         """Send the request; once more with a fresh token when the first was refused.
 
-        A 401 is taken as the token's refusal, and so as proof that nothing was done, only with a JSON object.
+        A 401 proves that nothing was done only in the provider's own words; a read may be repeated after any.
         """
         asked = await self._ask_once(request, limits)
-        if isinstance(asked, Outcome) or not _is_refused(asked.exchange):
+        if isinstance(asked, Outcome) or not _may_be_refused(asked.exchange):
+            return asked
+        if request.method != "GET" and not self._is_own(asked.exchange):
             return asked
         return await self._ask_once(request, limits)
 
@@ -77,7 +86,7 @@ class Bearer:
             return token
         headers = {**request.headers, "Authorization": f"Bearer {token.text}"}
         exchange = await self._http.exchange(replace(request, headers=headers), limits)
-        if _is_refused(exchange) and self._newest is token:
+        if _may_be_refused(exchange) and self._newest is token:
             self._newest = None
         return Asked(exchange, token)
 
@@ -97,5 +106,6 @@ def read_token(text: object, now: datetime) -> Token | None:
         return Token(text, now + BLIND)
 
 
-def _is_refused(exchange: Exchange) -> bool:
-    return exchange.status == 401 and isinstance(exchange.json(), dict)
+def _may_be_refused(exchange: Exchange) -> bool:
+    """Whether the token may be worth nothing any more; to fetch another one in vain costs little."""
+    return exchange.status == 401

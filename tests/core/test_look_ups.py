@@ -125,7 +125,7 @@ async def test_absence_is_believed_late_and_not_alone_and_then_sent_anew(empty: 
             "send",
             "provision",
         ]
-        assert provider.sent[1].after_doubt
+        assert provider.sent[1].sent_before
 
 
 async def test_a_failed_look_up_breaks_a_row_of_agreeing_ones(empty: Path, tmp_path: Path) -> None:

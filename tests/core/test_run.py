@@ -391,3 +391,13 @@ async def test_an_account_of_another_request_is_held(world: World) -> None:
     assert (second.state, second.reason) == (State.HELD, ReasonCode.ACCOUNT_CLAIMED_ELSEWHERE)
     assert second.account_id is None
     assert "A-1" in str((await world.history("order-2"))[-1].detail)
+
+
+async def test_an_order_tells_that_an_attempt_went_before(world: World) -> None:
+    """Also when nothing was made of it but "not done": a gateway may have said so after the provider had acted."""
+    no = make_outcome(Verdict.NOT_DONE, reason=ReasonCode.ENDPOINT_MISSING, retry=True, effect=Effect.LIMIT)
+    world.place.acme.creates.then(no, make_done())
+    await world.ask()
+    await world.go_round(after=600)
+    assert [order.sent_before for order in world.place.acme.sent] == [False, True]
+    assert not (await world.entry()).doubted

@@ -183,7 +183,7 @@ async def test_the_word_that_nothing_was_created_sends_again(world: World) -> No
     await world.go_round()
     entry = await world.entry()
     assert (entry.state, entry.account_id, entry.generation) == (State.PROVISIONED, "A-2", 1)
-    assert world.place.acme.sent[1].after_doubt
+    assert world.place.acme.sent[1].sent_before
     line = next(line for line in await world.history() if line.name == "resolve_not_created")
     assert (line.actor, line.note, line.reason) == (ACTOR, REASON, ReasonCode.DECLARED_NOT_CREATED)
 

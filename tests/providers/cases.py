@@ -75,7 +75,7 @@ def nowhere(status: int) -> Arrange:
 
 
 DRY_RUN = {"dry_run": True}
-AFTER_DOUBT = {"after_doubt": True}
+SENT_BEFORE = {"sent_before": True}
 IMPATIENT = {"listen_for": 2.0}
 
 

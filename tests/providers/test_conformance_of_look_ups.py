@@ -211,7 +211,7 @@ async def test_late_account_stops_the_next_create(bench: Bench, provider: str) -
     handler = bench.handler(provider)
     order = bench.order(handler)
     _, doubt = await cut(bench, handler, order, Fault.CUT_AFTER_CREATE)
-    again = replace(order, after_doubt=True, baseline=doubt.baseline)
+    again = replace(order, sent_before=True, baseline=doubt.baseline)
     prepared = await handler.prepare(again)
     if isinstance(prepared, Prepared):
         await handler.create(again, prepared)

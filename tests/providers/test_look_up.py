@@ -14,7 +14,7 @@ from pydantic import JsonValue, ValidationError
 from tests.providers.bench import CANARY, GATEWAY, PHONE, POSTCODE, START, Bench, example_of
 from tests.providers.cases import says
 from worker.core.provider import Absent, Doubt, Finding, Found, Prepared, Several, Taken, Unclear
-from worker.core.verdict import Moment
+from worker.core.verdict import Moment, Verdict
 from worker.exchange import Exchange, Http, Limits, Request
 from worker.sandbox import CanarySpeech, Fault, Gateway360, Operation, PhoneCom
 
@@ -55,7 +55,16 @@ CANARY_LISTS: list[tuple[list[Any], type[Finding], str]] = [
     ([associate(dateCreated="not a date")], Found, "a date that cannot be read, and it was not there before"),
     ([associate(dateCreated=(START - timedelta(minutes=4)).isoformat())], Found, "clocks may differ"),
     ([associate(id="old"), associate()], Found, "the other one was there before"),
-    ([associate(name="Another Clinic")], Absent, "another name"),
+    ([associate(name="Another Clinic", contact=None)], Absent, "another name"),
+    ([associate(name="Another Clinic")], Several, "another name, and our contact"),
+    ([associate(name="Another Clinic", contact={"phoneNumber": "1 858 5550100"})], Several, "our number"),
+    ([associate(name="Another Clinic", dateCreated="no date")], Absent, "our contact, perhaps of long ago"),
+    (
+        [associate(name="Another Clinic", dateCreated=(START - timedelta(minutes=6)).isoformat())],
+        Absent,
+        "our contact, and older than the attempt",
+    ),
+    ([associate(name="Example Clinic (order 100)", contact=None)], Absent, "another order, not ours cut"),
     ([], Absent, "nobody"),
     ([associate(), associate(id="a-2")], Several, "two of them"),
     ([associate(name=" example clinic (ORDER 1001)")], Several, "nearly the name"),
@@ -77,16 +86,46 @@ async def test_canary_list(bench: Bench, listed: list[Any], expected: type[Findi
     assert isinstance(finding, expected), reason
 
 
+NAMES_CHANGED = [
+    ("Smith & Sons", "Smith &amp; Sons", "escaped"),
+    ("Dr. O'Hara clinic", "Dr. O&#39;Hara clinic", "escaped by number"),
+    ("N" * 150, "N" * 128, "cut"),
+    ("Klinik M\u00fcller", "Klinik Muller", "without accents"),
+    ("Klinik M\u00fcller", "Klinik M?ller", "a letter that could not be written"),
+    ("Klinik M\u00fcller", "Klinik M\u00c3\u00bcller", "its bytes read as Latin-1"),
+    ("Caf\u00e9 \U0001f600", "Caf\u00e9 ?", "a picture that could not be written"),
+    ("\u8a3a\u6240", "??", "nothing of it could be written"),
+]
+
+
+@pytest.mark.parametrize(("sent", "shown", "reason"), NAMES_CHANGED)
+async def test_canary_name_that_was_changed_goes_to_a_person(
+    bench: Bench, sent: str, shown: str, reason: str
+) -> None:
+    """What came since and may be ours under a changed name is neither adopted nor taken for absent, nor sent again."""
+    handler = bench.handler(CANARY)
+    order = bench.order(handler, {"name": sent})
+    says(200, {"associates": [associate(name=shown, contact=None)]}, READ)(bench)
+    assert isinstance(await handler.look_up(order, FRESH), Several), reason
+    again = await handler.prepare(replace(order, sent_before=True, baseline=FRESH.baseline))
+    assert isinstance(again, Several), reason
+    known = await handler.prepare(order)
+    assert isinstance(known, Prepared)
+    assert isinstance(await handler.look_up(order, Doubt(START, known.baseline)), Absent), (
+        "it was there before"
+    )
+
+
 @pytest.mark.parametrize(
     ("length", "expected"),
     [
-        *((length, Unclear) for length in (100, 500, 1000)),
-        *((length, Absent) for length in (1, 50, 99, 101)),
+        *((length, Unclear) for length in (10, 20, 25, 50, 100, 200, 250, 500, 1000)),
+        *((length, Absent) for length in (1, 9, 11, 49, 99, 101)),
     ],
 )
 async def test_canary_list_as_long_as_a_page(bench: Bench, length: int, expected: type[Finding]) -> None:
     """Who is not on a list whose length is that of a usual page is not absent."""
-    others = [associate(id=f"b-{number}", name=f"Other {number}") for number in range(length)]
+    others = [associate(id=f"b-{number}", name=f"Other {number}", contact=None) for number in range(length)]
     says(200, {"associates": others}, READ)(bench)
     assert isinstance(await ask(bench, CANARY), expected)
 
@@ -125,7 +164,7 @@ async def test_canary_list_that_may_be_a_page(
     bench: Bench, fields: Mapping[str, Any], headers: Mapping[str, str], expected: type[Finding], reason: str
 ) -> None:
     """Who is not on a list that shows any sign of going on is not absent; who is on it is found all the same."""
-    for listed, finding in (([associate(name="Another")], expected), ([associate()], Found)):
+    for listed, finding in (([associate(name="Another", contact=None)], expected), ([associate()], Found)):
         bench.sandbox.faults.clear()
         says(200, {"associates": listed, **fields}, READ, headers)(bench)
         assert isinstance(await ask(bench, CANARY), finding), reason
@@ -175,35 +214,54 @@ async def test_canary_baseline_names_those_who_were_there(bench: Bench) -> None:
         "parent_id": None,
         "same_name": [earlier.created.account_id],
         "prepared_at": bench.clock.time_of_day().isoformat(),
-        "after_doubt": False,
+        "sent_before": False,
     }
     assert isinstance(finding, Found)
     assert finding.created.account_id == bench.sandbox.accounts(CANARY)[1].id
 
 
-async def test_canary_account_that_came_after_its_absence_was_proven_stops_the_next_create(
-    bench: Bench,
-) -> None:
-    """It may be ours, only late: nothing is sent. Without a doubt, or on a person's word, names may repeat."""
+async def test_canary_account_that_came_since_an_attempt_stops_the_next_create(bench: Bench) -> None:
+    """It may be ours, late or denied: nothing is sent. Before the first create, or on a person's word, names may
+    repeat.
+    """
     handler = bench.handler(CANARY)
     order = bench.order(handler)
     bench.break_creates(Fault.CUT_AFTER_CREATE)
     _, doubt = await bench.run_with_baseline(handler, order)
     (account,) = bench.sandbox.accounts(CANARY)
-    again = await handler.prepare(replace(order, after_doubt=True, baseline=doubt.baseline))
+    again = await handler.prepare(replace(order, sent_before=True, baseline=doubt.baseline))
     assert isinstance(again, Several)
     assert again.account_ids == (account.id,)
-    for other in (replace(order, baseline=doubt.baseline), replace(order, after_doubt=True)):
+    for other in (replace(order, baseline=doubt.baseline), replace(order, sent_before=True)):
         assert isinstance(await handler.prepare(other), Prepared)
 
 
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 422, 429])
+async def test_canary_account_behind_a_refusal_stops_the_next_create(bench: Bench, status: int) -> None:
+    """Whoever says no after the provider has acted, a gateway on the answer's way, makes one account and no second."""
+    handler = bench.handler(CANARY)
+    order = bench.order(handler)
+    words: dict[str, Any] = {
+        "body": json.dumps({"message": "no"}),
+        "headers": {"Content-Type": "application/json"},
+    }
+    bench.break_creates(Fault.STATUS, status=status, creates=True, times=1, **words)
+    # A 401 is followed by one more create in the same attempt.
+    bench.break_creates(Fault.STATUS, status=status, creates=False, times=1, **words)
+    outcome, doubt = await bench.run_with_baseline(handler, order)
+    assert outcome.verdict is Verdict.NOT_DONE
+    again = await handler.prepare(replace(order, sent_before=True, baseline=doubt.baseline))
+    assert isinstance(again, Several)
+    assert again.account_ids == tuple(one.id for one in bench.sandbox.accounts(CANARY))
+
+
 CANARY_TAKEN: list[tuple[list[Any], Mapping[str, Any], type[Finding], str]] = [
-    ([associate(id="old")], {"after_doubt": False}, Taken, "it was there before the first create"),
-    ([associate(id="old")], {"after_doubt": True}, Absent, "an earlier create of ours may have made it"),
-    ([associate(id="old")], {}, Absent, "nobody noted whether there was an earlier doubt"),
-    ([associate(id="old", name="Another Clinic")], {"after_doubt": False}, Absent, "its name has changed"),
-    ([associate(id="old"), associate()], {"after_doubt": False}, Found, "ours is there beside it"),
-    ([associate(id="old"), 7], {"after_doubt": False}, Unclear, "ours may be the entry that is none"),
+    ([associate(id="old")], {"sent_before": False}, Taken, "it was there before the first create"),
+    ([associate(id="old")], {"sent_before": True}, Absent, "an earlier create of ours may have made it"),
+    ([associate(id="old")], {}, Absent, "nobody noted whether there was an earlier create"),
+    ([associate(id="old", name="Another Clinic")], {"sent_before": False}, Absent, "its name has changed"),
+    ([associate(id="old"), associate()], {"sent_before": False}, Found, "ours is there beside it"),
+    ([associate(id="old"), 7], {"sent_before": False}, Unclear, "ours may be the entry that is none"),
 ]
 
 
@@ -225,7 +283,7 @@ async def test_canary_compares_dates_by_the_calendar(bench: Bench) -> None:
     noted: dict[str, JsonValue] = {
         "same_name": [],
         "prepared_at": START.isoformat(),
-        "after_doubt": False,
+        "sent_before": False,
     }
     finding = await ask(bench, CANARY, Doubt(START + timedelta(hours=3), noted))
     assert isinstance(finding, Found)

@@ -7,8 +7,11 @@ import pytest
 from contracts.reason import ReasonCode
 from tests.providers.bench import CANARY, GATEWAY, PHONE, POSTCODE, START, Bench, example_of
 from tests.providers.cases import fault, says
+from worker.core.provider import Absent, Doubt, Found
 from worker.core.verdict import Outcome, Verdict
-from worker.sandbox import Fault, PhoneCom, PostcodeEu
+from worker.sandbox import CanarySpeech, Fault, Operation, PhoneCom, PostcodeEu
+
+CANARY_PARENT = CanarySpeech.credentials.client_id
 
 
 async def answered(bench: Bench, provider: str, status: int, body: object, **settings: Any) -> Outcome:
@@ -257,3 +260,39 @@ async def test_canary_error_words(bench: Bench) -> None:
     """The body of errors is not documented; what reads like a message is kept."""
     outcome = await answered(bench, CANARY, 422, {"detail": "name\u2028is too long", "error": {"a": 1}})
     assert (outcome.reason, outcome.message) == (ReasonCode.PROVIDER_VALIDATION, "name is too long")
+
+
+_UUID = "0b1f7c52-8a3d-4e6f-9c10-2d3e4f5a6b7c"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({"id": "err-7f3", "error": "internal"}, "an error's number"),
+        ({"id": _UUID, "errors": ["internal"]}, "an error, whatever the id"),
+        ({"id": CANARY_PARENT}, "the configured parent's"),
+        ({"id": CANARY_PARENT.upper()}, "the same in other letters"),
+    ],
+)
+async def test_canary_answer_that_tells_no_associate_is_in_doubt(
+    bench: Bench, body: dict[str, Any], reason: str
+) -> None:
+    """An id that cannot be the new associate's is told to nobody."""
+    outcome = await answered(bench, CANARY, 200, body, parent_id=CANARY_PARENT)
+    assert (outcome.verdict, outcome.created) == (Verdict.IN_DOUBT, None), reason
+
+
+async def test_canary_associate_has_one_id_however_it_is_spelled(bench: Bench) -> None:
+    """A create that tells it in capitals and a list that does not speak of one account, which two cannot claim."""
+    made = await answered(bench, CANARY, 200, {"id": _UUID.upper(), "errors": []})
+    assert made.created is not None
+    assert made.created.account_id == _UUID
+    handler = bench.handler(CANARY)
+    order = bench.order(handler)
+    listed = {"associates": [{"id": _UUID.upper(), "name": example_of(CANARY)["name"]}]}
+    says(200, listed, Operation.LOOK_UP)(bench)
+    found = await handler.look_up(order, Doubt(START, {"same_name": []}))
+    known = await handler.look_up(order, Doubt(START, {"same_name": [_UUID.upper()]}))
+    assert isinstance(found, Found)
+    assert found.created.account_id == _UUID
+    assert isinstance(known, Absent)

@@ -6,12 +6,13 @@ import json
 from datetime import timedelta
 
 import pytest
+from pydantic import JsonValue
 
 from contracts.reason import ReasonCode
 from tests.providers.bench import CANARY, START, Bench
 from tests.providers.cases import page, says
 from worker.bearer import BLIND, read_token
-from worker.core.provider import Prepared
+from worker.core.provider import Absent, Prepared
 from worker.core.verdict import Effect, Outcome, Verdict
 from worker.sandbox import CanarySpeech, Fault, Operation
 
@@ -87,6 +88,37 @@ async def test_foreign_401_is_not_sent_again(bench: Bench) -> None:
     outcome = await bench.run(handler, bench.order(handler))
     assert outcome.verdict is Verdict.IN_DOUBT
     assert bench.sandbox.creates(CANARY).attempted == 1
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"message": " "}, {"error": None}, {"statusCode": 401}, {"errors": [{}]}]
+)
+async def test_401_without_words_is_not_sent_again(bench: Bench, body: JsonValue) -> None:
+    """Anybody may have said it, also after the provider had acted: sent again at once, it made two accounts."""
+    headers = {"Content-Type": "application/json"}
+    bench.break_creates(Fault.STATUS, status=401, body=json.dumps(body), headers=headers, creates=True)
+    handler = bench.handler(CANARY)
+    outcome = await bench.run(handler, bench.order(handler))
+    assert outcome.verdict is Verdict.IN_DOUBT
+    assert len(bench.sandbox.accounts(CANARY)) == 1
+
+
+async def test_look_up_after_a_401_without_words_asks_under_a_fresh_token(bench: Bench) -> None:
+    """It may have been the token all the same: a read is repeated, and the doubt does not last as long as the token."""
+    handler = bench.handler(CANARY)
+    order = bench.order(handler)
+    says(401, {})(bench)
+    _, doubt = await bench.run_with_baseline(handler, order)
+    assert isinstance(await handler.look_up(order, doubt), Absent)
+    bench.sandbox.provider(CanarySpeech).revoke_tokens()
+    bench.break_reads(Fault.STATUS, status=401, body="{}", times=1)
+    assert isinstance(await handler.look_up(order, doubt), Absent)
+    assert fetches(bench) == 3
+    bench.break_reads(Fault.FORBIDDEN, Operation.TOKEN)
+    bench.break_reads(Fault.STATUS, status=401, body="{}")
+    refused = await handler.prepare(order)
+    assert isinstance(refused, Outcome)
+    assert (refused.reason, refused.effect) == (ReasonCode.TOKEN_REFUSED, Effect.PAUSE)
 
 
 async def test_no_fresh_token_after_a_refusal(bench: Bench) -> None:

@@ -67,7 +67,7 @@ class Orders:
             parameters=self.providers[entry.provider].Parameters.model_validate(stored["parameters"]),
             generated=frozenset(stored["generated"]),
             dry_run=entry.dry_run,
-            after_doubt=entry.doubted,
+            sent_before=entry.attempt_sent_at is not None,
             baseline=entry.baseline,
         )
 

@@ -93,7 +93,9 @@ class Order:
         parameters: The provider's own, validated; generated passwords are filled in.
         generated: Names of the secrets that `complete` generated, so that they are handed over.
         dry_run: Use the provider's test mode.
-        after_doubt: Whether an earlier attempt of this request was in doubt.
+        sent_before: Whether an earlier attempt of this request was begun, whatever was made of it: a "not done" may be
+            a gateway's word on the answer's way, after the provider had acted. True as well where that attempt never
+            left the machine, which the row does not tell apart.
         baseline: What `prepare` saw before the newest attempt; empty before the first, and after a person said that
             nothing was created, whatever can be seen.
     """
@@ -102,7 +104,7 @@ class Order:
     parameters: BaseModel
     generated: frozenset[str] = frozenset()
     dry_run: bool = False
-    after_doubt: bool = False
+    sent_before: bool = False
     baseline: Mapping[str, JsonValue] = field(default_factory=dict)
 
 

@@ -32,7 +32,7 @@ class Reading:
         message: The provider's own words, already free of secrets.
         failure: What broke below HTTP, as one of the words of ``Exchange.failure`` ("timeout", "closed", ...).
         wait: Seconds the provider asked us to wait.
-        after_doubt: Whether an earlier attempt of the same request is or was in doubt.
+        sent_before: Whether an earlier attempt of the same request was begun, whatever was made of it.
         created: The account, for the shape SUCCESS (or INCOMPLETE with a known id).
     """
 
@@ -43,7 +43,7 @@ class Reading:
     message: str | None = None
     failure: str | None = None
     wait: float | None = None
-    after_doubt: bool = False
+    sent_before: bool = False
     created: Created | None = None
 
 
@@ -63,7 +63,7 @@ class Rule:
     error_ids: frozenset[str] | None = None
     moments: frozenset[Moment] | None = None
     failures: frozenset[str] | None = None
-    after_doubt: bool | None = None
+    sent_before: bool | None = None
     retry: bool = False
     effect: Effect = Effect.NONE
 
@@ -75,7 +75,7 @@ class Rule:
             and _within(self.error_ids, reading.error_id)
             and _within(self.moments, reading.moment)
             and _within(self.failures, reading.failure)
-            and (self.after_doubt is None or self.after_doubt == reading.after_doubt)
+            and (self.sent_before is None or self.sent_before == reading.sent_before)
         )
 
 

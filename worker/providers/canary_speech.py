@@ -2,11 +2,13 @@
 
 What is sent and what comes back follows canary_speech_create_associate.txt; tokens, the list and the scopes
 follow the vendor's pages as collected in providers.md 1. The vendor documents no error body, so any JSON object
-under an error status counts as its own word.
+that tells an error in words, under an error status, counts as its own.
 """
 
+import html
 import logging
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -44,14 +46,19 @@ _CREATE: Final = "/v3/reseller/client/create-associate"
 _LIST: Final = "/v3/reseller/client/list-associates"
 _SCOPES: Final = "the API key needs scope:reseller and scope:reseller.createassociate"
 _CLOCKS_DIFFER: Final = timedelta(minutes=5)
-_PAGE_SIZES: Final = frozenset({100, 500, 1000})
+_PAGE_SIZES: Final = frozenset({10, 20, 25, 50, 100, 200, 250, 500, 1000})
 """Lengths at which lists are usually cut; the vendor documents no pages, so it may be silent (providers.md 1.4 #5)."""
+_SHORTEST_CUT: Final = 30
+"""Characters of a name below which it is not taken for a cut one: order 100 is not order 1001, cut."""
 
 _NEXT: Final = re.compile(
     r"next|more|cursor|continu|truncat|page|paging|pagination|limit|offset", re.IGNORECASE
 )
 _TOTAL: Final = re.compile(r"total|(?<!c)count(?!r)|size", re.IGNORECASE)
 _NEXT_LINK: Final = re.compile(r"""rel\s*=\s*["']?[^"',;]*\bnext\b""", re.IGNORECASE)
+
+_TELLING: Final = re.compile(r"message|error|detail|description|reason|title|^msg$", re.IGNORECASE)
+"""Names under which errors are told; none is documented (providers.md 1.1), so all that are usual."""
 
 _PREPARING: Final = frozenset({Moment.PREPARING})
 _TOKEN_RULES: Final = (
@@ -148,7 +155,7 @@ class Handler:
         self._own = settings
         self._http = http
         self._clock = clock
-        self._bearer = Bearer(http, clock, self._fetch_token)
+        self._bearer = Bearer(http, clock, self._fetch_token, is_own=_tells_an_error)
 
     def complete(self, parameters: BaseModel) -> tuple[BaseModel, frozenset[str]]:
         """Nothing can be missing: an associate has no password."""
@@ -169,8 +176,7 @@ class Handler:
             return asked
         listed = _associates(asked.exchange)
         if listed is None:
-            reading = replace(self._read(asked, parameters), moment=Moment.PREPARING)
-            return judge((*_for(parameters, _REFUSALS), _NO_BASELINE), reading)
+            return judge((*_for(parameters, _REFUSALS), _NO_BASELINE), self._refused_list(asked))
         same_name = [one.id for one in listed if one.id and _may_be_named(one, parameters.name)]
         if came := _came_since(order, same_name):
             return Several(
@@ -181,7 +187,7 @@ class Handler:
         request = Request("POST", f"{self._own.base_url}{_CREATE}", headers, kit.json_bytes(body))
         baseline: dict[str, JsonValue] = {"parent_id": parent_id, "same_name": list(same_name)}
         # By the calendar, as the vendor dates its associates; the ledger's own time may be off after a clock was set.
-        baseline |= {"prepared_at": self._clock.time_of_day().isoformat(), "after_doubt": order.after_doubt}
+        baseline |= {"prepared_at": self._clock.time_of_day().isoformat(), "sent_before": order.sent_before}
         return Prepared(request, baseline)
 
     async def create(self, order: Order, prepared: Prepared) -> Outcome:
@@ -190,7 +196,7 @@ class Handler:
         asked = await self._bearer.ask(prepared.payload, kit.create_limits(self.settings, prepared))
         if isinstance(asked, Outcome):
             return asked
-        reading = replace(self._read(asked, parameters), after_doubt=order.after_doubt)
+        reading = replace(self._read(asked, parameters), sent_before=order.sent_before)
         return judge(_for(parameters, _CREATE_RULES), reading)
 
     async def look_up(self, order: Order, doubt: Doubt) -> Finding:
@@ -221,19 +227,26 @@ class Handler:
         *,
         may_be_cut: bool,
     ) -> Finding:
-        known = doubt.baseline.get("same_name")
-        before = known if isinstance(known, list) else []
+        before = _known_before(doubt.baseline) or []
         new = [one for one in listed if one.id not in before]
         named = [one for one in new if one.id and kit.same_text(one.name, parameters.name)]
+        alike = [one.id for one in new if one.id and _looks_like_ours(one, parameters, doubt)]
         ours = [one.id for one in named if one.id and _is_ours(one, parameters, doubt)]
         unreadable = sum(one.id is None or one.name is None for one in new)
         ids: list[JsonValue] = [one.id for one in named]
         evidence: dict[str, JsonValue] = {"asked": f"GET {_LIST}", "status": 200, "count": len(listed)}
-        evidence |= {"known_before": len(before), "unreadable": unreadable, "matching": ids}
+        evidence |= {
+            "known_before": len(before),
+            "unreadable": unreadable,
+            "matching": ids,
+            "alike": [*alike],
+        }
         if len(ours) == 1:
             return Found(self._created(ours[0], parameters), evidence)
         if named:
             return Several(tuple(one.id for one in named if one.id), evidence)
+        if alike:
+            return Several(tuple(alike), evidence)
         if unreadable or may_be_cut:
             return Unclear({**evidence, "maybe_cut": may_be_cut})
         # Names may repeat, so this alone does not prove that ours cannot come.
@@ -244,15 +257,28 @@ class Handler:
         reading = kit.bare_reading(exchange, self._clock.time_of_day())
         if exchange.status is None or not isinstance(body, dict):
             return reading
-        associate_id = kit.text_as_id(body.get("id"))
+        associate_id = self._told_id(body, parameters)
         if exchange.status in kit.CREATED_STATUSES and associate_id:
             return replace(reading, shape=Shape.SUCCESS, created=self._created(associate_id, parameters))
-        scrubber = self._scrubber(asked.token.text)
-        return (
-            scrubber.refusal(reading, None, _words(exchange.status, body))
-            if exchange.status >= 400
-            else reading
+        return self._refusal(reading, asked) if _tells_an_error(exchange) else reading
+
+    def _told_id(self, body: Mapping[str, JsonValue], parameters: contract.Parameters) -> str | None:
+        """The new associate's id; none where the answer also tells an error, or names the parent instead."""
+        associate_id = _id(body.get("id"))
+        is_parent = associate_id in {_id(self._parent(parameters)), _id(self._own.parent_id)}
+        tells_an_error = any(value for name, value in body.items() if "error" in name.casefold())
+        return None if is_parent or tells_an_error else associate_id
+
+    def _refused_list(self, asked: Asked) -> Reading:
+        """Before a create nothing can have been done, so that any JSON object is believed."""
+        reading = replace(
+            kit.bare_reading(asked.exchange, self._clock.time_of_day()), moment=Moment.PREPARING
         )
+        return self._refusal(reading, asked) if isinstance(asked.exchange.json(), dict) else reading
+
+    def _refusal(self, reading: Reading, asked: Asked) -> Reading:
+        words = _words(asked.exchange.status, asked.exchange.json())
+        return self._scrubber(asked.token.text).refusal(reading, None, words)
 
     def _created(self, associate_id: str, parameters: contract.Parameters) -> Created:
         if usual_uuid(associate_id) is None:
@@ -293,10 +319,28 @@ def _for(parameters: contract.Parameters, rules: Sequence[Rule]) -> Sequence[Rul
     return rules if parameters.parent_id else [rule for rule in rules if rule is not _PARENT_OF_REQUEST]
 
 
-def _words(status: int, body: Mapping[str, JsonValue]) -> str:
-    words = (body.get(name) for name in ("message", "error", "detail"))
-    first = next((text for text in words if isinstance(text, str)), "")
+def _words(status: int | None, body: JsonValue) -> str:
+    first = _told(body)
     return f"{_SCOPES}: {first}" if status == 403 else first
+
+
+def _tells_an_error(exchange: Exchange) -> bool:
+    """Whether an error status comes with words: an object without any may be a gateway's, or anybody's."""
+    return exchange.status is not None and exchange.status >= 400 and bool(_told(exchange.json()))
+
+
+def _told(body: JsonValue) -> str:
+    """The words in which a body tells an error, the longest of several; empty when it tells none."""
+    fields = body if isinstance(body, dict) else {}
+    return max((_text(value) for name, value in fields.items() if _TELLING.search(name)), key=len, default="")
+
+
+def _text(value: JsonValue, depth: int = 2) -> str:
+    """The first text that is not blank, also in an object or list within, as deep as errors usually nest."""
+    if isinstance(value, str):
+        return value.strip()
+    inner = [*value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
+    return next(filter(None, (_text(one, depth - 1) for one in inner)), "") if depth else ""
 
 
 def _associates(exchange: Exchange) -> list[_Associate] | None:
@@ -326,13 +370,25 @@ def _says_more(name: str, value: JsonValue, count: int) -> bool:
     return bool(_NEXT.search(name)) or (bool(_TOTAL.search(name)) and not is_listed)
 
 
+def _id(value: JsonValue) -> str | None:
+    """An id, a UUID in its usual spelling: one account told in two spellings would be given to two requests."""
+    text = kit.text_as_id(value)
+    return text and (usual_uuid(text) or text)
+
+
+def _known_before(baseline: Mapping[str, JsonValue]) -> list[str | None] | None:
+    """The ids that were noted, as older workers spelled them or not; None where nobody noted any."""
+    noted = baseline.get("same_name")
+    return [_id(one) for one in noted] if isinstance(noted, list) else None
+
+
 def _associate(item: JsonValue) -> _Associate:
     """The list is called one of ids and typed as one of objects, so either is read (providers.md 1.3 #8)."""
     if not isinstance(item, dict):
-        return _Associate(kit.text_as_id(item))
+        return _Associate(_id(item))
     name, contact = item.get("name"), item.get("contact")
     return _Associate(
-        kit.text_as_id(item.get("id")),
+        _id(item.get("id")),
         name if isinstance(name, str) else None,
         contact if isinstance(contact, dict) else {},
         _moment(item.get("dateCreated")),
@@ -348,20 +404,22 @@ def _moment(value: JsonValue) -> datetime | None:
 
 
 def _may_be_named(one: _Associate, name: str) -> bool:
-    return one.id is not None and (one.name is None or kit.same_text(one.name, name))
+    return one.id is not None and (
+        one.name is None or kit.same_text(one.name, name) or _may_be_shown_as(name, one.name)
+    )
 
 
 def _came_since(order: Order, same_name: Sequence[str]) -> tuple[str, ...]:
-    """Associates of that name which were not there before an attempt that was in doubt: one may be ours, late."""
-    before = order.baseline.get("same_name")
-    if not order.after_doubt or not isinstance(before, list):
+    """Associates of that name which were not there before the last attempt: one may be ours, late or denied."""
+    before = _known_before(order.baseline)
+    if not order.sent_before or before is None:
         return ()
     return tuple(one for one in same_name if one not in before)
 
 
 def _was_taken(listed: Sequence[_Associate], parameters: contract.Parameters, doubt: Doubt) -> bool:
-    """Whether an associate bore the name before the request's first create: after an earlier doubt it may be ours."""
-    if doubt.baseline.get("after_doubt") is not False:
+    """Whether an associate bore the name before the request's first create: after an earlier one it may be ours."""
+    if doubt.baseline.get("sent_before") is not False:
         return False
     return any(kit.same_text(one.name, parameters.name) for one in listed)
 
@@ -370,6 +428,42 @@ def _is_ours(one: _Associate, parameters: contract.Parameters, doubt: Doubt) -> 
     """Whether nothing speaks against it; what is alike and not ours for certain is left to a person."""
     new = "same_name" in doubt.baseline if one.since is None else one.since >= _begun(doubt) - _CLOCKS_DIFFER
     return new and one.name == parameters.name and _agrees(one.contact, parameters.contact)
+
+
+def _looks_like_ours(one: _Associate, parameters: contract.Parameters, doubt: Doubt) -> bool:
+    """Whether a new one may be ours under a name that was changed on its way: a person must look."""
+    if one.since is not None and one.since < _begun(doubt) - _CLOCKS_DIFFER:
+        return False
+    shows_ours = one.since is not None and _shows(one.contact, parameters.contact)
+    return shows_ours or (one.name is not None and _may_be_shown_as(parameters.name, one.name))
+
+
+def _may_be_shown_as(sent: str, shown: str) -> bool:
+    """Whether a vendor that escapes, cuts, or cannot write every letter may show the one name as the other."""
+    ours, theirs = _letters(sent), _letters(html.unescape(shown))
+    was_cut = len(shown) >= _SHORTEST_CUT and ours.startswith(theirs)
+    plain = _plain_letters(sent)
+    return ours == theirs or was_cut or not theirs or bool(plain and plain == _plain_letters(shown))
+
+
+def _letters(name: str) -> str:
+    """Letters and digits of any script, without accents and case."""
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", name))).casefold()
+
+
+def _plain_letters(name: str) -> str:
+    """What of a name survives any misreading of its bytes: the letters and digits that are ASCII."""
+    return "".join(letter for letter in name if letter.isascii() and letter.isalnum()).casefold()
+
+
+def _shows(seen: Mapping[str, JsonValue], sent: contract.Contact | None) -> bool:
+    """Whether the contact shows an e-mail address or a telephone number that was sent."""
+    if sent is None:
+        return False
+    phone = kit.digits(seen.get("phoneNumber"))
+    return kit.same_text(seen.get("email"), sent.email) or bool(
+        phone and phone == kit.digits(sent.phone_number)
+    )
 
 
 def _begun(doubt: Doubt) -> datetime:

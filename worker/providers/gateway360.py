@@ -58,7 +58,7 @@ _REFUSALS: Final = (
             "gateway360.invalid_name_after_doubt", "providers.md 3.2: by us, probably", _BY_ERROR_ID
         ),
         error_ids=frozenset({"INVALID_NAME"}),
-        after_doubt=True,
+        sent_before=True,
     ),
     _said(frozenset({"INVALID_NAME"}), ReasonCode.NAME_TAKEN),
     _said(frozenset({"INVALID_EMAIL", "INVALID_LANGUAGE"}), ReasonCode.PROVIDER_VALIDATION),
@@ -75,7 +75,7 @@ _REFUSALS: Final = (
     kit.conflict("gateway360.409", "providers.md 0: 409, and b.2, moment 17", {409}),
     replace(
         kit.conflict("gateway360.other_after_doubt", "as invalid_name_after_doubt", _CLIENT_ERRORS),
-        after_doubt=True,
+        sent_before=True,
     ),
     kit.refusal(
         "gateway360.other", ReasonCode.PROVIDER_VALIDATION, "providers.md 3.2: unknown id", _CLIENT_ERRORS
@@ -201,7 +201,7 @@ class Handler:
 
     def _read(self, exchange: Exchange, order: Order) -> Reading:
         reading = replace(
-            kit.bare_reading(exchange, self._clock.time_of_day()), after_doubt=order.after_doubt
+            kit.bare_reading(exchange, self._clock.time_of_day()), sent_before=order.sent_before
         )
         parameters = contract.Parameters.model_validate(order.parameters)
         match exchange.json():

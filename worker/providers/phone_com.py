@@ -54,7 +54,7 @@ _ANOTHERS: Final = [False, False]
 _REFUSALS: Final = (
     replace(
         kit.conflict("phone_com.422_after_doubt", f"{_FACTS}: 422 after doubt, perhaps taken by us", {422}),
-        after_doubt=True,
+        sent_before=True,
     ),
     replace(
         kit.refusal(
@@ -205,7 +205,7 @@ class Handler:
 
     def _read(self, exchange: Exchange, order: Order) -> Reading:
         reading = replace(
-            kit.bare_reading(exchange, self._clock.time_of_day()), after_doubt=order.after_doubt
+            kit.bare_reading(exchange, self._clock.time_of_day()), sent_before=order.sent_before
         )
         match exchange.json():
             case dict() as view if exchange.status in kit.CREATED_STATUSES:

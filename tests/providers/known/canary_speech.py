@@ -80,7 +80,7 @@ KNOWN = Known(
         Sent({"name": "é\u4e16"}, {"name": "é\u4e16"}, {}, "no parent at all, as documented"),
     ),
     elsewhere={"api_key": "another"},
-    another={"name": "Another Clinic"},
+    another={"name": "Another Clinic", "contact": {"email": "other@example.org"}},
     namesake={"contact": {"email": "other@example.org"}},
     account_ids=("00000000-0000-4000-8000-0000000000a1", _ANOTHER),
     unusual_ids=("34144",),

@@ -3,7 +3,6 @@
 from contracts.reason import ReasonCode as Code
 from tests.contracts.strategies import CONTACTS, PASSWORDS, WORDS, fields
 from tests.providers.cases import (
-    AFTER_DOUBT,
     CONFLICT,
     CREDENTIALS,
     IN_DOUBT,
@@ -14,6 +13,7 @@ from tests.providers.cases import (
     NOT_DONE,
     PERMISSION,
     REFUSED,
+    SENT_BEFORE,
     Case,
     fault,
     says,
@@ -130,7 +130,7 @@ KNOWN = Known(
         Case(
             "phone_com.422_username", (NOT_DONE, Code.NAME_TAKEN, False, NONE), says(422, _fields("username"))
         ),
-        Case("phone_com.422_after_doubt", CONFLICT, says(422, _fields("username")), order=AFTER_DOUBT),
+        Case("phone_com.422_after_doubt", CONFLICT, says(422, _fields("username")), order=SENT_BEFORE),
         *(
             Case(
                 "phone_com.422_for_people",
