@@ -2,7 +2,9 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import suppress
+from statistics import median
 from typing import Any
 
 from aio_pika.abc import AbstractIncomingMessage
@@ -94,8 +96,8 @@ def tables(figures: dict[str, Any]) -> list[Table]:
         "first tenth/s",
         "last tenth/s",
         "last to first",
-        "MiB first",
-        "last",
+        "MiB, first tenth",
+        "last tenth",
         "at most",
     )
     return [
@@ -113,5 +115,12 @@ def _row(name: str, side: dict[str, Any]) -> list[str]:
     first = f"{rates[0]:.0f}" if rates else "-"
     last = f"{rates[-1]:.0f}" if len(rates) == _PARTS else "-"
     ratio = "-" if side["last_to_first"] is None else f"{side['last_to_first']:.2f}"
-    held = [f"{side['memory'][at][1]:.0f}" for at in (0, -1)]
+    held = [f"{mib:.1f}" for mib in _held(side["memory"])]
     return [name, f"{side['worked_off']:,}", first, last, ratio, *held, f"{side['peak_mib']:.0f}"]
+
+
+def _held(memory: Sequence[Sample]) -> tuple[float, float]:
+    """MiB in the middle of the first and of the last tenth of the time, after the warm-up."""
+    counted = [mib for _, mib in memory[int(len(memory) * _WARM_UP) :]]
+    tenth = max(1, len(counted) // _PARTS)
+    return median(counted[:tenth]), median(counted[-tenth:])
