@@ -8,12 +8,14 @@ import pytest
 
 from contracts.reason import ReasonCode
 from tests.builders import make_done, make_message, make_outcome, make_request
-from tests.core.operating import operate
+from tests.core.operating import operate, operations
 from tests.core.world import DEAD_LETTERS, Place, World, open_world
 from tests.fakes import FakeDelivery
-from worker.core.overview import OPERATOR, Pause
+from worker.core.errors import AmbiguousKey
+from worker.core.overview import OPERATOR, Filter, Pause
 from worker.core.states import State
 from worker.core.verdict import Verdict
+from worker.operations.accounts import Account
 from worker.operations.verbs import Verb
 
 REFUSED = make_outcome(Verdict.NOT_DONE, reason=ReasonCode.NAME_TAKEN)
@@ -104,6 +106,27 @@ async def test_what_was_rejected_is_replayed_into_the_pause_and_resolved(world: 
     await resumed(world)
     accounts = {entry.idempotency_key: entry.account_id for entry in await world.entries()}
     assert accounts == {"rejected": "A-1", "held": "A-2", "open": "A-3"}
+    assert world.place.acme.sent == []
+
+
+async def test_of_two_sources_with_one_key_each_is_told_its_own_account(world: World) -> None:
+    """While the forgotten request is not there, the key alone names the other source's; its source and id name it."""
+    hands, theirs = operations(world), await world.entry("open")
+    assert (await hands.find("open")).request_id == theirs.request_id
+    again = make_message({**make_request("open"), "source": "urn:forgotten"})
+    await world.doors.open_now[DEAD_LETTERS][0](FakeDelivery(again))
+    await world.go_round()
+    with pytest.raises(AmbiguousKey):
+        await hands.find("open")
+    (forgotten,) = await world.ledger.real.entries(Filter(source="urn:forgotten"))
+    for request_id, account in ((forgotten.request_id, "A-5"), (theirs.request_id, "A-3")):
+        (planned,) = await hands.plan(Verb.RESOLVE_CREATED, [request_id], None)
+        await hands.carry_out(planned, "opened before the restore", Account(account, {}))
+    await operate(world, Verb.RESOLVE_CREATED, "A-2", key="held")
+    await resumed(world)
+    await world.take(again)
+    accounts = {entry.source: entry.account_id for entry in await world.ledger.real.find_by_key(None, "open")}
+    assert accounts == {"urn:forgotten": "A-5", theirs.source: "A-3"}
     assert world.place.acme.sent == []
 
 

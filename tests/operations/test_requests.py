@@ -21,6 +21,7 @@ from tests.fakes import NOON, AcmeParameters, FakeDelivery, ScriptedProvider
 from tests.operations import states
 from tests.providers.known import KNOWN
 from worker.core.errors import AmbiguousKey, LedgerUnavailable, NotAllowed, UnknownRequest
+from worker.core.observer import LaneState
 from worker.core.overview import CREDENTIALS as BY_CREDENTIALS
 from worker.core.overview import OPERATOR, Filter, Pause
 from worker.core.provider import Prepared
@@ -89,6 +90,39 @@ async def test_a_resolved_request_hands_over_all_that_is_known(
     assert opened == handed_over, reason
     assert data.credentials_missing == missing
     assert (data.account_id, data.evidence) == ("A-7", Evidence.OPERATOR)
+
+
+UNSENT: list[Case] = [
+    ({}, {"api_key": "k"}, {"api_key": "k"}, ("password",), "what was generated here is in no account"),
+    ({}, {"password": "p", "api_key": "k"}, {"password": "p", "api_key": "k"}, (), "the true one is told"),
+    ({"password": "chosen"}, {"api_key": "k"}, {"api_key": "k"}, (), "what the requester chose is in it"),
+]
+
+
+@pytest.mark.parametrize("case", UNSENT, ids=[reason for *_, reason in UNSENT])
+async def test_a_password_that_was_never_sent_is_not_told_as_the_accounts(
+    empty: Path, tmp_path: Path, case: Case
+) -> None:
+    """A request that was sent again after a restore has another password than the account that it opened before."""
+    parameters, known, handed_over, missing, reason = case
+    gateway = Gateway()
+    gateway.generates = "generated-2"
+    place = make_place(empty, tmp_path, gateway)
+    place.give_consumer_key()
+    async with open_world(place) as world:
+        world.desk.lanes["gateway360"].pause(LaneState.PAUSED_BY_OPERATOR, "ledger restored")
+        request = make_request(provider="gateway360", parameters={"company": "Example", **parameters})
+        await world.bury(make_message(request))
+        credentials = {name: SecretStr(value) for name, value in known.items()}
+        (planned,) = await operations(world).plan(Verb.RESOLVE_CREATED, ["order-1"], None)
+        judged = await operations(world).for_account(planned, Account("A-7", credentials))
+        assert (judged.effect is Effect.BLOCKED, "password: " in judged.words) == (bool(missing),) * 2, reason
+        await operate(world, Verb.RESOLVE_CREATED, "A-7", **known)
+        await world.go_round(after=11)
+    (event,) = place.results
+    assert isinstance(event, AccountProvisioned)
+    assert place.opened(str(event.data.credentials))["credentials"] == handed_over, reason
+    assert (event.data.credentials_missing, gateway.sent) == (missing, [])
 
 
 @pytest.mark.parametrize("account_id", ["A-8", "a-7", "A" * 201, "A-7\n", "A-\x1b[2J"])

@@ -108,6 +108,8 @@ class Accounts:
     def missing(self, entry: Entry, credentials: Mapping[str, SecretStr]) -> tuple[str, ...]:
         """Names of the credentials that the provider hands over and that neither the requester chose nor anybody knows.
 
+        What was generated here is known once a create was sent with it.
+
         Args:
             entry: The request.
             credentials: Those that a person knows.
@@ -118,7 +120,10 @@ class Accounts:
         issued = issued_by(entry.provider)
         if not issued or not entry.sealed_request:
             return ()
-        known = credentials.keys() | asked_for(self._sealer, entry)
+        asked = asked_for(self._sealer, entry)
+        if _was_never_sent(entry):
+            asked -= generated_secrets(self._sealer, entry).keys()
+        known = credentials.keys() | asked
         return tuple(name for name in issued if name not in known)
 
     def missing_in(self, event: Event) -> tuple[str, ...]:
@@ -150,7 +155,8 @@ class Accounts:
         return Created(account.account_id, facts, secrets, self.missing(entry, account.credentials))
 
     def _secrets(self, entry: Entry, account: Account) -> Mapping[str, SecretStr]:
-        return {**generated_secrets(self._sealer, entry), **account.credentials}
+        generated = {} if _was_never_sent(entry) else generated_secrets(self._sealer, entry)
+        return {**generated, **account.credentials}
 
     def _is_no_id(self, entry: Entry, account: Account) -> str | None:
         """A slip of the hand would be told as the account, for good."""
@@ -196,6 +202,13 @@ def issued_by(provider: str) -> tuple[str, ...]:
     """Names of the credentials that a provider hands over."""
     contract = discover().get(provider)
     return tuple(contract.Credentials.model_fields) if contract else ()
+
+
+def _was_never_sent(entry: Entry) -> bool:
+    """Whether the account that a person names was opened by somebody else, as far as this ledger knows: before it was
+    restored, or by hand. What was generated for the request may be in no account, and told, it would be believed.
+    """
+    return entry.attempt_sent_at is None
 
 
 def _against_what_is_recorded(planned: Plan, account: Account) -> str | None:
