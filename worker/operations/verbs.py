@@ -105,7 +105,7 @@ def _replay(entry: Entry) -> Plan:
                 Verb.REPLAY,
                 entry,
                 states.LOOK_UP_NOW,
-                "is looked up at once; it may exist, so nothing is sent",
+                "is looked up at once; it may exist: nothing is sent before look-ups agree that it does not",
             )
         case State.HELD:
             return _replay_held(entry)
