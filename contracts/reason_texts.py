@@ -76,7 +76,8 @@ TEXTS: Final[Mapping[str, tuple[str, Retried, str]]] = MappingProxyType(
             "no",
             (
                 "Operator: configure the provider, restart, and replay the request; or tell the publisher "
-                "it is not served."
+                "it is not served. Publisher: do not ask under another key unless the operators say that they will "
+                "not run this one."
             ),
         ),
         "invalid_parameters": (
@@ -139,7 +140,8 @@ TEXTS: Final[Mapping[str, tuple[str, Retried, str]]] = MappingProxyType(
             "after_a_person",
             (
                 "Operator: take the step at the provider or add the extra field it asks for, then replay "
-                "the request."
+                "the request. Publisher: do not ask under another key unless the operators say that they will not "
+                "run this one."
             ),
         ),
         "credentials_refused": (
