@@ -76,7 +76,8 @@ TEXTS: Final[Mapping[str, tuple[str, Retried, str]]] = MappingProxyType(
             "no",
             (
                 "Operator: configure the provider, restart, and replay the request; or tell the publisher "
-                "it is not served."
+                "it is not served. Publisher: do not ask under another key unless the operators say that they will "
+                "not run this one."
             ),
         ),
         "invalid_parameters": (
@@ -139,7 +140,8 @@ TEXTS: Final[Mapping[str, tuple[str, Retried, str]]] = MappingProxyType(
             "after_a_person",
             (
                 "Operator: take the step at the provider or add the extra field it asks for, then replay "
-                "the request."
+                "the request. Publisher: do not ask under another key unless the operators say that they will not "
+                "run this one."
             ),
         ),
         "credentials_refused": (
@@ -170,9 +172,15 @@ TEXTS: Final[Mapping[str, tuple[str, Retried, str]]] = MappingProxyType(
             "Operator: correct the base address, region or parent account id in the settings, then replay.",
         ),
         "redirected": (
-            "The provider answered with a redirect. It is never followed: the create might run twice.",
+            (
+                "The provider answered with a redirect, which is never followed. After 302 or 303 the account may "
+                "exist."
+            ),
             "after_a_person",
-            "Operator: set the provider's base address to the final host, with https, then replay.",
+            (
+                "Operator: set the provider's base address to the final host, with https, then resume the provider; "
+                "if the request is held, search at the provider and resolve it by hand."
+            ),
         ),
         "rate_limited": (
             "The provider's limit is reached (429). The request waits as long as the provider asks.",

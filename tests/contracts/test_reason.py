@@ -67,9 +67,12 @@ def test_nothing_in_doubt_is_sent_again_by_itself() -> None:
     assert all(reason.retried != "yes" for reason in doubtful)
 
 
-def test_who_waits_for_a_key_is_not_sent_to_another_idempotency_key() -> None:
-    """The operators run such a request when the key is there; ordered anew meanwhile it would be two accounts."""
-    assert "Publisher: do not ask under another key" in CATALOGUE[ReasonCode.NO_CONSUMER_KEY].what_to_do
+@pytest.mark.parametrize(
+    "code", [ReasonCode.NO_CONSUMER_KEY, ReasonCode.PROVIDER_NOT_CONFIGURED, ReasonCode.VERIFICATION_REQUIRED]
+)
+def test_who_waits_for_the_operators_is_not_sent_to_another_idempotency_key(code: ReasonCode) -> None:
+    """They run such a request when its cause is cured; ordered anew meanwhile it would be two accounts."""
+    assert "Publisher: do not ask under another key" in CATALOGUE[code].what_to_do
 
 
 def test_a_secret_that_was_lost_is_replaced_with_the_resolution() -> None:

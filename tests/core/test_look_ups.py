@@ -140,6 +140,39 @@ async def test_a_failed_look_up_breaks_a_row_of_agreeing_ones(empty: Path, tmp_p
         assert (await world.entry()).state is State.IN_DOUBT
 
 
+async def test_hurried_look_ups_prove_no_absence_among_themselves(empty: Path, tmp_path: Path) -> None:
+    """A list that is stale for a moment says nothing ten times: only one that comes by the schedule agrees with it."""
+    provider = ScriptedProvider(look_up_schedule=(10.0,), settle=25.0, agreeing_look_ups=2)
+    async with open_world(make_place(empty, tmp_path, provider)) as world:
+        await in_doubt(world)
+        for _ in range(3):
+            await world.go_round(after=10.5)
+        assert (await world.entry()).absences == 1
+        for _ in range(10):
+            await operate(world, Verb.REPLAY)
+            await world.go_round(after=1)
+        await world.go_round(after=9)
+        entry = await world.entry()
+        assert (entry.state, entry.absences, len(provider.asked)) == (State.IN_DOUBT, 1, 13)
+        await world.go_round(after=1.5)
+        await world.go_round()
+        assert (len(provider.asked), len(provider.sent)) == (14, 2)
+
+
+async def test_hurrying_asks_a_person_no_sooner(empty: Path, tmp_path: Path) -> None:
+    """However often it is looked up at once, the doubt goes to a person by its age alone."""
+    provider = ScriptedProvider(look_up_schedule=(10.0, 100.0), give_up_look_ups_after=350.0)
+    provider.findings.then(Unclear({}))
+    async with open_world(make_place(empty, tmp_path, provider)) as world:
+        await in_doubt(world)
+        for _ in range(30):
+            await operate(world, Verb.REPLAY)
+            await world.go_round(after=11)
+        assert (await world.entry()).state is State.IN_DOUBT
+        await world.go_round(after=101)
+        assert (await world.entry()).reason is ReasonCode.LOOK_UP_EXHAUSTED
+
+
 async def test_an_account_that_shows_up_late_prevents_the_second_create(empty: Path, tmp_path: Path) -> None:
     """A provider whose list lags shows the account after 90 seconds: it is found, and nothing is sent again."""
     provider = ScriptedProvider(look_up_schedule=(15.0, 20.0))

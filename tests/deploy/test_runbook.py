@@ -70,7 +70,7 @@ ENTRIES = {
     "`abandoned`, nothing was sent": replace(
         entry(State.ABANDONED, ReasonCode.ABANDONED_BY_OPERATOR), attempt_sent_at=None
     ),
-    "`abandoned`, account may exist": entry(State.ABANDONED, ReasonCode.ABANDONED_BY_OPERATOR),
+    "`abandoned`, a create was sent": entry(State.ABANDONED, ReasonCode.ABANDONED_BY_OPERATOR),
 }
 
 

@@ -74,7 +74,7 @@ def step(row: Row, way: Transition, now: float, *, counts: bool, absent: bool, d
     if enters is State.ACCEPTED:
         fresh = {"attempts": 0, "deferrals": 0, "look_ups": 0, "absences": 0}
         return replace(after, due=now, generation=row.generation + 1, **fresh)  # type: ignore[arg-type]
-    return after
+    return replace(after, absences=0) if way is states.LOOK_UP_NOW else after
 
 
 def _as_it_was(entry: Entry, moved: str) -> Entry:

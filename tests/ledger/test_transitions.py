@@ -150,6 +150,13 @@ async def test_agreeing_look_ups_are_counted_in_a_row(scene: Scene) -> None:
     assert (claim.entry.look_ups, claim.entry.absences, claim.entry.attempts) == (0, 0, 2)
 
 
+async def test_a_look_up_that_a_person_hurries_agrees_with_no_earlier_one(scene: Scene) -> None:
+    """Two within a moment are one witness: the row of agreeing ones begins anew, the schedule does not."""
+    claim = await scene.take(await scene.in_doubt(), states.LOOK_AGAIN, absent=True)
+    after = await scene.operate(claim.entry, states.LOOK_UP_NOW)
+    assert (after.look_ups, after.absences, after.doubted) == (1, 0, True)
+
+
 async def test_once_in_doubt_always_doubted(scene: Scene) -> None:
     """That a second account may exist is remembered to the end."""
     claim = await scene.in_doubt()

@@ -63,6 +63,13 @@ async def test_a_replay_publishes_the_message_as_it_came_and_closes_the_row(worl
     assert (line.actor, line.note, line.leaves, line.enters) == (ACTOR, REASON, "open", "replayed")
 
 
+async def test_who_replays_a_letter_is_sent_to_its_sender_first(world: World) -> None:
+    """The sender heard that it was refused; ordered again under another key, both orders would be filled."""
+    planned = operations(world).plan_replay(await buried(world))
+    assert planned.effect is Effect.WILL
+    assert planned.words.endswith("ask its sender first, who may have ordered again under another key")
+
+
 async def test_a_letter_that_was_cut_is_not_published(world: World) -> None:
     """Plan and deed say that the whole message is not there; it stays open and can be discarded."""
     letter, sent = await buried(world, make_message(b" " * 5_000_000)), list[Message]()

@@ -1,22 +1,26 @@
 """The whole story of a request in one answer."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import cast
 
 import pytest
 
 from contracts.reason import CATALOGUE, ReasonCode
+from tests.builders import make_outcome
 from tests.core.operating import ACTOR, REASON, operate, operations
-from tests.core.world import World
+from tests.core.world import World, make_place, open_world
+from tests.fakes import BlindProvider
 from tests.operations import states
 from tests.operations.states import WAYS, Way
 from worker.core.ledger import Ledger
 from worker.core.overview import CREDENTIALS, OPERATOR, Pause
 from worker.core.sealing import Sealed
 from worker.core.states import State
+from worker.core.verdict import Verdict
 from worker.operations.story import Story, tell
 from worker.operations.story import _next_step as next_step
-from worker.operations.verbs import Verb, plan
+from worker.operations.verbs import Effect, Verb, plan
 
 
 async def story(world: World) -> Story:
@@ -69,6 +73,19 @@ async def test_a_held_doubt_does_not_say_that_the_worker_looks(world: World) -> 
     doubt = replace(told.entry, reason=ReasonCode.CONNECTION_LOST)
     assert CATALOGUE[ReasonCode.CONNECTION_LOST].what_to_do.startswith("Nothing while the worker looks")
     assert next_step(doubt, ()).startswith("Operator: the worker looks no more; search at the provider")
+
+
+async def test_a_doubt_after_a_redirect_is_not_to_be_replayed(empty: Path, tmp_path: Path) -> None:
+    """What may have been carried out before it was redirected is searched for: `replay` would refuse to run it."""
+    place = make_place(empty, tmp_path, BlindProvider())
+    place.acme.creates.then(make_outcome(Verdict.IN_DOUBT, reason=ReasonCode.REDIRECTED))
+    async with open_world(place) as world:
+        await world.ask()
+        told = await story(world)
+    assert "(redirected: " in told.verdict
+    assert "the account may exist" in told.verdict
+    assert told.next_step.endswith("if the request is held, search at the provider and resolve it by hand.")
+    assert plan(Verb.REPLAY, told.entry).effect is Effect.BLOCKED
 
 
 async def test_a_waiting_request_says_when(world: World) -> None:

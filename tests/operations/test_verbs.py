@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from contracts.result import AccountAbandoned
 from tests.builders import make_entry
-from tests.core.operating import ACTOR, REASON, operations
+from tests.core.operating import ACTOR, REASON, operate, operations
 from tests.core.world import World
 from tests.fakes import NOON
 from tests.operations import states
@@ -210,6 +211,20 @@ def test_who_abandons_is_told_what_stays_behind(entry: Entry, words: str) -> Non
     assert plan(Verb.ABANDON, entry).words.endswith(words)
 
 
+async def test_who_replays_what_was_abandoned_hears_nothing_against_its_result(world: World) -> None:
+    """Where it was proven that nothing was created the result says so, and the verb does not say that one may exist."""
+    await states.waiting(world)
+    await operate(world, Verb.ABANDON)
+    await world.go_round(after=11)
+    (event,) = world.place.results
+    assert isinstance(event, AccountAbandoned)
+    assert not event.data.account_may_exist
+    planned = plan(Verb.REPLAY, await world.entry())
+    assert planned.effect is BLOCKED
+    assert "its result says whether the account may exist (`account_may_exist`)" in planned.words
+    assert "If it may, look at the provider; then `requests resolve" in planned.words
+
+
 PRUNED: list[tuple[dict[str, Any], str, str]] = [
     (
         {"state": State.REJECTED},
@@ -223,7 +238,10 @@ PRUNED: list[tuple[dict[str, Any], str, str]] = [
     ),
     (
         {"state": X, "attempt_sent_at": NOON},
-        "an account may exist. Look at the provider before anybody asks again under another key",
+        (
+            ". A create was sent: unless `explain` shows each attempt as not done, an account may exist. Look at the "
+            "provider before anybody asks again under another key"
+        ),
         "abandoned after a create was sent",
     ),
     (

@@ -168,16 +168,21 @@ def _own_values(entry: Entry, change: Change) -> dict[str, Any]:
         case State.ACCEPTED:
             said: dict[str, Any] = {"baseline": {}} if way is states.RESOLVE_NOT_CREATED else {}
             return _again(entry, change) | said | fresh
-        case State.IN_DOUBT if way is states.LOOK_AGAIN:
-            absences = entry.absences + 1 if change.absent else 0
-            return {"doubted": True, "look_ups": entry.look_ups + 1, "absences": absences}
         case State.IN_DOUBT:
-            return {"doubted": True}
+            return {"doubted": True} | _looked(entry, change)
         case State.HELD if way is states.HOLD:
             in_doubt = change.seen is not None and change.seen.verdict == Verdict.IN_DOUBT
             return {"doubted": entry.doubted or in_doubt}
         case _:
             return {}
+
+
+def _looked(entry: Entry, change: Change) -> dict[str, int]:
+    if change.transition is states.LOOK_UP_NOW:
+        return {"absences": 0}
+    if change.transition is states.LOOK_AGAIN:
+        return {"look_ups": entry.look_ups + 1, "absences": entry.absences + 1 if change.absent else 0}
+    return {}
 
 
 def _again(entry: Entry, change: Change) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class Entry:
         attempts: Creates sent (or tried to be sent) that used up an attempt.
         deferrals: Waits that used up none (limits, pauses).
         look_ups: Look-ups since the newest attempt that could not settle it.
-        absences: Look-ups after the settle time that found nothing, in a row.
+        absences: Look-ups after the settle time that found nothing, in a row; counted anew when a person hurries one.
         since: When it was received, or last put back to accepted by an operator; its age counts from here.
         generation: How often an operator put it back to accepted; part of the event ids, so that a new outcome is a
             new event. Putting it back also forgets attempts, deferrals and a deadline that has passed.

@@ -91,16 +91,23 @@ def _own_values(transition: Transition) -> dict[str, Any]:
             # On a person's word that nothing was created, whatever was seen before no longer speaks against it.
             said: dict[str, Any] = {"baseline": {}} if transition is states.RESOLVE_NOT_CREATED else {}
             return {"attempts": 0, "deferrals": 0} | said | again | fresh
-        case State.IN_DOUBT if transition is states.LOOK_AGAIN:
-            # Any other finding breaks the row of agreeing ones.
-            absences = (_r.absences + 1) * hole("absent", sa.Integer())
-            return {"doubted": True, "look_ups": _r.look_ups + 1, "absences": absences}
         case State.IN_DOUBT:
-            return {"doubted": True}
+            return {"doubted": True} | _looked(transition)
         case State.HELD if transition is states.HOLD:
             return {"doubted": sa.or_(_r.doubted, hole("in_doubt", sa.Boolean()))}
         case _:
             return {}
+
+
+def _looked(transition: Transition) -> dict[str, Any]:
+    if transition is states.LOOK_UP_NOW:
+        # Two looks within a moment are one witness: the next one that agrees comes by the schedule.
+        return {"absences": 0}
+    if transition is states.LOOK_AGAIN:
+        # Any other finding breaks the row of agreeing ones.
+        absences = (_r.absences + 1) * hole("absent", sa.Integer())
+        return {"look_ups": _r.look_ups + 1, "absences": absences}
+    return {}
 
 
 _STATEMENTS: Final[Mapping[str, Prepared]] = {each.name: _guarded(each) for each in states.TRANSITIONS}

@@ -72,7 +72,10 @@ class DeadLetterOperations:
                 "send it again, smaller"
             )
             return LetterPlan(letter, Effect.BLOCKED, words)
-        words = "is published again to provisioning.requests; the ledger decides whether it is new, same or a conflict"
+        words = (
+            "is published again to provisioning.requests; the ledger decides whether it is new, same or a conflict; "
+            "ask its sender first, who may have ordered again under another key"
+        )
         return LetterPlan(letter, Effect.WILL, words)
 
     def plan_discard(self, letter: DeadLetter) -> LetterPlan:

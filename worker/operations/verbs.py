@@ -73,7 +73,8 @@ def without_content(entry: Entry) -> str | None:
         )
     if _abandoned_after_a_create(entry):
         return (
-            f"{words}; an account may exist. Look at the provider before anybody asks again under another key"
+            f"{words}. A create was sent: unless `explain` shows each attempt as not done, an account may exist. Look "
+            "at the provider before anybody asks again under another key"
         )
     return f"{words}; nothing was created, and whoever asked may ask anew under a new key"
 
@@ -105,7 +106,7 @@ def _replay(entry: Entry) -> Plan:
                 Verb.REPLAY,
                 entry,
                 states.LOOK_UP_NOW,
-                "is looked up at once; it may exist, so nothing is sent",
+                "is looked up at once; it may exist: nothing is sent before look-ups agree that it does not",
             )
         case State.HELD:
             return _replay_held(entry)
@@ -120,8 +121,8 @@ def _replay(entry: Entry) -> Plan:
 
 
 def _replay_closed(entry: Entry) -> Plan:
-    """Rejected is certain, unless an answer came after all. Abandoned may have been in doubt, so only what was never
-    sent runs again just like that.
+    """Rejected is certain, unless an answer came after all. Abandoned may have been in doubt, which the row no
+    longer tells, so only what was never sent runs again just like that.
     """
     if entry.account_id is not None:
         return _blocked(Verb.REPLAY, entry, _exists(entry))
@@ -129,14 +130,15 @@ def _replay_closed(entry: Entry) -> Plan:
         words = f"runs again: it was {entry.state}, nothing was created; {_ASK_FIRST}"
         return _will(Verb.REPLAY, entry, states.REPLAY, words)
     words = (
-        "a create was sent before it was abandoned, and the account may exist; look at the provider, then "
+        "a create was sent before it was abandoned; its result says whether the account may exist "
+        "(`account_may_exist`), and `explain` what became of each attempt. If it may, look at the provider; then "
         f"`requests resolve {entry.request_id} --not-created`"
     )
     return _blocked(Verb.REPLAY, entry, words)
 
 
 def _abandoned_after_a_create(entry: Entry) -> bool:
-    """Whether its account may exist: abandoning closes the books, and proves nothing."""
+    """Whether a create of it was ever sent. Whether that may have opened an account its result says, not its row."""
     return entry.state is State.ABANDONED and entry.attempt_sent_at is not None
 
 
