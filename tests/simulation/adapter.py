@@ -33,7 +33,7 @@ _HERE: Final = "tests/simulation/vendors.py"
 RULES: Final[Sequence[Rule]] = (
     kit.created("simulated"),
     kit.credentials_lost("simulated"),
-    replace(kit.conflict("simulated.taken_after_doubt", _HERE, {409}), sent_before=True),
+    replace(kit.conflict("simulated.taken_after_attempt", _HERE, {409}), sent_before=True),
     kit.refusal("simulated.taken", ReasonCode.NAME_TAKEN, _HERE, {409}),
     kit.refusal("simulated.credentials", ReasonCode.CREDENTIALS_REFUSED, _HERE, {401}, Effect.PAUSE),
     kit.refusal("simulated.limit", ReasonCode.RATE_LIMITED, _HERE, {429}, Effect.LIMIT),

@@ -55,7 +55,7 @@ _REFUSALS: Final = (
     _said(frozenset({"UNAUTHORIZED"}), ReasonCode.CREDENTIALS_REFUSED, effect=Effect.PAUSE),
     replace(
         kit.conflict(
-            "gateway360.invalid_name_after_doubt", "providers.md 3.2: by us, probably", _BY_ERROR_ID
+            "gateway360.invalid_name_after_attempt", "providers.md 3.2: by us, probably", _BY_ERROR_ID
         ),
         error_ids=frozenset({"INVALID_NAME"}),
         sent_before=True,
@@ -74,7 +74,7 @@ _REFUSALS: Final = (
     ),
     kit.conflict("gateway360.409", "providers.md 0: 409, and b.2, moment 17", {409}),
     replace(
-        kit.conflict("gateway360.other_after_doubt", "as invalid_name_after_doubt", _CLIENT_ERRORS),
+        kit.conflict("gateway360.other_after_attempt", "as invalid_name_after_attempt", _CLIENT_ERRORS),
         sent_before=True,
     ),
     kit.refusal(

@@ -53,7 +53,9 @@ _ANOTHERS: Final = [False, False]
 
 _REFUSALS: Final = (
     replace(
-        kit.conflict("phone_com.422_after_doubt", f"{_FACTS}: 422 after doubt, perhaps taken by us", {422}),
+        kit.conflict(
+            "phone_com.422_after_attempt", f"{_FACTS}: 422 after an attempt, perhaps taken by us", {422}
+        ),
         sent_before=True,
     ),
     replace(

@@ -106,7 +106,7 @@ KNOWN = Known(
             says(400, _said("INVALID_NAME")),
         ),
         Case(
-            "gateway360.invalid_name_after_doubt",
+            "gateway360.invalid_name_after_attempt",
             CONFLICT,
             says(400, _said("INVALID_NAME")),
             order=SENT_BEFORE,
@@ -124,7 +124,7 @@ KNOWN = Known(
         Case("gateway360.429", LIMITED, fault(Fault.RATE_LIMITED, seconds=5)),
         Case("gateway360.other", REFUSED, says(400, _said("INVALID_SURNAME"))),
         Case("gateway360.409", CONFLICT, says(409, _said("INVALID_NAME"))),
-        Case("gateway360.other_after_doubt", CONFLICT, says(400, _said("USER_EXISTS")), order=SENT_BEFORE),
+        Case("gateway360.other_after_attempt", CONFLICT, says(400, _said("USER_EXISTS")), order=SENT_BEFORE),
         Case(
             "gateway360.other_with_200",
             (IN_DOUBT, Code.UNEXPECTED_STATUS, False, NONE),

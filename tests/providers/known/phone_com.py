@@ -130,7 +130,7 @@ KNOWN = Known(
         Case(
             "phone_com.422_username", (NOT_DONE, Code.NAME_TAKEN, False, NONE), says(422, _fields("username"))
         ),
-        Case("phone_com.422_after_doubt", CONFLICT, says(422, _fields("username")), order=SENT_BEFORE),
+        Case("phone_com.422_after_attempt", CONFLICT, says(422, _fields("username")), order=SENT_BEFORE),
         *(
             Case(
                 "phone_com.422_for_people",
