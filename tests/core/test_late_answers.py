@@ -524,8 +524,8 @@ async def test_a_look_up_that_was_asked_before_the_provider_said_it_exists_settl
     await world.go_round(after=world.place.acme.settings.settle)
     assert (await world.entry()).absences == world.place.acme.settings.agreeing_look_ups - 1
     finding = world.place.acme.findings.held()
-    await operate(world, Verb.REPLAY)
-    await world.go_round(after=1)
+    await world.go_round(after=world.place.acme.settings.look_up_schedule[1] + 1)
+    assert len(world.place.acme.asked) == 2
     answer.set_result(make_outcome(Verdict.IN_DOUBT, reason=ReasonCode.CONFLICT_AT_PROVIDER))
     await world.calm()
     finding.set_result(Absent({"asked": "list"}))
