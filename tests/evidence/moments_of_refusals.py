@@ -251,6 +251,11 @@ def anothers(how: str, provider: str, bring: Act, then: Act = somebody_elses, **
     return in_doubt(17, how, bring, reason, provider=provider, then=then, **{**plain, **more})
 
 
+def left_to_a_person(how: str, bring: Act, **more: Any) -> Moment:
+    """Gateway360 shows one field by which somebody else's account differs, and that proves nothing."""
+    return anothers(how, GATEWAY, bring, contradictory, end=State.HELD, **more)
+
+
 TAKEN: Sequence[Moment] = (
     *(
         in_doubt(
@@ -295,22 +300,19 @@ TAKEN: Sequence[Moment] = (
         )
         for provider in (PHONE, GATEWAY)
     ),
-    *(
-        row
-        for provider in (PHONE, GATEWAY)
-        for row in (
-            anothers("409 because of another", provider, taken_in_doubt, seen=READ),
-            anothers("taken by another after a doubt", provider, taken_after_doubt, seen=READ, creates=3),
-            anothers(
-                "cut, and taken by another",
-                provider,
-                taken_behind_a_cut,
-                asked_before_it_is_refused,
-                reason=Code.CONNECTION_LOST,
-                creates=3,
-            ),
-        )
+    anothers("409 because of another", PHONE, taken_in_doubt, seen=READ),
+    anothers("taken by another after a doubt", PHONE, taken_after_doubt, seen=READ, creates=3),
+    anothers(
+        "cut, and taken by another",
+        PHONE,
+        taken_behind_a_cut,
+        asked_before_it_is_refused,
+        reason=Code.CONNECTION_LOST,
+        creates=3,
     ),
+    left_to_a_person("409 because of another", taken_in_doubt, seen=READ),
+    left_to_a_person("taken by another after a doubt", taken_after_doubt, seen=READ, creates=3),
+    left_to_a_person("cut, and taken by another", taken_behind_a_cut, reason=Code.CONNECTION_LOST),
     anothers("409 because of one before", CANARY, borne_before_too, somebody_elses_once_settled, seen=READ),
     in_doubt(
         17,

@@ -188,7 +188,8 @@ async def creates_of(world: World) -> dict[str, int]:
     return {row.idempotency_key: sent.count(row.request_id) for row in await world.entries()}
 
 
-SETTLING = ("resolve {} --account-id ACCOUNT", "resolve {} --not-created", "abandon {}")
+SETTLING = ("resolve {} --not-created", "abandon {}", "resolve {} --account-id ACCOUNT")
+"""In an order in which no account is named for those that were never sent, whose password would be asked for."""
 
 
 def test_ten_open_rows_are_settled_with_what_the_program_itself_says(
