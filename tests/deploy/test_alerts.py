@@ -55,6 +55,7 @@ def test_every_alert_behaves_as_its_cases_say() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.timeout(300)  # promtool computes for a minute
 @pytest.mark.parametrize("instead", ["vector(1)", "vector(1) > 2"], ids=["always", "never"])
 def test_the_cases_notice_alerts_that_always_or_never_fire(instead: str, tmp_path: Path) -> None:
     """With every expression replaced by a constant, a case of every single alert fails."""
