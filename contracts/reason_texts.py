@@ -129,8 +129,9 @@ TEXTS: Final[Mapping[str, tuple[str, Retried, str]]] = MappingProxyType(
         ),
         "name_taken": (
             (
-                "The name is taken or not allowed: the provider says so and this request never was in doubt, "
-                "or a look-up found that it is somebody else's. Nothing was created."
+                "The name is taken or not allowed: the provider says so, and no earlier attempt may have taken "
+                "it, or look-ups found that it is somebody else's, or that no account of this request is "
+                "there. Nothing was created."
             ),
             "no",
             "Publisher: choose another name (put the order number in it) and publish under a new key.",

@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 from contracts.model import reveal
 from contracts.reason import ReasonCode
-from worker.core.provider import Prepared, Probe, ProviderSettings, Unclear
+from worker.core.provider import Order, Prepared, Probe, ProviderSettings, Unclear
 from worker.core.rules import Reading, Rule, Shape
 from worker.core.verdict import Created, Effect, Moment, Verdict
 from worker.exchange import Exchange, Limits
@@ -112,6 +112,14 @@ def conflict(rule_id: str, source: str, statuses: Iterable[int]) -> Rule:
         shapes=frozenset({Shape.ERROR}),
         statuses=frozenset(statuses),
     )
+
+
+def echo(refused: Rule) -> Rule:
+    """The row of a refusal after an earlier attempt, which may have opened what is now in the way.
+
+    It is looked up first. Where nothing of ours is there, the request ends by the refusal's own reason.
+    """
+    return replace(refused, id=f"{refused.id}_after_attempt", verdict=Verdict.IN_DOUBT, sent_before=True)
 
 
 def _checked_credential(value: SecretStr) -> SecretStr:
@@ -278,6 +286,12 @@ def bare_reading(exchange: Exchange, now: datetime) -> Reading:
         failure=exchange.failure,
         wait=retry_after(exchange, now),
     )
+
+
+def reading_of_create(exchange: Exchange, now: datetime, order: Order) -> Reading:
+    """The same of a create's exchange, with what went before it."""
+    reading = bare_reading(exchange, now)
+    return replace(reading, sent_before=order.sent_before, after_doubt=order.after_doubt)
 
 
 def unclear(asked: str, exchange: Exchange, **more: JsonValue) -> Unclear:

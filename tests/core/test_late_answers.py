@@ -515,8 +515,9 @@ async def test_an_existing_account_that_no_look_up_shows_is_a_persons_case_whoev
     assert len(world.place.acme.sent) == 1
 
 
+@pytest.mark.parametrize("reason", [ReasonCode.CONFLICT_AT_PROVIDER, ReasonCode.NAME_TAKEN])
 async def test_a_look_up_that_was_asked_before_the_provider_said_it_exists_settles_nothing(
-    world: World,
+    world: World, reason: ReasonCode
 ) -> None:
     """Its "nothing there" was to be the last proof of an absence, when nobody had heard that there is an account."""
     answer = await unanswered(world)
@@ -526,12 +527,12 @@ async def test_a_look_up_that_was_asked_before_the_provider_said_it_exists_settl
     finding = world.place.acme.findings.held()
     await world.go_round(after=world.place.acme.settings.look_up_schedule[1] + 1)
     assert len(world.place.acme.asked) == 2
-    answer.set_result(make_outcome(Verdict.IN_DOUBT, reason=ReasonCode.CONFLICT_AT_PROVIDER))
+    answer.set_result(make_outcome(Verdict.IN_DOUBT, reason=reason))
     await world.calm()
     finding.set_result(Absent({"asked": "list"}))
     await world.calm()
     entry = await world.entry()
-    assert (entry.state, entry.reason) == (State.IN_DOUBT, ReasonCode.CONFLICT_AT_PROVIDER)
+    assert (entry.state, entry.reason) == (State.IN_DOUBT, reason)
 
 
 async def test_an_answer_to_an_older_attempt_does_not_settle_a_newer_doubt(world: World) -> None:

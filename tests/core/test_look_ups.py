@@ -14,7 +14,7 @@ from tests.fakes import BlindProvider, ScriptedProvider
 from worker.core.observer import Called, StrayAccount, Surprised
 from worker.core.provider import Absent, Finding, Found, Prepared, Several, Unclear
 from worker.core.states import State
-from worker.core.verdict import Created, Verdict
+from worker.core.verdict import Created, Effect, Verdict
 from worker.operations.verbs import Verb
 
 DOUBT = make_outcome(Verdict.IN_DOUBT, reason=ReasonCode.CONNECTION_LOST)
@@ -126,6 +126,24 @@ async def test_absence_is_believed_late_and_not_alone_and_then_sent_anew(empty: 
             "provision",
         ]
         assert provider.sent[1].sent_before
+
+
+async def test_a_refusal_after_an_attempt_that_was_not_in_doubt_stands_once_nothing_is_found(
+    empty: Path, tmp_path: Path
+) -> None:
+    """It is looked up, as the earlier create might be what it is about, and then ends the request by its own reason."""
+    provider = ScriptedProvider(look_up_schedule=(10.0,), settle=25.0, agreeing_look_ups=2)
+    no = make_outcome(Verdict.NOT_DONE, reason=ReasonCode.RATE_LIMITED, retry=True, effect=Effect.LIMIT)
+    provider.creates.then(no, make_outcome(Verdict.IN_DOUBT, reason=ReasonCode.NAME_TAKEN))
+    async with open_world(make_place(empty, tmp_path, provider)) as world:
+        await world.ask()
+        await world.go_round(after=600)
+        assert (await world.entry()).state is State.IN_DOUBT
+        for _ in range(4):
+            await world.go_round(after=10.5)
+        entry = await world.entry()
+        assert (entry.state, entry.reason) == (State.REJECTED, ReasonCode.NAME_TAKEN)
+        assert [order.after_doubt for order in provider.sent] == [False, False]
 
 
 async def test_a_failed_look_up_breaks_a_row_of_agreeing_ones(empty: Path, tmp_path: Path) -> None:

@@ -221,6 +221,36 @@ def test_what_the_provider_says_exists_and_does_not_show_is_a_persons_business(*
     assert decision == Hold(ReasonCode.LOOK_UP_AMBIGUOUS)
 
 
+@pytest.mark.parametrize("is_late", [False, True], ids=["in time", "after the deadline"])
+@pytest.mark.parametrize(
+    "refusal", [ReasonCode.NAME_TAKEN, ReasonCode.PROVIDER_VALIDATION, ReasonCode.VERIFICATION_REQUIRED]
+)
+def test_a_refusal_stands_once_no_account_of_ours_is_in_its_way(
+    refusal: ReasonCode, *, is_late: bool
+) -> None:
+    """It was looked up only because an earlier attempt might have been what it is about: nothing is sent again."""
+    entry = make_entry(
+        state=State.IN_DOUBT, reason=refusal, attempt_sent_at=NOW - timedelta(seconds=400), absences=1
+    )
+    decision = after_look_up(Absent({}), entry, now=NOW, is_late=is_late, settings=SETTINGS)
+    assert decision == Refuse(refusal)
+
+
+@pytest.mark.parametrize(("age", "absences", "counts"), [(10, 0, False), (10, 5, False), (400, 0, True)])
+def test_a_refusal_that_may_be_about_our_own_account_stands_no_sooner_than_any_absence(
+    age: float, absences: int, *, counts: bool
+) -> None:
+    """Until look-ups that agree after the settle time, the account that it speaks of may be ours."""
+    entry = make_entry(
+        state=State.IN_DOUBT,
+        reason=ReasonCode.NAME_TAKEN,
+        attempt_sent_at=NOW - timedelta(seconds=age),
+        absences=absences,
+    )
+    decision = after_look_up(Absent({}), entry, now=NOW, is_late=False, settings=SETTINGS)
+    assert decision == LookUp(ReasonCode.NAME_TAKEN, NOW + timedelta(seconds=60), counts)
+
+
 AGAIN = LookUp(ReasonCode.CONFLICT_AT_PROVIDER, NOW + timedelta(seconds=60))
 TAKEN: list[tuple[ReasonCode, bool, float, int, Decision, str]] = [
     (
@@ -247,6 +277,14 @@ TAKEN: list[tuple[ReasonCode, bool, float, int, Decision, str]] = [
         1,
         Refuse(ReasonCode.NAME_TAKEN),
         "ours is proven absent, and the next create would meet the same name",
+    ),
+    (
+        ReasonCode.PROVIDER_VALIDATION,
+        True,
+        10,
+        0,
+        Refuse(ReasonCode.NAME_TAKEN),
+        "it explains a refusal that names nothing",
     ),
     (
         ReasonCode.NO_ANSWER,

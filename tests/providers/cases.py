@@ -21,6 +21,8 @@ LIMITED: Expected = (NOT_DONE, Code.RATE_LIMITED, True, LIMIT)
 CREDENTIALS: Expected = (NOT_DONE, Code.CREDENTIALS_REFUSED, True, PAUSE)
 PERMISSION: Expected = (NOT_DONE, Code.PERMISSION_REFUSED, True, PAUSE)
 MISSING: Expected = (NOT_DONE, Code.ENDPOINT_MISSING, True, PAUSE)
+REFUSED_ONCE_MORE: Expected = (IN_DOUBT, Code.PROVIDER_VALIDATION, False, NONE)
+TAKEN_ONCE_MORE: Expected = (IN_DOUBT, Code.NAME_TAKEN, False, NONE)
 CONFLICT: Expected = (IN_DOUBT, Code.CONFLICT_AT_PROVIDER, False, NONE)
 PASSED: Expected = (NOT_DONE, Code.DRY_RUN_PASSED, False, NONE)
 UNANSWERED: Expected = (NOT_DONE, Code.PROVIDER_BUSY, True, OUTAGE)
@@ -76,6 +78,7 @@ def nowhere(status: int) -> Arrange:
 
 DRY_RUN = {"dry_run": True}
 SENT_BEFORE = {"sent_before": True}
+AFTER_DOUBT = {"sent_before": True, "after_doubt": True}
 IMPATIENT = {"listen_for": 2.0}
 
 

@@ -30,11 +30,14 @@ from worker.core.verdict import Created, Effect, Moment, Outcome
 
 _HERE: Final = "tests/simulation/vendors.py"
 
+_TAKEN: Final = kit.refusal("simulated.taken", ReasonCode.NAME_TAKEN, _HERE, {409})
+
 RULES: Final[Sequence[Rule]] = (
     kit.created("simulated"),
     kit.credentials_lost("simulated"),
-    replace(kit.conflict("simulated.taken_after_attempt", _HERE, {409}), sent_before=True),
-    kit.refusal("simulated.taken", ReasonCode.NAME_TAKEN, _HERE, {409}),
+    replace(kit.conflict("simulated.taken_after_doubt", _HERE, {409}), after_doubt=True),
+    kit.echo(_TAKEN),
+    _TAKEN,
     kit.refusal("simulated.credentials", ReasonCode.CREDENTIALS_REFUSED, _HERE, {401}, Effect.PAUSE),
     kit.refusal("simulated.limit", ReasonCode.RATE_LIMITED, _HERE, {429}, Effect.LIMIT),
     kit.refusal("simulated.busy", ReasonCode.PROVIDER_BUSY, _HERE, {503}, Effect.OUTAGE),
@@ -150,6 +153,7 @@ class Adapter:
             failure=seen.failure,
             wait=seen.wait,
             sent_before=order.sent_before,
+            after_doubt=order.after_doubt,
         )
         if not seen.readable or seen.status is None:
             return reading

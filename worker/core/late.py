@@ -14,7 +14,7 @@ from worker.core.errors import StaleClaim
 from worker.core.observer import StrayAccount
 from worker.core.provider import Found
 from worker.core.recording import Basis, Stage
-from worker.core.retry import Decision, Hold, Provision
+from worker.core.retry import REFUSED_OR_CONFLICT, Decision, Hold, Provision
 from worker.core.states import State
 from worker.core.story import HistoryLine
 from worker.core.verdict import Created, Outcome, Verdict
@@ -111,7 +111,7 @@ def settles(entry: Entry, decision: Decision, outcome: Outcome, sent_at: datetim
 
 def _says_something(outcome: Outcome) -> bool:
     """Whether it says more than the doubt itself: "it exists" speaks against every look-up that finds nothing."""
-    return outcome.verdict is not Verdict.IN_DOUBT or outcome.reason is ReasonCode.CONFLICT_AT_PROVIDER
+    return outcome.verdict is not Verdict.IN_DOUBT or outcome.reason in REFUSED_OR_CONFLICT
 
 
 def _is_missing(entry: Entry, created: Created, *, is_newest: bool) -> bool:

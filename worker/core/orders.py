@@ -68,6 +68,7 @@ class Orders:
             generated=frozenset(stored["generated"]),
             dry_run=entry.dry_run,
             sent_before=entry.attempt_sent_at is not None,
+            after_doubt=entry.doubted,
             baseline=entry.baseline,
         )
 

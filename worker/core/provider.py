@@ -96,6 +96,7 @@ class Order:
         sent_before: Whether an earlier attempt of this request was begun, whatever was made of it: a "not done" may be
             a gateway's word on the answer's way, after the provider had acted. True as well where that attempt never
             left the machine, which the row does not tell apart.
+        after_doubt: Whether an earlier attempt of it ever was in doubt: the account may exist, whatever was seen since.
         baseline: What `prepare` saw before the newest attempt; empty before the first, and after a person said that
             nothing was created, whatever can be seen.
     """
@@ -105,6 +106,7 @@ class Order:
     generated: frozenset[str] = frozenset()
     dry_run: bool = False
     sent_before: bool = False
+    after_doubt: bool = False
     baseline: Mapping[str, JsonValue] = field(default_factory=dict)
 
 

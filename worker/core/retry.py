@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import Final, assert_never
 
 from contracts.reason import ReasonCode
 from worker.core.entry import Entry
@@ -26,6 +26,13 @@ class RetryPolicy:
     cap: float = 600.0
     attempts: int = 8
     max_age: float = 86400.0
+
+
+REFUSALS: Final = frozenset(
+    {ReasonCode.NAME_TAKEN, ReasonCode.PROVIDER_VALIDATION, ReasonCode.VERIFICATION_REQUIRED}
+)
+"""Why a create is refused; of one in doubt: refused as if an earlier attempt of ours stood in its way."""
+REFUSED_OR_CONFLICT: Final = REFUSALS | {ReasonCode.CONFLICT_AT_PROVIDER}
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,17 +196,25 @@ def _absent(
 def _absent_or_denied(
     entry: Entry, now: datetime, settings: ProviderSettings, *, is_late: bool
 ) -> Refuse | Retry | LookUp | Hold:
-    """A provider that says "it exists" and does not show it contradicts itself: that proves nothing."""
+    """A provider that says "it exists" and does not show it contradicts itself: that proves nothing.
+
+    Where it only refused, and no attempt before was in doubt, nothing of ours was in the way: the refusal stands.
+    """
     decision = _absent(entry, now, settings, is_late=is_late)
-    denied = entry.reason is ReasonCode.CONFLICT_AT_PROVIDER and isinstance(decision, Retry | Refuse)
-    return Hold(ReasonCode.LOOK_UP_AMBIGUOUS) if denied else decision
+    if not isinstance(decision, Retry | Refuse):
+        return decision
+    if entry.reason is ReasonCode.CONFLICT_AT_PROVIDER:
+        return Hold(ReasonCode.LOOK_UP_AMBIGUOUS)
+    return Refuse(entry.reason) if entry.reason in REFUSALS else decision
 
 
 def _taken(
     entry: Entry, now: datetime, settings: ProviderSettings, *, only_one: bool, is_late: bool
 ) -> Refuse | Retry | LookUp | Hold:
-    """Somebody else's account explains a provider that spoke of a conflict; to any other doubt it is an absence."""
-    is_explained = entry.reason is ReasonCode.CONFLICT_AT_PROVIDER
+    """Somebody else's account explains a provider that spoke of a conflict, or refused; to any other doubt it is an
+    absence.
+    """
+    is_explained = entry.reason in REFUSED_OR_CONFLICT
     if is_explained and only_one:
         return Refuse(ReasonCode.NAME_TAKEN)
     decision = _absent(entry, now, settings, is_late=is_late)

@@ -32,7 +32,9 @@ class Reading:
         message: The provider's own words, already free of secrets.
         failure: What broke below HTTP, as one of the words of ``Exchange.failure`` ("timeout", "closed", ...).
         wait: Seconds the provider asked us to wait.
+        about_name: Whether a refusal may be about the name, so that an account of our own may be what is in its way.
         sent_before: Whether an earlier attempt of the same request was begun, whatever was made of it.
+        after_doubt: Whether an earlier attempt of it ever was in doubt.
         created: The account, for the shape SUCCESS (or INCOMPLETE with a known id).
     """
 
@@ -43,7 +45,9 @@ class Reading:
     message: str | None = None
     failure: str | None = None
     wait: float | None = None
+    about_name: bool = False
     sent_before: bool = False
+    after_doubt: bool = False
     created: Created | None = None
 
 
@@ -63,7 +67,9 @@ class Rule:
     error_ids: frozenset[str] | None = None
     moments: frozenset[Moment] | None = None
     failures: frozenset[str] | None = None
+    about_name: bool | None = None
     sent_before: bool | None = None
+    after_doubt: bool | None = None
     retry: bool = False
     effect: Effect = Effect.NONE
 
@@ -75,7 +81,9 @@ class Rule:
             and _within(self.error_ids, reading.error_id)
             and _within(self.moments, reading.moment)
             and _within(self.failures, reading.failure)
-            and (self.sent_before is None or self.sent_before == reading.sent_before)
+            and self.about_name in (None, reading.about_name)
+            and self.sent_before in (None, reading.sent_before)
+            and self.after_doubt in (None, reading.after_doubt)
         )
 
 

@@ -51,16 +51,23 @@ def _said(
     return replace(kit.refusal(rule_id, reason, source, _BY_ERROR_ID, effect), error_ids=error_ids)
 
 
+_INVALID_NAME: Final = _said(frozenset({"INVALID_NAME"}), ReasonCode.NAME_TAKEN)
+_OTHER: Final = kit.refusal(
+    "gateway360.other", ReasonCode.PROVIDER_VALIDATION, "providers.md 3.2: unknown id", _CLIENT_ERRORS
+)
+"""An id that the vendor does not document may say of a name what INVALID_NAME says."""
+
 _REFUSALS: Final = (
     _said(frozenset({"UNAUTHORIZED"}), ReasonCode.CREDENTIALS_REFUSED, effect=Effect.PAUSE),
     replace(
         kit.conflict(
-            "gateway360.invalid_name_after_attempt", "providers.md 3.2: by us, probably", _BY_ERROR_ID
+            "gateway360.invalid_name_after_doubt", "providers.md 3.2: by us, probably", _BY_ERROR_ID
         ),
         error_ids=frozenset({"INVALID_NAME"}),
-        sent_before=True,
+        after_doubt=True,
     ),
-    _said(frozenset({"INVALID_NAME"}), ReasonCode.NAME_TAKEN),
+    kit.echo(_INVALID_NAME),
+    _INVALID_NAME,
     _said(frozenset({"INVALID_EMAIL", "INVALID_LANGUAGE"}), ReasonCode.PROVIDER_VALIDATION),
     _said(_OUR_MISTAKES, ReasonCode.PROVIDER_VALIDATION),
     *(
@@ -74,12 +81,11 @@ _REFUSALS: Final = (
     ),
     kit.conflict("gateway360.409", "providers.md 0: 409, and b.2, moment 17", {409}),
     replace(
-        kit.conflict("gateway360.other_after_attempt", "as invalid_name_after_attempt", _CLIENT_ERRORS),
-        sent_before=True,
+        kit.conflict("gateway360.other_after_doubt", "as invalid_name_after_doubt", _CLIENT_ERRORS),
+        after_doubt=True,
     ),
-    kit.refusal(
-        "gateway360.other", ReasonCode.PROVIDER_VALIDATION, "providers.md 3.2: unknown id", _CLIENT_ERRORS
-    ),
+    kit.echo(_OTHER),
+    _OTHER,
     Rule(
         id="gateway360.other_with_200",
         verdict=Verdict.IN_DOUBT,
@@ -200,9 +206,7 @@ class Handler:
         return Request("POST", f"{self._own.base_url}{_ROOT}/{function}", headers, body)
 
     def _read(self, exchange: Exchange, order: Order) -> Reading:
-        reading = replace(
-            kit.bare_reading(exchange, self._clock.time_of_day()), sent_before=order.sent_before
-        )
+        reading = kit.reading_of_create(exchange, self._clock.time_of_day(), order)
         parameters = contract.Parameters.model_validate(order.parameters)
         match exchange.json():
             case {"status": "ok", "result": dict() as result} if exchange.status in kit.CREATED_STATUSES:

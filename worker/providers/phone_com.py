@@ -48,16 +48,11 @@ _FOR_PEOPLE: Final = {
     "cc_token": re.compile("credit card|cc_token", re.IGNORECASE),
 }
 """Fields that stand for a step that only people can take, and words by which an error without fields names it."""
+_NAME: Final = re.compile("user.?name", re.IGNORECASE)
 _ANOTHERS: Final = [False, False]
 """Name and e-mail address, both shown and both others: one alone may be ours in another form ("Example, Alex")."""
 
-_REFUSALS: Final = (
-    replace(
-        kit.conflict(
-            "phone_com.422_after_attempt", f"{_FACTS}: 422 after an attempt, perhaps taken by us", {422}
-        ),
-        sent_before=True,
-    ),
+_UNPROCESSABLE: Final = (
     replace(
         kit.refusal(
             "phone_com.422_for_people", ReasonCode.VERIFICATION_REQUIRED, "providers.md 2.3 #8", {422}
@@ -68,11 +63,20 @@ _REFUSALS: Final = (
         kit.refusal("phone_com.422_username", ReasonCode.NAME_TAKEN, f"{_FACTS}: 422", {422}),
         error_ids=frozenset({"username"}),
     ),
+    kit.refusal("phone_com.422", ReasonCode.PROVIDER_VALIDATION, f"{_FACTS}: 422", {422}),
+)
+
+_REFUSALS: Final = (
+    replace(
+        kit.conflict("phone_com.422_after_doubt", f"{_FACTS}: 422 after doubt, perhaps taken by us", {422}),
+        after_doubt=True,
+    ),
+    *(replace(kit.echo(refused), about_name=True) for refused in _UNPROCESSABLE),
+    *_UNPROCESSABLE,
     *(
         kit.refusal(f"phone_com.{status}", reason, f"{_FACTS}: {status}", {status}, effect)
         for status, reason, effect in (
             (400, ReasonCode.PROVIDER_VALIDATION, Effect.NONE),
-            (422, ReasonCode.PROVIDER_VALIDATION, Effect.NONE),
             (401, ReasonCode.CREDENTIALS_REFUSED, Effect.PAUSE),
             (403, ReasonCode.PERMISSION_REFUSED, Effect.PAUSE),
             (404, ReasonCode.ENDPOINT_MISSING, Effect.PAUSE),
@@ -206,16 +210,14 @@ class Handler:
         return await self._http.exchange(request, kit.read_limits(self.settings))
 
     def _read(self, exchange: Exchange, order: Order) -> Reading:
-        reading = replace(
-            kit.bare_reading(exchange, self._clock.time_of_day()), sent_before=order.sent_before
-        )
+        reading = kit.reading_of_create(exchange, self._clock.time_of_day(), order)
         match exchange.json():
             case dict() as view if exchange.status in kit.CREATED_STATUSES:
                 return self._read_good(reading, view, order)
             case {"@error": dict() as error} if _is_own(error, exchange.status):
                 scrubber = Scrubber((*secrets_of(self._own, order.parameters), *self._extra_secrets()))
                 wait = _wait(error.get("@rateLimit"), reading.wait, self._clock.time_of_day().timestamp())
-                reading = replace(reading, wait=wait)
+                reading = replace(reading, wait=wait, about_name=_may_be_about_name(error))
                 return scrubber.refusal(reading, _subject(exchange.status or 0, error), _words(error))
             case _:
                 return reading
@@ -397,6 +399,15 @@ def _refused_fields(error: _Item) -> dict[str, str]:
             return {kit.plain(name): kit.plain(words) for name, words in named if kit.plain(name)}
         case _:
             return {}
+
+
+def _may_be_about_name(error: _Item) -> bool:
+    """Whether it speaks of the user name, or of nothing in particular: neither of fields nor of a step for people."""
+    fields, sentence = _refused_fields(error), kit.plain(error.get("@message"))
+    if fields:
+        return any(_NAME.search(name) for name in fields)
+    is_for_people = any(words.search(sentence) for words in _FOR_PEOPLE.values())
+    return not is_for_people or _NAME.search(sentence) is not None
 
 
 def _subject(status: int, error: _Item) -> object:

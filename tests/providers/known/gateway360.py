@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from contracts.reason import ReasonCode as Code
 from tests.contracts.strategies import EMAILS, LINES, PASSWORDS, fields
 from tests.providers.cases import (
+    AFTER_DOUBT,
     CONFLICT,
     CREDENTIALS,
     IN_DOUBT,
@@ -16,7 +17,9 @@ from tests.providers.cases import (
     OUTAGE,
     PERMISSION,
     REFUSED,
+    REFUSED_ONCE_MORE,
     SENT_BEFORE,
+    TAKEN_ONCE_MORE,
     Case,
     fault,
     says,
@@ -107,9 +110,25 @@ KNOWN = Known(
         ),
         Case(
             "gateway360.invalid_name_after_attempt",
-            CONFLICT,
+            TAKEN_ONCE_MORE,
             says(400, _said("INVALID_NAME")),
             order=SENT_BEFORE,
+        ),
+        Case(
+            "gateway360.invalid_name_after_doubt",
+            CONFLICT,
+            says(400, _said("INVALID_NAME")),
+            order=AFTER_DOUBT,
+        ),
+        *(
+            Case(
+                "gateway360.invalid_email",
+                REFUSED,
+                says(400, _said("INVALID_LANGUAGE")),
+                order=order,
+                reason="a documented id that is not about the name is what it is, whatever went before",
+            )
+            for order in (SENT_BEFORE, AFTER_DOUBT)
         ),
         Case("gateway360.invalid_email", REFUSED, parameters={"language": "xx"}),
         Case("gateway360.invalid_email", REFUSED, says(400, _said("INVALID_EMAIL"))),
@@ -124,7 +143,13 @@ KNOWN = Known(
         Case("gateway360.429", LIMITED, fault(Fault.RATE_LIMITED, seconds=5)),
         Case("gateway360.other", REFUSED, says(400, _said("INVALID_SURNAME"))),
         Case("gateway360.409", CONFLICT, says(409, _said("INVALID_NAME"))),
-        Case("gateway360.other_after_attempt", CONFLICT, says(400, _said("USER_EXISTS")), order=SENT_BEFORE),
+        Case(
+            "gateway360.other_after_attempt",
+            REFUSED_ONCE_MORE,
+            says(400, _said("USER_EXISTS")),
+            order=SENT_BEFORE,
+        ),
+        Case("gateway360.other_after_doubt", CONFLICT, says(400, _said("USER_EXISTS")), order=AFTER_DOUBT),
         Case(
             "gateway360.other_with_200",
             (IN_DOUBT, Code.UNEXPECTED_STATUS, False, NONE),

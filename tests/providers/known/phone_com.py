@@ -3,6 +3,7 @@
 from contracts.reason import ReasonCode as Code
 from tests.contracts.strategies import CONTACTS, PASSWORDS, WORDS, fields
 from tests.providers.cases import (
+    AFTER_DOUBT,
     CONFLICT,
     CREDENTIALS,
     IN_DOUBT,
@@ -13,7 +14,9 @@ from tests.providers.cases import (
     NOT_DONE,
     PERMISSION,
     REFUSED,
+    REFUSED_ONCE_MORE,
     SENT_BEFORE,
+    TAKEN_ONCE_MORE,
     Case,
     fault,
     says,
@@ -130,7 +133,57 @@ KNOWN = Known(
         Case(
             "phone_com.422_username", (NOT_DONE, Code.NAME_TAKEN, False, NONE), says(422, _fields("username"))
         ),
-        Case("phone_com.422_after_attempt", CONFLICT, says(422, _fields("username")), order=SENT_BEFORE),
+        Case(
+            "phone_com.422_username_after_attempt",
+            TAKEN_ONCE_MORE,
+            says(422, _fields("username")),
+            order=SENT_BEFORE,
+        ),
+        *(
+            Case("phone_com.422_after_attempt", REFUSED_ONCE_MORE, says(422, body), order=SENT_BEFORE)
+            for body in (
+                {"@error": {"@message": "no"}},
+                {"@error": {"@message": "no", "@code": "E1"}},
+                _fields("contact.phone", "username"),
+                _fields("contact.phone", "user_name"),
+            )
+        ),
+        *(
+            Case(
+                "phone_com.422_for_people_after_attempt",
+                (IN_DOUBT, Code.VERIFICATION_REQUIRED, False, NONE),
+                says(422, body),
+                order=SENT_BEFORE,
+            )
+            for body in (
+                _fields("username", "verification_email"),
+                {"@error": {"@message": "This user name could not be verified"}},
+            )
+        ),
+        Case(
+            "phone_com.422",
+            REFUSED,
+            says(422, _fields("contact.fax")),
+            order=SENT_BEFORE,
+            reason="it names a field, and not the user name",
+        ),
+        *(
+            Case(
+                "phone_com.422_for_people",
+                (NOT_DONE, Code.VERIFICATION_REQUIRED, False, NONE),
+                says(422, body),
+                order=SENT_BEFORE,
+                reason="a step for people says nothing of the name",
+            )
+            for body in (
+                _fields("tos_accept_date"),
+                {"@error": {"@message": "You must accept the terms of service"}},
+            )
+        ),
+        *(
+            Case("phone_com.422_after_doubt", CONFLICT, says(422, _fields(name)), order=AFTER_DOUBT)
+            for name in ("username", "contact.fax", "tos_accept_date")
+        ),
         *(
             Case(
                 "phone_com.422_for_people",
