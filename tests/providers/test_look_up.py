@@ -437,7 +437,9 @@ async def test_phone_pages_through_an_unfiltered_list(bench: Bench) -> None:
 
 PHONE_CHANGED_NAMES: list[tuple[str, Mapping[str, Any], type[Finding], str]] = [
     ("u" * 90, {"username": "u" * 64}, Several, "cut"),
-    ("Example-Order", {"username": "example"}, Several, "cut, and in small letters"),
+    ("U" * 90, {"username": "u" * 30}, Several, "cut to what is still long, and in small letters"),
+    ("u" * 90, {"username": "u" * 29}, Absent, "too short for a cut name"),
+    ("acme-10", {"username": "acme-1"}, Absent, "another account of the same customer, by the first letters"),
     ("smith&sons", {"username": "smith&amp;sons"}, Several, "quoted for HTML"),
     ("m\u00fcller", {"username": "muller"}, Several, "without its accent"),
     ("order-1002", {"username": "order-1003"}, Absent, "another account of the same customer"),

@@ -97,6 +97,16 @@ async def test_phone_name_that_the_vendor_changed_puts_nothing_in_doubt(
     assert (outcome.created.account_id, outcome.created.account["username"]) == ("77", asked)
 
 
+@pytest.mark.parametrize("shown", ["order-100", "o"])
+async def test_phone_name_that_is_only_the_beginning_of_ours_is_anothers(bench: Bench, shown: str) -> None:
+    """A short name is whole: order 100 is not order 1001, cut, and an account is told for good."""
+    contact = {"name": "Somebody Else", "primary_email": "else@example.org"}
+    says(201, {"id": 77, "username": shown, "contact": contact})(bench)
+    handler = bench.handler(PHONE)
+    outcome = await bench.run(handler, bench.order(handler, {"username": "order-1001"}))
+    assert (outcome.rule_id, outcome.created) == ("phone_com.of_another", None)
+
+
 @pytest.mark.parametrize("is_text", [True, False])
 async def test_postcode_id_is_decimal_text(bench: Bench, is_text: bool) -> None:
     """The table says int, the sample has text, and neither is cut to 32 bits."""

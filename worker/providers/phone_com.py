@@ -66,6 +66,9 @@ _UNPROCESSABLE: Final = (
     kit.refusal("phone_com.422", ReasonCode.PROVIDER_VALIDATION, f"{_FACTS}: 422", {422}),
 )
 
+_SHORTEST_CUT: Final = 30
+"""Characters of a user name below which it is not taken for a cut one: order-100 is not order-1001, cut."""
+
 _REFUSALS: Final = (
     replace(
         kit.conflict("phone_com.422_after_doubt", f"{_FACTS}: 422 after doubt, perhaps taken by us", {422}),
@@ -322,7 +325,8 @@ def _may_bear(shown: JsonValue, asked: str) -> bool:
 
 def _is_changed(shown: str, asked: str) -> bool:
     """Whether it is the name as a vendor's store may keep it: cut, quoted for HTML, or without accents."""
-    is_cut = asked.casefold().startswith(shown.strip().casefold())
+    kept = shown.strip()
+    is_cut = len(kept) >= _SHORTEST_CUT and asked.casefold().startswith(kept.casefold())
     is_unquoted = kit.same_text(html.unescape(shown), asked)
     return is_cut or is_unquoted or kit.same_text(_plain_letters(shown), _plain_letters(asked))
 
