@@ -50,7 +50,11 @@ _FOR_PEOPLE: Final = {
 """Fields that stand for a step that only people can take, and words by which an error without fields names it."""
 _NAME: Final = re.compile("user.?name", re.IGNORECASE)
 _ANOTHERS: Final = [False, False]
-"""Name and e-mail address, both shown and both others: one alone may be ours in another form ("Example, Alex")."""
+"""Name and e-mail address, both shown and both others: one alone may be ours in another form ("Example, Alex").
+
+The price is that an entry without a user name that shows one other field alone leaves a doubt unclear, and after a day
+to a person; the vendor's own sample shows both (phone_com_create_subaccount.txt).
+"""
 
 _UNPROCESSABLE: Final = (
     replace(
