@@ -236,6 +236,27 @@ async def test_canary_account_that_came_since_an_attempt_stops_the_next_create(b
         assert isinstance(await handler.prepare(other), Prepared)
 
 
+async def test_canary_list_that_says_there_is_more_stops_the_next_create(bench: Bench) -> None:
+    """Ours may stand on the part that is not shown. Nothing is held before the first create, on a person's word, or for
+    a length alone.
+    """
+    handler = bench.handler(CANARY)
+    others = [associate(id=f"b-{number}", name=f"Other {number}", contact=None) for number in range(50)]
+    order, again = (
+        bench.order(handler, sent_before=sent, baseline=FRESH.baseline if sent else {})
+        for sent in (False, True)
+    )
+    says(200, {"associates": others}, READ)(bench)
+    assert isinstance(await handler.prepare(again), Prepared)
+    bench.sandbox.faults.clear()
+    says(200, {"associates": others, "hasMore": True}, READ)(bench)
+    held = await handler.prepare(again)
+    assert isinstance(held, Several)
+    assert (held.account_ids, held.evidence["maybe_cut"]) == ((), True)
+    for free in (order, replace(again, baseline={})):
+        assert isinstance(await handler.prepare(free), Prepared)
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422, 429])
 async def test_canary_account_behind_a_refusal_stops_the_next_create(bench: Bench, status: int) -> None:
     """Whoever says no after the provider has acted, a gateway on the answer's way, makes one account and no second."""

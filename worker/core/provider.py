@@ -230,7 +230,8 @@ class Provider(Protocol):
 
     async def prepare(self, order: Order) -> Prepared | Outcome | Several:
         """Token, body and baseline; or a *not done* outcome when one of them cannot be had; or what has come since the
-        last attempt and may be ours, although it was proven absent: then a person looks, and nothing is sent.
+        last attempt and may be ours, although it was proven absent (none of it where the provider says that it does
+        not show everything): then a person looks, and nothing is sent.
         """
         ...
 

@@ -178,10 +178,9 @@ class Handler:
         if listed is None:
             return judge((*_for(parameters, _REFUSALS), _NO_BASELINE), self._refused_list(asked))
         same_name = [one.id for one in listed if one.id and _may_be_named(one, parameters.name)]
-        if came := _came_since(order, same_name):
-            return Several(
-                came, {"asked": f"GET {_LIST}", "status": 200, "came_since_the_attempt": list(came)}
-            )
+        came, has_more = _came_since(order, same_name), _says_that_it_is_cut(asked.exchange, len(listed))
+        if came or (has_more and _may_have_opened(order)):
+            return Several(came, _seen_since(came, len(listed), maybe_cut=has_more))
         body = kit.as_sent(parameters) | ({} if parent_id is None else {"parentId": parent_id})
         headers = {"Content-Type": "application/json"}
         request = Request("POST", f"{self._own.base_url}{_CREATE}", headers, kit.json_bytes(body))
@@ -353,13 +352,18 @@ def _associates(exchange: Exchange) -> list[_Associate] | None:
 
 def _may_be_cut(exchange: Exchange, count: int) -> bool:
     """Whether anything about the list looks like a page of a longer one, so that who is not on it may exist."""
+    return count in _PAGE_SIZES or _says_that_it_is_cut(exchange, count)
+
+
+def _says_that_it_is_cut(exchange: Exchange, count: int) -> bool:
+    """Whether a field or a header beside the list speaks of more, whatever its length."""
     body = exchange.json()
     fields = body if isinstance(body, dict) else {}
     says_more = any(_says_more(name, fields[name], count) for name in fields.keys() - {"associates"})
     links = any(
         name.lower() == "link" and _NEXT_LINK.search(value) for name, value in exchange.headers.items()
     )
-    return says_more or links or count in _PAGE_SIZES
+    return says_more or links
 
 
 def _says_more(name: str, value: JsonValue, count: int) -> bool:
@@ -409,12 +413,21 @@ def _may_be_named(one: _Associate, name: str) -> bool:
     )
 
 
+def _may_have_opened(order: Order) -> bool:
+    """Whether an earlier attempt may have left an associate, and nobody has said since that it did not."""
+    return order.sent_before and _known_before(order.baseline) is not None
+
+
 def _came_since(order: Order, same_name: Sequence[str]) -> tuple[str, ...]:
     """Associates of that name which were not there before the last attempt: one may be ours, late or denied."""
-    before = _known_before(order.baseline)
-    if not order.sent_before or before is None:
-        return ()
-    return tuple(one for one in same_name if one not in before)
+    before = _known_before(order.baseline) or []
+    return tuple(one for one in same_name if one not in before) if _may_have_opened(order) else ()
+
+
+def _seen_since(came: Sequence[str], count: int, *, maybe_cut: bool) -> Mapping[str, JsonValue]:
+    """What tells a person why nothing more is sent: who came, or that whoever came may not be listed."""
+    seen: dict[str, JsonValue] = {"asked": f"GET {_LIST}", "status": 200, "count": count}
+    return {**seen, "came_since_the_attempt": list(came), "maybe_cut": maybe_cut}
 
 
 def _was_taken(listed: Sequence[_Associate], parameters: contract.Parameters, doubt: Doubt) -> bool:
