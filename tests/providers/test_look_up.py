@@ -257,7 +257,7 @@ async def test_canary_list_that_says_there_is_more_stops_the_next_create(bench: 
         assert isinstance(await handler.prepare(free), Prepared)
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 422, 429])
+@pytest.mark.parametrize("status", [400, 403, 404, 422, 429])
 async def test_canary_account_behind_a_refusal_stops_the_next_create(bench: Bench, status: int) -> None:
     """Whoever says no after the provider has acted, a gateway on the answer's way, makes one account and no second."""
     handler = bench.handler(CANARY)
@@ -266,9 +266,7 @@ async def test_canary_account_behind_a_refusal_stops_the_next_create(bench: Benc
         "body": json.dumps({"message": "no"}),
         "headers": {"Content-Type": "application/json"},
     }
-    bench.break_creates(Fault.STATUS, status=status, creates=True, times=1, **words)
-    # A 401 is followed by one more create in the same attempt.
-    bench.break_creates(Fault.STATUS, status=status, creates=False, times=1, **words)
+    bench.break_creates(Fault.STATUS, status=status, creates=True, **words)
     outcome, doubt = await bench.run_with_baseline(handler, order)
     assert outcome.verdict is Verdict.NOT_DONE
     again = await handler.prepare(replace(order, sent_before=True, baseline=doubt.baseline))

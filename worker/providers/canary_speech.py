@@ -35,7 +35,7 @@ from worker.core.provider import (
     Taken,
     Unclear,
 )
-from worker.core.rules import COMMON, Reading, Rule, Shape, judge
+from worker.core.rules import COMMON, SENT, Reading, Rule, Shape, judge
 from worker.core.verdict import Created, Effect, Moment, Outcome, Verdict
 from worker.exchange import Exchange, Http, Request
 from worker.scrubber import Scrubber, secrets_of, with_parts
@@ -104,8 +104,19 @@ _NO_BASELINE: Final = Rule(
     retry=True,
     effect=Effect.OUTAGE,
 )
+_TOKEN_WAS_GOOD: Final = Rule(
+    id="canary_speech.401_to_a_create",
+    verdict=Verdict.IN_DOUBT,
+    reason=ReasonCode.UNEXPECTED_STATUS,
+    source="not providers.md 1.2: the list was read just before, so this is as likely a gateway's, on the answer's way",
+    shapes=frozenset({Shape.ERROR}),
+    statuses=frozenset({401}),
+    moments=SENT,
+    effect=Effect.OUTAGE,
+)
 _CREATE_RULES: Final = (
     kit.created("canary_speech"),
+    _TOKEN_WAS_GOOD,
     *_REFUSALS,
     kit.conflict("canary_speech.409", "providers.md 1.2: 409", {409}),
     *COMMON,
@@ -155,7 +166,7 @@ class Handler:
         self._own = settings
         self._http = http
         self._clock = clock
-        self._bearer = Bearer(http, clock, self._fetch_token, is_own=_tells_an_error)
+        self._bearer = Bearer(http, clock, self._fetch_token)
 
     def complete(self, parameters: BaseModel) -> tuple[BaseModel, frozenset[str]]:
         """Nothing can be missing: an associate has no password."""
@@ -190,7 +201,7 @@ class Handler:
         return Prepared(request, baseline)
 
     async def create(self, order: Order, prepared: Prepared) -> Outcome:
-        """Send the create; once more with a fresh token after a 401, which proves that nothing was done."""
+        """Send the create, once."""
         parameters = contract.Parameters.model_validate(order.parameters)
         asked = await self._bearer.ask(prepared.payload, kit.create_limits(self.settings, prepared))
         if isinstance(asked, Outcome):
