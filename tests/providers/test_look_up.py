@@ -18,6 +18,9 @@ from worker.core.verdict import Moment, Verdict
 from worker.exchange import Exchange, Http, Limits, Request
 from worker.sandbox import CanarySpeech, Fault, Gateway360, Operation, PhoneCom
 
+SETTLE = 300.0
+"""Seconds after which a look-up that finds nothing is believed, as every provider is set."""
+
 FRESH = Doubt(START, {"parent_id": None, "same_name": []})
 READ = Operation.LOOK_UP
 
@@ -82,8 +85,26 @@ CANARY_LISTS: list[tuple[list[Any], type[Finding], str]] = [
 async def test_canary_list(bench: Bench, listed: list[Any], expected: type[Finding], reason: str) -> None:
     """Ours is the one that bears the name, was not there before, and that nothing speaks against."""
     says(200, {"associates": listed}, READ)(bench)
+    bench.clock.advance(seconds=SETTLE)
     finding = await ask(bench, CANARY, Doubt(START, {"parent_id": None, "same_name": ["old"]}))
     assert isinstance(finding, expected), reason
+
+
+async def test_canary_associate_that_is_only_like_ours_ends_no_doubt_before_ours_can_show(
+    bench: Bench,
+) -> None:
+    """Another order with the same contact is opened while ours is carried out slowly: ours is found when it shows."""
+    like = associate(id="b-1", name="Another Clinic")
+    says(200, {"associates": [like]}, READ)(bench)
+    bench.clock.advance(seconds=SETTLE - 1)
+    early = await ask(bench, CANARY)
+    assert isinstance(early, Unclear)
+    assert early.evidence["alike"] == ["b-1"]
+    bench.clock.advance(seconds=1)
+    assert isinstance(await ask(bench, CANARY), Several)
+    bench.sandbox.faults.clear()
+    says(200, {"associates": [like, associate()]}, READ)(bench)
+    assert isinstance(await ask(bench, CANARY), Found)
 
 
 NAMES_CHANGED = [
@@ -106,6 +127,7 @@ async def test_canary_name_that_was_changed_goes_to_a_person(
     handler = bench.handler(CANARY)
     order = bench.order(handler, {"name": sent})
     says(200, {"associates": [associate(name=shown, contact=None)]}, READ)(bench)
+    bench.clock.advance(seconds=SETTLE)
     assert isinstance(await handler.look_up(order, FRESH), Several), reason
     again = await handler.prepare(replace(order, sent_before=True, baseline=FRESH.baseline))
     assert isinstance(again, Several), reason

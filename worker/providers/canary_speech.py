@@ -213,13 +213,17 @@ class Handler:
         """List the parent's associates: ours bears the name, was not there before and is not older."""
         parameters = contract.Parameters.model_validate(order.parameters)
         parent_id = doubt.baseline.get("parent_id", self._parent(parameters))
+        has_settled = self._has_settled(
+            doubt
+        )  # as of the question: a frozen worker's list is old when it is read
         asked = await self._list(parent_id if isinstance(parent_id, str) else None)
         if isinstance(asked, Outcome):
             return Unclear({"asked": f"GET {_LIST}", "reason": asked.reason, "status": asked.status})
         listed = _associates(asked.exchange)
         if listed is None:
             return kit.unclear(f"GET {_LIST}", asked.exchange)
-        return self._find(listed, parameters, doubt, may_be_cut=_may_be_cut(asked.exchange, len(listed)))
+        may_be_cut = _may_be_cut(asked.exchange, len(listed))
+        return self._find(listed, parameters, doubt, may_be_cut=may_be_cut, has_settled=has_settled)
 
     async def probe(self) -> Probe:
         """A token and the list."""
@@ -236,6 +240,7 @@ class Handler:
         doubt: Doubt,
         *,
         may_be_cut: bool,
+        has_settled: bool,
     ) -> Finding:
         before = _known_before(doubt.baseline) or []
         new = [one for one in listed if one.id not in before]
@@ -256,11 +261,15 @@ class Handler:
         if named:
             return Several(tuple(one.id for one in named if one.id), evidence)
         if alike:
-            return Several(tuple(alike), evidence)
+            return Several(tuple(alike), evidence) if has_settled else Unclear(evidence)
         if unreadable or may_be_cut:
             return Unclear({**evidence, "maybe_cut": may_be_cut})
         # Names may repeat, so this alone does not prove that ours cannot come.
         return Taken(evidence, only_one=False) if _was_taken(listed, parameters, doubt) else Absent(evidence)
+
+    def _has_settled(self, doubt: Doubt) -> bool:
+        """Whether ours would be listed by now: an associate that is only like it must not end the look-ups before."""
+        return (self._clock.now() - doubt.sent_at).total_seconds() >= self.settings.settle
 
     def _read(self, asked: Asked, parameters: contract.Parameters) -> Reading:
         exchange, body = asked.exchange, asked.exchange.json()
