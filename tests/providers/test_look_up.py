@@ -258,6 +258,17 @@ async def test_canary_account_that_came_since_an_attempt_stops_the_next_create(b
         assert isinstance(await handler.prepare(other), Prepared)
 
 
+async def test_canary_account_of_another_request_stops_no_create(bench: Bench) -> None:
+    """Orders may share a name: what came since and belongs to another of ours was not left by this one."""
+    handler = bench.handler(CANARY)
+    says(200, {"associates": [associate(), associate(id="b-1")]}, READ)(bench)
+    again = bench.order(handler, sent_before=True, baseline=FRESH.baseline)
+    left = await handler.prepare(replace(again, not_ours=frozenset({"b-1"})))
+    assert isinstance(left, Several)
+    assert left.account_ids == ("a-1",)
+    assert isinstance(await handler.prepare(replace(again, not_ours=frozenset({"a-1", "b-1"}))), Prepared)
+
+
 async def test_canary_list_that_says_there_is_more_stops_the_next_create(bench: Bench) -> None:
     """Ours may stand on the part that is not shown. Nothing is held before the first create, on a person's word, or for
     a length alone.

@@ -98,6 +98,7 @@ class Order:
             left the machine, which the row does not tell apart.
         baseline: What `prepare` saw before the newest attempt; empty before the first, and after a person said that
             nothing was created, whatever can be seen.
+        not_ours: Ids of accounts that belong to other requests, as far as somebody asked: none of them is this order's.
     """
 
     request_id: str
@@ -106,6 +107,7 @@ class Order:
     dry_run: bool = False
     sent_before: bool = False
     baseline: Mapping[str, JsonValue] = field(default_factory=dict)
+    not_ours: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

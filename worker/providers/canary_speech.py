@@ -440,8 +440,8 @@ def _may_have_opened(order: Order) -> bool:
 
 def _came_since(order: Order, same_name: Sequence[str]) -> tuple[str, ...]:
     """Associates of that name which were not there before the last attempt: one may be ours, late or denied."""
-    before = _known_before(order.baseline) or []
-    return tuple(one for one in same_name if one not in before) if _may_have_opened(order) else ()
+    passed_over = {*(_known_before(order.baseline) or []), *order.not_ours}
+    return tuple(one for one in same_name if one not in passed_over) if _may_have_opened(order) else ()
 
 
 def _seen_since(came: Sequence[str], count: int, *, maybe_cut: bool) -> Mapping[str, JsonValue]:
