@@ -116,6 +116,16 @@ NAMES_CHANGED = [
     ("Klinik M\u00fcller", "Klinik M\u00c3\u00bcller", "its bytes read as Latin-1"),
     ("Caf\u00e9 \U0001f600", "Caf\u00e9 ?", "a picture that could not be written"),
     ("\u8a3a\u6240", "??", "nothing of it could be written"),
+    ("\u8a3a\u6240 2", "?? 2", "only its number could be written"),
+    ("\u8a3a\u6240 2", "\ufffd\ufffd 2", "the mark of letters that could not be read"),
+    ("\u8a3a\u6240 2", "\u8a3a\u6240".encode().decode("latin-1") + " 2", "its bytes read as Latin-1"),
+    (
+        "\u041a\u043b\u0438\u043d\u0438\u043a 2",
+        "\u041a\u043b\u0438\u043d\u0438\u043a".encode().decode("cp1252") + " 2",
+        "as Windows-1252",
+    ),
+    ("\U00020bb7\u91ce\u5bb6 2", "?\u91ce\u5bb6 2", "one letter that could not be written, of several"),
+    ("\U00020bb7\u91ce\u5bb6 2", "\u91ce\u5bb6 2", "one letter that was left out"),
 ]
 
 
@@ -136,6 +146,31 @@ async def test_canary_name_that_was_changed_goes_to_a_person(
     assert isinstance(await handler.look_up(order, Doubt(START, known.baseline)), Absent), (
         "it was there before"
     )
+
+
+NAMES_OF_OTHERS = [
+    ("\u6771\u4eac 2", "\u5927\u962a 2", "one digit in common, in letters that were not lost"),
+    (
+        "\u041a\u043b\u0438\u043d\u0438\u043a\u0430 7",
+        "\u0411\u043e\u043b\u044c\u043d\u0438\u0446\u0430 7",
+        "the same in Cyrillic",
+    ),
+    ("Klinik 2", "Klinik 3", "another number"),
+]
+
+
+@pytest.mark.parametrize(("sent", "shown", "reason"), NAMES_OF_OTHERS)
+async def test_canary_name_that_shares_a_few_letters_is_not_ours(
+    bench: Bench, sent: str, shown: str, reason: str
+) -> None:
+    """What little of a name is ASCII says something only where the rest of it may have been lost on its way."""
+    handler = bench.handler(CANARY)
+    order = bench.order(handler, {"name": sent})
+    says(200, {"associates": [associate(name=shown, contact=None)]}, READ)(bench)
+    bench.clock.advance(seconds=SETTLE)
+    assert isinstance(await handler.look_up(order, FRESH), Absent), reason
+    again = await handler.prepare(replace(order, sent_before=True, baseline=FRESH.baseline))
+    assert isinstance(again, Prepared), reason
 
 
 @pytest.mark.parametrize(

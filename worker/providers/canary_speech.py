@@ -475,13 +475,25 @@ def _may_be_shown_as(sent: str, shown: str) -> bool:
     """Whether a vendor that escapes, cuts, or cannot write every letter may show the one name as the other."""
     ours, theirs = _letters(sent), _letters(html.unescape(shown))
     was_cut = len(shown) >= _SHORTEST_CUT and ours.startswith(theirs)
-    plain = _plain_letters(sent)
+    plain = _plain_letters(sent) if _may_be_misread(sent, html.unescape(shown)) else ""
     return ours == theirs or was_cut or not theirs or bool(plain and plain == _plain_letters(shown))
 
 
 def _letters(name: str) -> str:
     """Letters and digits of any script, without accents and case."""
     return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", name))).casefold()
+
+
+def _may_be_misread(sent: str, shown: str) -> bool:
+    """Whether every letter of another script was sent: what is lost becomes `?`, U+FFFD or Latin, or is left out."""
+    ours = set(_letters(sent))
+    return all(ours.issuperset(_letters(letter)) for letter in shown if _is_of_another_script(letter))
+
+
+def _is_of_another_script(letter: str) -> bool:
+    """Whether it is no letter that bytes read in a Western charset turn into."""
+    is_western = letter <= "\xff" or unicodedata.name(letter, "").startswith(("LATIN ", "MODIFIER "))
+    return letter.isalpha() and not is_western
 
 
 def _plain_letters(name: str) -> str:
