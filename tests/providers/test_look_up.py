@@ -325,6 +325,36 @@ async def test_canary_list_that_says_there_is_more_stops_the_next_create(bench: 
         assert isinstance(await handler.prepare(free), Prepared)
 
 
+OLDER_WORKERS: list[tuple[dict[str, Any], dict[str, Any], type[Prepared | Several], str]] = [
+    ({"after_doubt": False}, {}, Prepared, "an older worker did not note a name that is only like ours"),
+    ({"after_doubt": False}, {"dateCreated": START.isoformat()}, Several, "opened since"),
+    ({"after_doubt": False}, {"dateCreated": None}, Several, "nobody knows when"),
+    ({"after_doubt": False}, {"name": "Example Clinic (order 1001)"}, Several, "the name itself was noted"),
+    ({"after_doubt": False}, {"name": None}, Several, "as was one without a name"),
+    ({"after_doubt": True}, {}, Several, "an earlier attempt may have opened it"),
+    ({"sent_before": False}, {}, Several, "this worker would have noted it"),
+]
+
+
+@pytest.mark.parametrize(("noted", "shown", "expected", "reason"), OLDER_WORKERS)
+async def test_canary_baseline_of_an_older_worker(
+    bench: Bench,
+    noted: dict[str, Any],
+    shown: dict[str, Any],
+    expected: type[Prepared | Several],
+    reason: str,
+) -> None:
+    """Who was there long before an attempt that noted exact names alone has not come since."""
+    handler = bench.handler(CANARY)
+    long_ago = (START - timedelta(days=400)).isoformat()
+    like = {"name": "Example-Clinic (order 1001)", "dateCreated": long_ago, "contact": None, **shown}
+    says(200, {"associates": [associate(**like)]}, READ)(bench)
+    baseline = {"same_name": [], "prepared_at": START.isoformat(), **noted}
+    assert isinstance(
+        await handler.prepare(bench.order(handler, sent_before=True, baseline=baseline)), expected
+    ), reason
+
+
 @pytest.mark.parametrize("status", [400, 403, 404, 422, 429])
 async def test_canary_account_behind_a_refusal_stops_the_next_create(bench: Bench, status: int) -> None:
     """Whoever says no after the provider has acted, a gateway on the answer's way, makes one account and no second."""

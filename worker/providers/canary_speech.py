@@ -188,14 +188,15 @@ class Handler:
         listed = _associates(asked.exchange)
         if listed is None:
             return judge((*_for(parameters, _REFUSALS), _NO_BASELINE), self._refused_list(asked))
-        same_name = [one.id for one in listed if one.id and _may_be_named(one, parameters.name)]
-        came, has_more = _came_since(order, same_name), _says_that_it_is_cut(asked.exchange, len(listed))
+        same_name = [one for one in listed if _may_be_named(one, parameters.name)]
+        came = _came_since(order, same_name, parameters.name)
+        has_more = _says_that_it_is_cut(asked.exchange, len(listed))
         if came or (has_more and _may_have_opened(order)):
             return Several(came, _seen_since(came, len(listed), maybe_cut=has_more))
         body = kit.as_sent(parameters) | ({} if parent_id is None else {"parentId": parent_id})
         headers = {"Content-Type": "application/json"}
         request = Request("POST", f"{self._own.base_url}{_CREATE}", headers, kit.json_bytes(body))
-        baseline: dict[str, JsonValue] = {"parent_id": parent_id, "same_name": list(same_name)}
+        baseline: dict[str, JsonValue] = {"parent_id": parent_id, "same_name": [one.id for one in same_name]}
         # By the calendar, as the vendor dates its associates; the ledger's own time may be off after a clock was set.
         baseline |= {"prepared_at": self._clock.time_of_day().isoformat(), "sent_before": order.sent_before}
         return Prepared(request, baseline)
@@ -438,10 +439,25 @@ def _may_have_opened(order: Order) -> bool:
     return order.sent_before and _known_before(order.baseline) is not None
 
 
-def _came_since(order: Order, same_name: Sequence[str]) -> tuple[str, ...]:
+def _came_since(order: Order, same_name: Sequence[_Associate], name: str) -> tuple[str, ...]:
     """Associates of that name which were not there before the last attempt: one may be ours, late or denied."""
+    if not _may_have_opened(order):
+        return ()
     passed_over = {*(_known_before(order.baseline) or []), *order.not_ours}
-    return tuple(one for one in same_name if one not in passed_over) if _may_have_opened(order) else ()
+    came = [one for one in same_name if not _went_unnoted(one, order.baseline, name)]
+    return tuple(one.id for one in came if one.id and one.id not in passed_over)
+
+
+def _went_unnoted(one: _Associate, baseline: Mapping[str, JsonValue], name: str) -> bool:
+    """Whether it was there before an attempt of an older worker, which noted exact names (and none) alone.
+
+    No other is passed over by its date: the baseline is the newest attempt's, and an earlier one may have opened it.
+    """
+    noted_no_others = baseline.get("after_doubt") is False  # where true, an earlier attempt was in doubt
+    begun = _moment(baseline.get("prepared_at"))
+    is_older = one.since is not None and begun is not None and one.since < begun - _CLOCKS_DIFFER
+    is_only_like_it = one.name is not None and not kit.same_text(one.name, name)
+    return noted_no_others and is_older and is_only_like_it
 
 
 def _seen_since(came: Sequence[str], count: int, *, maybe_cut: bool) -> Mapping[str, JsonValue]:
