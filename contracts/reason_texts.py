@@ -301,12 +301,13 @@ TEXTS: Final[Mapping[str, tuple[str, Retried, str]]] = MappingProxyType(
         "look_up_ambiguous": (
             (
                 "Several accounts could be this one, or one that cannot be told apart for certain; or what the "
-                "provider said of the create and what it shows contradict each other."
+                "provider said of the create and what it shows contradict each other; or its list, which is looked "
+                "at before another create, says that there is more than it shows."
             ),
             "after_a_person",
             (
-                "Operator: compare the candidates in the request's history, then resolve it with the "
-                "right account id."
+                "Operator: compare the candidates in the request's history, and search the provider's portal where "
+                "there are none, then resolve it with the right account id or declare it not created."
             ),
         ),
         "look_up_unsupported": (

@@ -39,33 +39,24 @@ class Bearer:
     """Sends requests under the newest token.
 
     `fetch` gets a new one or says as an outcome why none can be had; that outcome is shared by all who waited
-    for it, and then forgotten. `is_own` tells whether an answer is an error in the provider's own words.
+    for it, and then forgotten.
     """
 
-    def __init__(
-        self,
-        http: Http,
-        clock: Clock,
-        fetch: Callable[[], Awaitable[Token | Outcome]],
-        is_own: Callable[[Exchange], bool],
-    ) -> None:
+    def __init__(self, http: Http, clock: Clock, fetch: Callable[[], Awaitable[Token | Outcome]]) -> None:
         self._http = http
         self._clock = clock
         self._fetch = fetch
-        self._is_own = is_own
         self._lock = asyncio.Lock()
         self._fetches = 0
         self._newest: Token | Outcome | None = None
 
     async def ask(self, request: Request, limits: Limits) -> Asked | Outcome:
-        """Send the request; once more with a fresh token when the first was refused.
+        """Send the request; a read once more with a fresh token when the first was refused.
 
-        A 401 proves that nothing was done only in the provider's own words; a read may be repeated after any.
+        Anything else is sent once: a gateway on the answer's way may say 401 after the provider has acted.
         """
         asked = await self._ask_once(request, limits)
-        if isinstance(asked, Outcome) or not _may_be_refused(asked.exchange):
-            return asked
-        if request.method != "GET" and not self._is_own(asked.exchange):
+        if isinstance(asked, Outcome) or request.method != "GET" or not _may_be_refused(asked.exchange):
             return asked
         return await self._ask_once(request, limits)
 

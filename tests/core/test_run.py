@@ -254,6 +254,22 @@ async def test_a_final_no_before_the_create_is_final(world: World) -> None:
     assert (await world.ask()).state is State.REJECTED
 
 
+async def test_what_came_since_and_is_another_requests_holds_nothing(world: World) -> None:
+    """An account that the ledger gave to somebody else is not this request's; one that is nobody's goes to a person."""
+    acme = world.place.acme
+    acme.creates.then(make_outcome(Verdict.NOT_DONE, retry=True), make_done("A-1"), make_done("A-2"))
+    await world.ask("slow")
+    assert (await world.ask("quick")).account_id == "A-1"
+    acme.prepares.then(Several(("A-1", "A-9"), {}), Several(("A-9",), {"came_since_the_attempt": ["A-9"]}))
+    await world.go_round(after=10)
+    assert [order.not_ours for order in acme.prepared[-2:]] == [frozenset(), frozenset({"A-1"})]
+    assert (await world.entry("slow")).reason is ReasonCode.LOOK_UP_AMBIGUOUS
+    await operate(world, Verb.RESOLVE_NOT_CREATED, key="slow")
+    acme.prepares.then(Several(("A-1",), {}), Prepared(None))
+    await world.go_round()
+    assert (await world.entry("slow")).account_id == "A-2"
+
+
 async def test_what_has_come_although_it_was_proven_absent_is_a_persons_business(world: World) -> None:
     """Nothing is sent; on the person's word that nothing was created, what can be seen does not count any more."""
     world.place.acme.creates.then(make_outcome(Verdict.IN_DOUBT, reason=ReasonCode.NO_ANSWER), make_done())

@@ -18,6 +18,9 @@ from worker.core.verdict import Moment, Verdict
 from worker.exchange import Exchange, Http, Limits, Request
 from worker.sandbox import CanarySpeech, Fault, Gateway360, Operation, PhoneCom
 
+SETTLE = 300.0
+"""Seconds after which a look-up that finds nothing is believed, as every provider is set."""
+
 FRESH = Doubt(START, {"parent_id": None, "same_name": []})
 READ = Operation.LOOK_UP
 
@@ -56,14 +59,7 @@ CANARY_LISTS: list[tuple[list[Any], type[Finding], str]] = [
     ([associate(dateCreated=(START - timedelta(minutes=4)).isoformat())], Found, "clocks may differ"),
     ([associate(id="old"), associate()], Found, "the other one was there before"),
     ([associate(name="Another Clinic", contact=None)], Absent, "another name"),
-    ([associate(name="Another Clinic")], Several, "another name, and our contact"),
-    ([associate(name="Another Clinic", contact={"phoneNumber": "1 858 5550100"})], Several, "our number"),
-    ([associate(name="Another Clinic", dateCreated="no date")], Absent, "our contact, perhaps of long ago"),
-    (
-        [associate(name="Another Clinic", dateCreated=(START - timedelta(minutes=6)).isoformat())],
-        Absent,
-        "our contact, and older than the attempt",
-    ),
+    ([associate(name="Another Clinic")], Absent, "another name: orders share a contact"),
     ([associate(name="Example Clinic (order 100)", contact=None)], Absent, "another order, not ours cut"),
     ([], Absent, "nobody"),
     ([associate(), associate(id="a-2")], Several, "two of them"),
@@ -82,8 +78,26 @@ CANARY_LISTS: list[tuple[list[Any], type[Finding], str]] = [
 async def test_canary_list(bench: Bench, listed: list[Any], expected: type[Finding], reason: str) -> None:
     """Ours is the one that bears the name, was not there before, and that nothing speaks against."""
     says(200, {"associates": listed}, READ)(bench)
+    bench.clock.advance(seconds=SETTLE)
     finding = await ask(bench, CANARY, Doubt(START, {"parent_id": None, "same_name": ["old"]}))
     assert isinstance(finding, expected), reason
+
+
+async def test_canary_associate_that_is_only_like_ours_ends_no_doubt_before_ours_can_show(
+    bench: Bench,
+) -> None:
+    """One of a like name is opened while ours is carried out slowly: ours is found when it shows."""
+    like = associate(id="b-1", name="Example-Clinic (order 1001)")
+    says(200, {"associates": [like]}, READ)(bench)
+    bench.clock.advance(seconds=SETTLE - 1)
+    early = await ask(bench, CANARY)
+    assert isinstance(early, Unclear)
+    assert early.evidence["alike"] == ["b-1"]
+    bench.clock.advance(seconds=1)
+    assert isinstance(await ask(bench, CANARY), Several)
+    bench.sandbox.faults.clear()
+    says(200, {"associates": [like, associate()]}, READ)(bench)
+    assert isinstance(await ask(bench, CANARY), Found)
 
 
 NAMES_CHANGED = [
@@ -95,6 +109,16 @@ NAMES_CHANGED = [
     ("Klinik M\u00fcller", "Klinik M\u00c3\u00bcller", "its bytes read as Latin-1"),
     ("Caf\u00e9 \U0001f600", "Caf\u00e9 ?", "a picture that could not be written"),
     ("\u8a3a\u6240", "??", "nothing of it could be written"),
+    ("\u8a3a\u6240 2", "?? 2", "only its number could be written"),
+    ("\u8a3a\u6240 2", "\ufffd\ufffd 2", "the mark of letters that could not be read"),
+    ("\u8a3a\u6240 2", "\u8a3a\u6240".encode().decode("latin-1") + " 2", "its bytes read as Latin-1"),
+    (
+        "\u041a\u043b\u0438\u043d\u0438\u043a 2",
+        "\u041a\u043b\u0438\u043d\u0438\u043a".encode().decode("cp1252") + " 2",
+        "as Windows-1252",
+    ),
+    ("\U00020bb7\u91ce\u5bb6 2", "?\u91ce\u5bb6 2", "one letter that could not be written, of several"),
+    ("\U00020bb7\u91ce\u5bb6 2", "\u91ce\u5bb6 2", "one letter that was left out"),
 ]
 
 
@@ -106,6 +130,7 @@ async def test_canary_name_that_was_changed_goes_to_a_person(
     handler = bench.handler(CANARY)
     order = bench.order(handler, {"name": sent})
     says(200, {"associates": [associate(name=shown, contact=None)]}, READ)(bench)
+    bench.clock.advance(seconds=SETTLE)
     assert isinstance(await handler.look_up(order, FRESH), Several), reason
     again = await handler.prepare(replace(order, sent_before=True, baseline=FRESH.baseline))
     assert isinstance(again, Several), reason
@@ -114,6 +139,31 @@ async def test_canary_name_that_was_changed_goes_to_a_person(
     assert isinstance(await handler.look_up(order, Doubt(START, known.baseline)), Absent), (
         "it was there before"
     )
+
+
+NAMES_OF_OTHERS = [
+    ("\u6771\u4eac 2", "\u5927\u962a 2", "one digit in common, in letters that were not lost"),
+    (
+        "\u041a\u043b\u0438\u043d\u0438\u043a\u0430 7",
+        "\u0411\u043e\u043b\u044c\u043d\u0438\u0446\u0430 7",
+        "the same in Cyrillic",
+    ),
+    ("Klinik 2", "Klinik 3", "another number"),
+]
+
+
+@pytest.mark.parametrize(("sent", "shown", "reason"), NAMES_OF_OTHERS)
+async def test_canary_name_that_shares_a_few_letters_is_not_ours(
+    bench: Bench, sent: str, shown: str, reason: str
+) -> None:
+    """What little of a name is ASCII says something only where the rest of it may have been lost on its way."""
+    handler = bench.handler(CANARY)
+    order = bench.order(handler, {"name": sent})
+    says(200, {"associates": [associate(name=shown, contact=None)]}, READ)(bench)
+    bench.clock.advance(seconds=SETTLE)
+    assert isinstance(await handler.look_up(order, FRESH), Absent), reason
+    again = await handler.prepare(replace(order, sent_before=True, baseline=FRESH.baseline))
+    assert isinstance(again, Prepared), reason
 
 
 @pytest.mark.parametrize(
@@ -236,7 +286,69 @@ async def test_canary_account_that_came_since_an_attempt_stops_the_next_create(b
         assert isinstance(await handler.prepare(other), Prepared)
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 422, 429])
+async def test_canary_account_of_another_request_stops_no_create(bench: Bench) -> None:
+    """Orders may share a name: what came since and belongs to another of ours was not left by this one."""
+    handler = bench.handler(CANARY)
+    says(200, {"associates": [associate(), associate(id="b-1")]}, READ)(bench)
+    again = bench.order(handler, sent_before=True, baseline=FRESH.baseline)
+    left = await handler.prepare(replace(again, not_ours=frozenset({"b-1"})))
+    assert isinstance(left, Several)
+    assert left.account_ids == ("a-1",)
+    assert isinstance(await handler.prepare(replace(again, not_ours=frozenset({"a-1", "b-1"}))), Prepared)
+
+
+async def test_canary_list_that_says_there_is_more_stops_the_next_create(bench: Bench) -> None:
+    """Ours may stand on the part that is not shown. Nothing is held before the first create, on a person's word, or for
+    a length alone.
+    """
+    handler = bench.handler(CANARY)
+    others = [associate(id=f"b-{number}", name=f"Other {number}", contact=None) for number in range(50)]
+    order, again = (
+        bench.order(handler, sent_before=sent, baseline=FRESH.baseline if sent else {})
+        for sent in (False, True)
+    )
+    says(200, {"associates": others}, READ)(bench)
+    assert isinstance(await handler.prepare(again), Prepared)
+    bench.sandbox.faults.clear()
+    says(200, {"associates": others, "hasMore": True}, READ)(bench)
+    held = await handler.prepare(again)
+    assert isinstance(held, Several)
+    assert (held.account_ids, held.evidence["maybe_cut"]) == ((), True)
+    for free in (order, replace(again, baseline={})):
+        assert isinstance(await handler.prepare(free), Prepared)
+
+
+OLDER_WORKERS: list[tuple[dict[str, Any], dict[str, Any], type[Prepared | Several], str]] = [
+    ({"after_doubt": False}, {}, Prepared, "an older worker did not note a name that is only like ours"),
+    ({"after_doubt": False}, {"dateCreated": START.isoformat()}, Several, "opened since"),
+    ({"after_doubt": False}, {"dateCreated": None}, Several, "nobody knows when"),
+    ({"after_doubt": False}, {"name": "Example Clinic (order 1001)"}, Several, "the name itself was noted"),
+    ({"after_doubt": False}, {"name": None}, Several, "as was one without a name"),
+    ({"after_doubt": True}, {}, Several, "an earlier attempt may have opened it"),
+    ({"sent_before": False}, {}, Several, "this worker would have noted it"),
+]
+
+
+@pytest.mark.parametrize(("noted", "shown", "expected", "reason"), OLDER_WORKERS)
+async def test_canary_baseline_of_an_older_worker(
+    bench: Bench,
+    noted: dict[str, Any],
+    shown: dict[str, Any],
+    expected: type[Prepared | Several],
+    reason: str,
+) -> None:
+    """Who was there long before an attempt that noted exact names alone has not come since."""
+    handler = bench.handler(CANARY)
+    long_ago = (START - timedelta(days=400)).isoformat()
+    like = {"name": "Example-Clinic (order 1001)", "dateCreated": long_ago, "contact": None, **shown}
+    says(200, {"associates": [associate(**like)]}, READ)(bench)
+    baseline = {"same_name": [], "prepared_at": START.isoformat(), **noted}
+    assert isinstance(
+        await handler.prepare(bench.order(handler, sent_before=True, baseline=baseline)), expected
+    ), reason
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 422, 429])
 async def test_canary_account_behind_a_refusal_stops_the_next_create(bench: Bench, status: int) -> None:
     """Whoever says no after the provider has acted, a gateway on the answer's way, makes one account and no second."""
     handler = bench.handler(CANARY)
@@ -245,9 +357,7 @@ async def test_canary_account_behind_a_refusal_stops_the_next_create(bench: Benc
         "body": json.dumps({"message": "no"}),
         "headers": {"Content-Type": "application/json"},
     }
-    bench.break_creates(Fault.STATUS, status=status, creates=True, times=1, **words)
-    # A 401 is followed by one more create in the same attempt.
-    bench.break_creates(Fault.STATUS, status=status, creates=False, times=1, **words)
+    bench.break_creates(Fault.STATUS, status=status, creates=True, **words)
     outcome, doubt = await bench.run_with_baseline(handler, order)
     assert outcome.verdict is Verdict.NOT_DONE
     again = await handler.prepare(replace(order, sent_before=True, baseline=doubt.baseline))

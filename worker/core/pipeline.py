@@ -217,7 +217,7 @@ class Pipeline:
             await self._record(claim, forbidden, Basis(Stage.UNSENT))
             return
         await lane.permission()
-        prepared = await self._calls.prepare(provider, order)  # last, so that what it sees is not of long ago
+        prepared = await self._prepare(provider, order)  # last, so that what it sees is not of long ago
         if isinstance(prepared, Outcome):
             await self._settle(claim, prepared, Stage.UNSENT)
             return
@@ -238,6 +238,16 @@ class Pipeline:
             return
         desk.reached(Step.INTENDED, entry.request_id)
         await self._send(intended, provider, order, replace(prepared, in_time=in_time))
+
+    async def _prepare(self, provider: Provider, order: Order) -> Prepared | Outcome | Several:
+        """Prepare; once more where what came since the last attempt is known to be other requests' accounts."""
+        prepared = await self._calls.prepare(provider, order)
+        came = prepared.account_ids if isinstance(prepared, Several) else ()
+        owners = {one: await self._desk.ledger.owner_of(provider.name, one) for one in came}
+        not_ours = frozenset(one for one, owner in owners.items() if owner not in {None, order.request_id})
+        if not not_ours:
+            return prepared
+        return await self._calls.prepare(provider, replace(order, not_ours=not_ours))
 
     def _in_time(self, provider: Provider, entry: Entry) -> Callable[[], bool]:
         """A create leaves before its answer is due, or never: a worker that was frozen so long may have been judged.

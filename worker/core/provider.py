@@ -99,6 +99,7 @@ class Order:
         after_doubt: Whether an earlier attempt of it ever was in doubt: the account may exist, whatever was seen since.
         baseline: What `prepare` saw before the newest attempt; empty before the first, and after a person said that
             nothing was created, whatever can be seen.
+        not_ours: Ids of accounts that belong to other requests, as far as somebody asked: none of them is this order's.
     """
 
     request_id: str
@@ -108,6 +109,7 @@ class Order:
     sent_before: bool = False
     after_doubt: bool = False
     baseline: Mapping[str, JsonValue] = field(default_factory=dict)
+    not_ours: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +234,8 @@ class Provider(Protocol):
 
     async def prepare(self, order: Order) -> Prepared | Outcome | Several:
         """Token, body and baseline; or a *not done* outcome when one of them cannot be had; or what has come since the
-        last attempt and may be ours, although it was proven absent: then a person looks, and nothing is sent.
+        last attempt and may be ours, although it was proven absent (none of it where the provider says that it does
+        not show everything): then a person looks, and nothing is sent.
         """
         ...
 

@@ -35,7 +35,7 @@ from worker.core.provider import (
     Taken,
     Unclear,
 )
-from worker.core.rules import COMMON, Reading, Rule, Shape, judge
+from worker.core.rules import COMMON, SENT, Reading, Rule, Shape, judge
 from worker.core.verdict import Created, Effect, Moment, Outcome, Verdict
 from worker.exchange import Exchange, Http, Request
 from worker.scrubber import Scrubber, secrets_of, with_parts
@@ -104,8 +104,19 @@ _NO_BASELINE: Final = Rule(
     retry=True,
     effect=Effect.OUTAGE,
 )
+_TOKEN_WAS_GOOD: Final = Rule(
+    id="canary_speech.401_to_a_create",
+    verdict=Verdict.IN_DOUBT,
+    reason=ReasonCode.UNEXPECTED_STATUS,
+    source="not providers.md 1.2: the list was read just before, so this is as likely a gateway's, on the answer's way",
+    shapes=frozenset({Shape.ERROR}),
+    statuses=frozenset({401}),
+    moments=SENT,
+    effect=Effect.OUTAGE,
+)
 _CREATE_RULES: Final = (
     kit.created("canary_speech"),
+    _TOKEN_WAS_GOOD,
     *_REFUSALS,
     kit.conflict("canary_speech.409", "providers.md 1.2: 409", {409}),
     *COMMON,
@@ -155,7 +166,7 @@ class Handler:
         self._own = settings
         self._http = http
         self._clock = clock
-        self._bearer = Bearer(http, clock, self._fetch_token, is_own=_tells_an_error)
+        self._bearer = Bearer(http, clock, self._fetch_token)
 
     def complete(self, parameters: BaseModel) -> tuple[BaseModel, frozenset[str]]:
         """Nothing can be missing: an associate has no password."""
@@ -177,21 +188,21 @@ class Handler:
         listed = _associates(asked.exchange)
         if listed is None:
             return judge((*_for(parameters, _REFUSALS), _NO_BASELINE), self._refused_list(asked))
-        same_name = [one.id for one in listed if one.id and _may_be_named(one, parameters.name)]
-        if came := _came_since(order, same_name):
-            return Several(
-                came, {"asked": f"GET {_LIST}", "status": 200, "came_since_the_attempt": list(came)}
-            )
+        same_name = [one for one in listed if _may_be_named(one, parameters.name)]
+        came = _came_since(order, same_name, parameters.name)
+        has_more = _says_that_it_is_cut(asked.exchange, len(listed))
+        if came or (has_more and _may_have_opened(order)):
+            return Several(came, _seen_since(came, len(listed), maybe_cut=has_more))
         body = kit.as_sent(parameters) | ({} if parent_id is None else {"parentId": parent_id})
         headers = {"Content-Type": "application/json"}
         request = Request("POST", f"{self._own.base_url}{_CREATE}", headers, kit.json_bytes(body))
-        baseline: dict[str, JsonValue] = {"parent_id": parent_id, "same_name": list(same_name)}
+        baseline: dict[str, JsonValue] = {"parent_id": parent_id, "same_name": [one.id for one in same_name]}
         # By the calendar, as the vendor dates its associates; the ledger's own time may be off after a clock was set.
         baseline |= {"prepared_at": self._clock.time_of_day().isoformat(), "sent_before": order.sent_before}
         return Prepared(request, baseline)
 
     async def create(self, order: Order, prepared: Prepared) -> Outcome:
-        """Send the create; once more with a fresh token after a 401, which proves that nothing was done."""
+        """Send the create, once."""
         parameters = contract.Parameters.model_validate(order.parameters)
         asked = await self._bearer.ask(prepared.payload, kit.create_limits(self.settings, prepared))
         if isinstance(asked, Outcome):
@@ -203,13 +214,17 @@ class Handler:
         """List the parent's associates: ours bears the name, was not there before and is not older."""
         parameters = contract.Parameters.model_validate(order.parameters)
         parent_id = doubt.baseline.get("parent_id", self._parent(parameters))
+        has_settled = self._has_settled(
+            doubt
+        )  # as of the question: a frozen worker's list is old when it is read
         asked = await self._list(parent_id if isinstance(parent_id, str) else None)
         if isinstance(asked, Outcome):
             return Unclear({"asked": f"GET {_LIST}", "reason": asked.reason, "status": asked.status})
         listed = _associates(asked.exchange)
         if listed is None:
             return kit.unclear(f"GET {_LIST}", asked.exchange)
-        return self._find(listed, parameters, doubt, may_be_cut=_may_be_cut(asked.exchange, len(listed)))
+        may_be_cut = _may_be_cut(asked.exchange, len(listed))
+        return self._find(listed, parameters, doubt, may_be_cut=may_be_cut, has_settled=has_settled)
 
     async def probe(self) -> Probe:
         """A token and the list."""
@@ -226,6 +241,7 @@ class Handler:
         doubt: Doubt,
         *,
         may_be_cut: bool,
+        has_settled: bool,
     ) -> Finding:
         before = _known_before(doubt.baseline) or []
         new = [one for one in listed if one.id not in before]
@@ -246,11 +262,15 @@ class Handler:
         if named:
             return Several(tuple(one.id for one in named if one.id), evidence)
         if alike:
-            return Several(tuple(alike), evidence)
+            return Several(tuple(alike), evidence) if has_settled else Unclear(evidence)
         if unreadable or may_be_cut:
             return Unclear({**evidence, "maybe_cut": may_be_cut})
         # Names may repeat, so this alone does not prove that ours cannot come.
         return Taken(evidence, only_one=False) if _was_taken(listed, parameters, doubt) else Absent(evidence)
+
+    def _has_settled(self, doubt: Doubt) -> bool:
+        """Whether ours would be listed by now: an associate that is only like it must not end the look-ups before."""
+        return (self._clock.now() - doubt.sent_at).total_seconds() >= self.settings.settle
 
     def _read(self, asked: Asked, parameters: contract.Parameters) -> Reading:
         exchange, body = asked.exchange, asked.exchange.json()
@@ -353,13 +373,18 @@ def _associates(exchange: Exchange) -> list[_Associate] | None:
 
 def _may_be_cut(exchange: Exchange, count: int) -> bool:
     """Whether anything about the list looks like a page of a longer one, so that who is not on it may exist."""
+    return count in _PAGE_SIZES or _says_that_it_is_cut(exchange, count)
+
+
+def _says_that_it_is_cut(exchange: Exchange, count: int) -> bool:
+    """Whether a field or a header beside the list speaks of more, whatever its length."""
     body = exchange.json()
     fields = body if isinstance(body, dict) else {}
     says_more = any(_says_more(name, fields[name], count) for name in fields.keys() - {"associates"})
     links = any(
         name.lower() == "link" and _NEXT_LINK.search(value) for name, value in exchange.headers.items()
     )
-    return says_more or links or count in _PAGE_SIZES
+    return says_more or links
 
 
 def _says_more(name: str, value: JsonValue, count: int) -> bool:
@@ -409,12 +434,36 @@ def _may_be_named(one: _Associate, name: str) -> bool:
     )
 
 
-def _came_since(order: Order, same_name: Sequence[str]) -> tuple[str, ...]:
+def _may_have_opened(order: Order) -> bool:
+    """Whether an earlier attempt may have left an associate, and nobody has said since that it did not."""
+    return order.sent_before and _known_before(order.baseline) is not None
+
+
+def _came_since(order: Order, same_name: Sequence[_Associate], name: str) -> tuple[str, ...]:
     """Associates of that name which were not there before the last attempt: one may be ours, late or denied."""
-    before = _known_before(order.baseline)
-    if not order.sent_before or before is None:
+    if not _may_have_opened(order):
         return ()
-    return tuple(one for one in same_name if one not in before)
+    passed_over = {*(_known_before(order.baseline) or []), *order.not_ours}
+    came = [one for one in same_name if not _went_unnoted(one, order.baseline, name)]
+    return tuple(one.id for one in came if one.id and one.id not in passed_over)
+
+
+def _went_unnoted(one: _Associate, baseline: Mapping[str, JsonValue], name: str) -> bool:
+    """Whether it was there before an attempt of an older worker, which noted exact names (and none) alone.
+
+    No other is passed over by its date: the baseline is the newest attempt's, and an earlier one may have opened it.
+    """
+    noted_no_others = baseline.get("after_doubt") is False  # where true, an earlier attempt was in doubt
+    begun = _moment(baseline.get("prepared_at"))
+    is_older = one.since is not None and begun is not None and one.since < begun - _CLOCKS_DIFFER
+    is_only_like_it = one.name is not None and not kit.same_text(one.name, name)
+    return noted_no_others and is_older and is_only_like_it
+
+
+def _seen_since(came: Sequence[str], count: int, *, maybe_cut: bool) -> Mapping[str, JsonValue]:
+    """What tells a person why nothing more is sent: who came, or that whoever came may not be listed."""
+    seen: dict[str, JsonValue] = {"asked": f"GET {_LIST}", "status": 200, "count": count}
+    return {**seen, "came_since_the_attempt": list(came), "maybe_cut": maybe_cut}
 
 
 def _was_taken(listed: Sequence[_Associate], parameters: contract.Parameters, doubt: Doubt) -> bool:
@@ -431,18 +480,20 @@ def _is_ours(one: _Associate, parameters: contract.Parameters, doubt: Doubt) -> 
 
 
 def _looks_like_ours(one: _Associate, parameters: contract.Parameters, doubt: Doubt) -> bool:
-    """Whether a new one may be ours under a name that was changed on its way: a person must look."""
+    """Whether a new one may be ours under a name that was changed on its way: a person must look.
+
+    The contact is no clue: a reseller's orders share one, and others of them are opened all the time.
+    """
     if one.since is not None and one.since < _begun(doubt) - _CLOCKS_DIFFER:
         return False
-    shows_ours = one.since is not None and _shows(one.contact, parameters.contact)
-    return shows_ours or (one.name is not None and _may_be_shown_as(parameters.name, one.name))
+    return one.name is not None and _may_be_shown_as(parameters.name, one.name)
 
 
 def _may_be_shown_as(sent: str, shown: str) -> bool:
     """Whether a vendor that escapes, cuts, or cannot write every letter may show the one name as the other."""
     ours, theirs = _letters(sent), _letters(html.unescape(shown))
     was_cut = len(shown) >= _SHORTEST_CUT and ours.startswith(theirs)
-    plain = _plain_letters(sent)
+    plain = _plain_letters(sent) if _may_be_misread(sent, html.unescape(shown)) else ""
     return ours == theirs or was_cut or not theirs or bool(plain and plain == _plain_letters(shown))
 
 
@@ -451,19 +502,21 @@ def _letters(name: str) -> str:
     return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", name))).casefold()
 
 
+def _may_be_misread(sent: str, shown: str) -> bool:
+    """Whether every letter of another script was sent: what is lost becomes `?`, U+FFFD or Latin, or is left out."""
+    ours = set(_letters(sent))
+    return all(ours.issuperset(_letters(letter)) for letter in shown if _is_of_another_script(letter))
+
+
+def _is_of_another_script(letter: str) -> bool:
+    """Whether it is no letter that bytes read in a Western charset turn into."""
+    is_western = letter <= "\xff" or unicodedata.name(letter, "").startswith(("LATIN ", "MODIFIER "))
+    return letter.isalpha() and not is_western
+
+
 def _plain_letters(name: str) -> str:
     """What of a name survives any misreading of its bytes: the letters and digits that are ASCII."""
     return "".join(letter for letter in name if letter.isascii() and letter.isalnum()).casefold()
-
-
-def _shows(seen: Mapping[str, JsonValue], sent: contract.Contact | None) -> bool:
-    """Whether the contact shows an e-mail address or a telephone number that was sent."""
-    if sent is None:
-        return False
-    phone = kit.digits(seen.get("phoneNumber"))
-    return kit.same_text(seen.get("email"), sent.email) or bool(
-        phone and phone == kit.digits(sent.phone_number)
-    )
 
 
 def _begun(doubt: Doubt) -> datetime:

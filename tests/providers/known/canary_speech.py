@@ -8,6 +8,7 @@ from tests.providers.bench import Bench
 from tests.providers.cases import (
     CONFLICT,
     CREDENTIALS,
+    IN_DOUBT,
     LIMITED,
     MADE,
     MISSING,
@@ -41,6 +42,7 @@ def _no_scopes(bench: Bench) -> None:
 _TOKEN = Operation.TOKEN
 _TOKEN_REFUSED: Expected = (NOT_DONE, Code.TOKEN_REFUSED, True, PAUSE)
 _NO_TOKEN: Expected = (NOT_DONE, Code.TOKEN_UNAVAILABLE, True, OUTAGE)
+_DOUBTED: Expected = (IN_DOUBT, Code.UNEXPECTED_STATUS, False, OUTAGE)
 _UNKNOWN_PARENT = {"parent_id": "00000000-0000-4000-8000-00000000dead"}
 # The sandbox's; that of the page's sample is cut short in its last group, and so no UUID.
 _PARENT = "5a4db0c5-0000-4000-8000-000000000001"
@@ -115,7 +117,8 @@ KNOWN = Known(
         Case("canary_speech.no_baseline", UNANSWERED, fault(Fault.HTML_WITH_200, Operation.LOOK_UP)),
         Case("canary_speech.400", REFUSED, says(400, {"message": "no"})),
         Case("canary_speech.400", REFUSED, says(422, {"message": "no"})),
-        Case("canary_speech.401", CREDENTIALS, fault(Fault.UNAUTHORIZED), reason="the second 401, too"),
+        Case("canary_speech.401", CREDENTIALS, fault(Fault.UNAUTHORIZED, Operation.LOOK_UP)),
+        Case("canary_speech.401_to_a_create", _DOUBTED, fault(Fault.UNAUTHORIZED)),
         Case("canary_speech.403", PERMISSION, _no_scopes),
         Case(
             "canary_speech.404_parent", REFUSED, parameters=_UNKNOWN_PARENT, reason="the publisher's mistake"
