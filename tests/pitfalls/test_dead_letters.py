@@ -131,15 +131,15 @@ async def test_a_deleted_dead_letter_queue_comes_back_and_nothing_spins(works: W
     """Pitfall 37: its consumer is cancelled, the queue is declared and read again, and dead letters go on as before.
 
     RabbitMQ may answer once by an error of its own (541) where a queue is made while its namesake still ends; that
-    costs the connection of this queue and no other.
+    costs the connection of this queue and no other, and a letter that was not acknowledged comes once more.
     """
     await works.rig.probe.delete(DEAD_LETTERS)
     await until(lambda: bound_again(works.rig))
     await works.rig.probe.publish(b"no request", KEY)
     (letter,) = await works.until_letters(1)
     assert letter.queue == QUEUE
-    assert works.world.ledger.calls.count("bury") == 1
     await works.rig.until_consuming(works.consumer)
+    assert works.world.ledger.calls.count("bury") <= FEW
     assert {loss.queue for loss in works.rig.watcher.queue_losses} <= {DEAD_LETTERS}
     assert len(works.rig.watcher.queue_losses) <= FEW
     assert works.rig.watcher.connection_losses == []
