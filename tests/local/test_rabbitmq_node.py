@@ -3,6 +3,7 @@
 import os
 import shutil
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tests.rabbitmq.rig import Probe
 from worker.local import rabbitmq_node as rabbitmq_node_module
 from worker.local.errors import ServerFailed, ServerMissing
 from worker.local.loopback import answers_amqp, is_free
+from worker.local.rabbitmq_files import NodeFiles
 from worker.local.rabbitmq_node import RabbitmqNode
 
 pytestmark = pytest.mark.rabbitmq
@@ -35,6 +37,19 @@ def test_virtual_hosts_come_and_go(rabbitmq_node: RabbitmqNode) -> None:
     assert "provisioner" in rabbitmq_node.rabbitmqctl("list_permissions", "-p", "coming.and-going_1")
     rabbitmq_node.delete_vhost("coming.and-going_1")
     assert "coming" not in rabbitmq_node.rabbitmqctl("list_vhosts")
+
+
+def test_what_erlang_leaves_of_a_crash_lies_in_the_nodes_folder(tmp_path: Path) -> None:
+    """A start that is interrupted leaves no dump in the folder of whoever typed the command."""
+    own, elsewhere = tmp_path / "node", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    files = NodeFiles(own)
+    environment = files.environment(files.read_identity())
+    subprocess.run(
+        ["erl", "-noshell", "-eval", 'erlang:halt("over")'], cwd=elsewhere, env=environment, check=False
+    )
+    assert (own / "erl_crash.dump").is_file()
+    assert list(elsewhere.iterdir()) == []
 
 
 @pytest.mark.parametrize(("failures", "left"), [(2, []), (3, ["busy"])])

@@ -86,6 +86,7 @@ class NodeFiles:
             "LC_ALL": "C.UTF-8",
             "ERL_EPMD_ADDRESS": HOST,
             "ERL_EPMD_PORT": str(identity.epmd_port),
+            "ERL_CRASH_DUMP": str(self.folder / "erl_crash.dump"),  # else where somebody happens to stand
             "RABBITMQ_NODENAME": "provisioner@localhost",
             "RABBITMQ_DIST_PORT": str(identity.distribution_port),
             "RABBITMQ_MNESIA_BASE": str(self.folder / "data"),
