@@ -13,7 +13,7 @@ from pydantic import JsonValue, ValidationError
 
 from tests.providers.bench import CANARY, GATEWAY, PHONE, POSTCODE, START, Bench, example_of
 from tests.providers.cases import says
-from worker.core.provider import Absent, Doubt, Finding, Found, Prepared, Several, Taken, Unclear
+from worker.core.provider import Absent, Doubt, Finding, Found, Order, Prepared, Several, Taken, Unclear
 from worker.core.verdict import Moment, Verdict
 from worker.exchange import Exchange, Http, Limits, Request
 from worker.sandbox import CanarySpeech, Fault, Gateway360, Operation, PhoneCom
@@ -122,15 +122,19 @@ NAMES_CHANGED = [
 ]
 
 
+def named(bench: Bench, sent: str, shown: str) -> Order:
+    """An order of that name; its list has settled and shows one associate that came since, under the other name."""
+    says(200, {"associates": [associate(name=shown, contact=None)]}, READ)(bench)
+    bench.clock.advance(seconds=SETTLE)
+    return bench.order(bench.handler(CANARY), {"name": sent})
+
+
 @pytest.mark.parametrize(("sent", "shown", "reason"), NAMES_CHANGED)
 async def test_canary_name_that_was_changed_goes_to_a_person(
     bench: Bench, sent: str, shown: str, reason: str
 ) -> None:
     """What came since and may be ours under a changed name is neither adopted nor taken for absent, nor sent again."""
-    handler = bench.handler(CANARY)
-    order = bench.order(handler, {"name": sent})
-    says(200, {"associates": [associate(name=shown, contact=None)]}, READ)(bench)
-    bench.clock.advance(seconds=SETTLE)
+    handler, order = bench.handler(CANARY), named(bench, sent, shown)
     assert isinstance(await handler.look_up(order, FRESH), Several), reason
     again = await handler.prepare(replace(order, sent_before=True, baseline=FRESH.baseline))
     assert isinstance(again, Several), reason
@@ -157,10 +161,7 @@ async def test_canary_name_that_shares_a_few_letters_is_not_ours(
     bench: Bench, sent: str, shown: str, reason: str
 ) -> None:
     """What little of a name is ASCII says something only where the rest of it may have been lost on its way."""
-    handler = bench.handler(CANARY)
-    order = bench.order(handler, {"name": sent})
-    says(200, {"associates": [associate(name=shown, contact=None)]}, READ)(bench)
-    bench.clock.advance(seconds=SETTLE)
+    handler, order = bench.handler(CANARY), named(bench, sent, shown)
     assert isinstance(await handler.look_up(order, FRESH), Absent), reason
     again = await handler.prepare(replace(order, sent_before=True, baseline=FRESH.baseline))
     assert isinstance(again, Prepared), reason

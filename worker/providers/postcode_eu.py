@@ -100,7 +100,7 @@ class Handler:
         """Send the create and judge what was seen; of a dry run nothing is kept but that it passed."""
         exchange = await self._http.exchange(prepared.payload, kit.create_limits(self.settings, prepared))
         reading = self._read_dry_run(exchange) if order.dry_run else self._read(exchange)
-        return judge(self.RULES, replace(reading, sent_before=order.sent_before))
+        return judge(self.RULES, reading)
 
     async def look_up(self, order: Order, doubt: Doubt) -> Finding:
         """Never clear: the vendor has no read for it (providers.md 4.4)."""
